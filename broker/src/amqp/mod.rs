@@ -1,0 +1,1 @@
+//! The client side of AMQP 0-9-1: connections, channels, frames.

@@ -1,0 +1,3 @@
+//! `warren serve`: a broker node on real sockets and files.
+
+fn main() {}

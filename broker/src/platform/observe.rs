@@ -1,0 +1,138 @@
+//! Typed facts that a node tells about itself: metrics and tracing in production, white-box checks in simulation.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::NodeId;
+
+/// A Raft group of the cluster: 1 is the metadata group, each queue has one above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GroupId(pub u64);
+
+impl GroupId {
+    pub const META: Self = Self(1);
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::META { f.write_str("meta") } else { write!(f, "g{}", self.0) }
+    }
+}
+
+/// A Raft term.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Term(pub u64);
+
+/// A position in a group's Raft log, 1 and up; 0 is "before the first".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LogIndex(pub u64);
+
+/// What happened inside a node. The node and the time are added by the platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Observation {
+    /// The node runs, with everything it recovered; `incarnation` counts its starts.
+    Started {
+        incarnation: u64,
+    },
+    /// What one group looked like after recovery, before it took part in anything.
+    Recovered {
+        group: GroupId,
+        term: Term,
+        /// Whom the node had voted for in `term`.
+        vote: Option<NodeId>,
+        commit: LogIndex,
+        /// Index and term of the snapshot the log starts after.
+        snapshot: (LogIndex, Term),
+        last: (LogIndex, Term),
+    },
+    /// The group of a queue exists on this node from now on.
+    GroupOpened {
+        group: GroupId,
+        queue: String,
+    },
+    GroupClosed {
+        group: GroupId,
+    },
+    BecameLeader {
+        group: GroupId,
+        term: Term,
+    },
+    SteppedDown {
+        group: GroupId,
+        term: Term,
+    },
+    /// One entry joined the node's log (in memory; any entry at or after `index` is replaced by it).
+    Appended {
+        group: GroupId,
+        index: LogIndex,
+        term: Term,
+        hash: u64,
+    },
+    /// Everything up to `last` is durable on this node's disk, as far as the node believes.
+    Persisted {
+        group: GroupId,
+        last: LogIndex,
+    },
+    /// A vote for `candidate` in `term` is about to be sent: a promise that must survive a power loss.
+    VoteGranted {
+        group: GroupId,
+        term: Term,
+        candidate: NodeId,
+    },
+    /// The leader is about to be told that this node holds everything up to `index`: a promise too.
+    AppendAcknowledged {
+        group: GroupId,
+        term: Term,
+        index: LogIndex,
+    },
+    /// The commit index rose to `index`.
+    Committed {
+        group: GroupId,
+        index: LogIndex,
+        term: Term,
+    },
+    /// The entry at `index` was applied; `state_hash` is the state machine's hash right after.
+    Applied {
+        group: GroupId,
+        index: LogIndex,
+        term: Term,
+        hash: u64,
+        state_hash: u64,
+    },
+    /// The state was replaced by a snapshot that covers the log up to `index`.
+    SnapshotInstalled {
+        group: GroupId,
+        index: LogIndex,
+        term: Term,
+        state_hash: u64,
+    },
+    /// The log was compacted: it now starts after `index`.
+    Compacted {
+        group: GroupId,
+        index: LogIndex,
+        term: Term,
+    },
+    /// The message was settled (acked, rejected without requeue, or dispatched without acks): it must never be
+    /// delivered again. `message` is its number in the queue.
+    Settled {
+        group: GroupId,
+        message: u64,
+    },
+    /// The message is now held by a consumer or getter of `owner`'s channel `channel`.
+    Assigned {
+        group: GroupId,
+        message: u64,
+        owner: NodeId,
+        channel: u64,
+    },
+    /// The message went back to the queue.
+    Requeued {
+        group: GroupId,
+        message: u64,
+    },
+    /// Something the node could not go on after (a failed sync, a corrupt log); the process ends.
+    Fatal {
+        reason: String,
+    },
+}

@@ -1,0 +1,1 @@
+//! Raft groups of a node: their driver, their logs, their transport.

@@ -1,0 +1,76 @@
+//! Durable state of all Raft groups of a node: one segmented write-ahead log, shared, over the [`Disk`] seam.
+//!
+//! Why our own: no kept crate lets its caller own sync, errors and time. What it promises:
+//! - every record carries a CRC32C; a torn tail (an unsynced write cut short by a power loss) is detected and cut at
+//!   recovery; damage before the tail is refused loudly, naming file and offset;
+//! - a failed sync is fatal to the node and never retried (after it, the page cache is unknown);
+//! - compaction makes progress although one old message stays unacked: a snapshot carries what is alive, so the log
+//!   before it can go.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::platform::{GroupId, LogIndex, NodeId, Term};
+
+/// One entry of a group's Raft log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    pub index: LogIndex,
+    pub term: Term,
+    pub kind: EntryKind,
+    pub data: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryKind {
+    Command,
+    /// A Raft membership change (`eraftpb::ConfChange`).
+    ConfChange,
+    /// A Raft joint membership change (`eraftpb::ConfChangeV2`).
+    ConfChangeV2,
+}
+
+/// What Raft must remember besides the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardState {
+    pub term: Term,
+    pub vote: Option<NodeId>,
+    pub commit: LogIndex,
+}
+
+/// Voters and learners of a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    pub voters: Vec<NodeId>,
+    pub learners: Vec<NodeId>,
+}
+
+/// The state machine's state right after `index`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub index: LogIndex,
+    pub term: Term,
+    pub members: Members,
+    pub data: Bytes,
+}
+
+/// One durable change of one group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// Entries in order of index, without gaps. They replace whatever the log had at and after the first of them.
+    Append(GroupId, Vec<LogEntry>),
+    HardState(GroupId, HardState),
+    /// The log up to the snapshot's index is no longer needed. Entries after it stay, unless the snapshot is ahead of
+    /// the whole log (it came from the leader).
+    Snapshot(GroupId, Snapshot),
+    /// The group is gone.
+    Forget(GroupId),
+}
+
+/// One group as recovery found it. The log's first entry is at `snapshot.index + 1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredGroup {
+    pub hard_state: HardState,
+    pub snapshot: Option<Snapshot>,
+    pub entries: Vec<LogEntry>,
+}

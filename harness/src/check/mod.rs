@@ -1,0 +1,1 @@
+//! The invariants, one file per family.

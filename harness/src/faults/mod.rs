@@ -1,0 +1,1 @@
+//! What can go wrong, where, when, and what it did.

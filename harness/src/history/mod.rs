@@ -1,0 +1,167 @@
+//! What happened, as seen at the client boundary and inside the brokers, in virtual time.
+//!
+//! The order of events in a history is the order in which they happened; the simulation is single-threaded, so it is
+//! total. Checkers need nothing else.
+
+use serde::{Deserialize, Serialize};
+use warren::platform::{NodeId, Observation};
+
+/// Virtual nanoseconds since the start of the simulation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Nanos(pub u64);
+
+/// A client process of the workload, `pub-1` or `con-2`: an index into [`History::clients`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ClientId(pub u32);
+
+/// A queue of the scenario: an index into [`History::queues`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct QueueId(pub u32);
+
+/// One life of one AMQP channel, unique in the run. A reconnect opens a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ChannelId(pub u32);
+
+/// A message's identity. Retrying an unknown outcome is a new attempt of the same sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MessageId {
+    pub publisher: ClientId,
+    pub sequence: u64,
+    pub attempt: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub at: Nanos,
+    pub kind: EventKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventKind {
+    /// A client has a new channel, through `node`.
+    ChannelOpened {
+        client: ClientId,
+        channel: ChannelId,
+        node: NodeId,
+    },
+    /// The channel is gone, for whatever reason.
+    ChannelLost {
+        channel: ChannelId,
+        reason: String,
+    },
+    /// A publish was handed to the socket.
+    Publish {
+        message: MessageId,
+        queue: QueueId,
+        channel: ChannelId,
+    },
+    /// What became of a publish, as far as its publisher will ever know.
+    PublishOutcome {
+        message: MessageId,
+        outcome: PublishOutcome,
+    },
+    /// `basic.consume` was sent. `prefetch` 0 is unlimited.
+    Subscribe {
+        channel: ChannelId,
+        queue: QueueId,
+        prefetch: u16,
+        no_ack: bool,
+    },
+    Deliver {
+        channel: ChannelId,
+        queue: QueueId,
+        delivery: Delivery,
+    },
+    /// `basic.get` was sent; the reply is the next [`EventKind::GetReply`] of the channel. A channel has at most one
+    /// get under way; one that is lost before the reply has an unknown outcome.
+    Get {
+        channel: ChannelId,
+        queue: QueueId,
+    },
+    GetReply {
+        channel: ChannelId,
+        queue: QueueId,
+        delivery: Option<Delivery>,
+    },
+    /// A settle was handed to the socket. It has no reply.
+    Settle {
+        channel: ChannelId,
+        tag: u64,
+        settle: Settle,
+    },
+    /// A fault of the timeline began, index into [`History::faults`].
+    FaultBegan {
+        fault: u32,
+    },
+    FaultEnded {
+        fault: u32,
+    },
+    /// A node's process started, ended by a kill, or lost power.
+    NodeUp {
+        node: NodeId,
+    },
+    NodeDown {
+        node: NodeId,
+        how: NodeDown,
+    },
+    Observed {
+        node: NodeId,
+        observation: Observation,
+    },
+    /// The phases of a run.
+    LoadStopped,
+    Healed,
+    /// The final emptying of all queues begins. Drain clients are ordinary clients that never publish.
+    DrainBegan,
+    /// `complete`: every queue was found empty, through every node, with every node up.
+    DrainEnded {
+        complete: bool,
+        reason: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PublishOutcome {
+    Confirmed,
+    Nacked,
+    Returned,
+    /// Connection or channel lost, or timed out, before an answer.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// `None`: the body does not parse as one of ours.
+    pub message: Option<MessageId>,
+    pub redelivered: bool,
+    pub delivery_count: Option<u32>,
+    pub tag: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Settle {
+    Ack { multiple: bool },
+    Reject { requeue: bool },
+    Nack { requeue: bool, multiple: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeDown {
+    /// The process was killed; the machine and its page cache live on.
+    Killed,
+    /// The machine lost power; unsynced data is gone.
+    PowerLost,
+    /// The process ended by itself.
+    Exited,
+}
+
+/// A whole run, ready to be judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    pub clients: Vec<String>,
+    pub queues: Vec<String>,
+    pub nodes: Vec<NodeId>,
+    /// What each fault of the timeline was, in words.
+    pub faults: Vec<String>,
+    pub events: Vec<Event>,
+}

@@ -1,0 +1,13 @@
+//! Ferret: deterministic fault injection for Warren clusters.
+//!
+//! A scenario is run by [`run`] in a simulated world ([`sim`]), loaded by clients ([`workload`]), broken by
+//! [`faults`], recorded as a [`history`], judged by [`check`].
+
+pub mod check;
+pub mod cli;
+pub mod faults;
+pub mod history;
+pub mod run;
+pub mod scenario;
+pub mod sim;
+pub mod workload;

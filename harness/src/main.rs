@@ -1,0 +1,3 @@
+//! Ferret, on the command line.
+
+fn main() {}

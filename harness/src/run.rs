@@ -1,0 +1,1 @@
+//! One scenario with one seed: build the world, load it, break it, drain it, judge it.

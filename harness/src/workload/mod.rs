@@ -1,0 +1,1 @@
+//! Clients under load: publishers, consumers, getters.

@@ -1,0 +1,1 @@
+//! The record of a Ferret run and its renderings.
