@@ -1,1 +1,4 @@
 //! The client side of AMQP 0-9-1: connections, channels, frames.
+
+mod codec;
+mod nesting;
