@@ -106,7 +106,7 @@ fn decode_method(payload: &[u8]) -> Result<AMQPClass, FrameError> {
         return Err(FrameError::TooDeep);
     }
     match parse_class(payload) {
-        Ok((rest, method)) if rest.is_empty() => Ok(method),
+        Ok(([], method)) => Ok(method),
         _ => Err(FrameError::Syntax("method")),
     }
 }
@@ -134,7 +134,7 @@ pub fn decode_properties(bytes: &[u8]) -> Result<BasicProperties, FrameError> {
         return Err(FrameError::TooDeep);
     }
     match parse_properties(bytes) {
-        Ok((rest, properties)) if rest.is_empty() => Ok(properties),
+        Ok(([], properties)) => Ok(properties),
         _ => Err(FrameError::Syntax("header")),
     }
 }

@@ -7,7 +7,7 @@
 use bytes::Buf;
 
 /// Levels of tables and arrays that a client may nest.
-pub const LIMIT: usize = 32;
+pub(super) const LIMIT: usize = 32;
 
 /// The part of a method frame's payload that begins with its field table, if it has one.
 pub(super) fn method_table(payload: &[u8]) -> Option<&[u8]> {
