@@ -264,7 +264,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         let mut group = Group::open(&self.platform, &self.config, open, recovered)
             .map_err(|source| DriverError::Raft { group: id, source })?;
         // Alone it needs nobody's vote, and nobody else would ever wake it.
-        if campaign || group.is_alone() {
+        if campaign || group.is_only_voter(self.config.node) {
             group.node.campaign().ok();
         }
         self.groups.insert(id, group);
@@ -309,8 +309,12 @@ impl<P: Platform, H: Host> Driver<P, H> {
     /// Gives up leadership of every group that can do without this node, because its disk does not answer. The role
     /// is laid down in the same term, as when a quorum is out of reach; the vote of the term stays spent.
     fn step_down(&mut self) {
-        let led: Vec<GroupId> =
-            self.groups.iter().filter(|(_, group)| group.leads() && !group.is_alone()).map(|(id, _)| *id).collect();
+        let led: Vec<GroupId> = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.leads() && !group.is_only_voter(self.config.node))
+            .map(|(id, _)| *id)
+            .collect();
         if !led.is_empty() {
             tracing::warn!(groups = led.len(), "the disk stalls: stepping down as leader");
         }

@@ -1,4 +1,5 @@
 //! Warren's parts from the outside, through their public interfaces.
 
+mod cluster;
 mod queue_model;
 mod wal_recovery;
