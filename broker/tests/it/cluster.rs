@@ -262,6 +262,71 @@ fn a_leader_whose_disk_stalls_steps_down_and_catches_up_later() {
     });
 }
 
+#[test]
+fn whatever_dies_or_stalls_confirmed_messages_arrive_in_order_and_replicas_agree() {
+    for seed in 1..=12 {
+        torment(seed);
+    }
+}
+
+#[test]
+fn two_runs_with_the_same_chances_are_the_same() {
+    assert_eq!(torment(77), torment(77));
+}
+
+/// Kills, stalls and restarts one node after another while messages are published; then drains the queue through
+/// every node that is asked. Returns everything that was observed.
+fn torment(seed: u64) -> Vec<Vec<Observation>> {
+    let mut observed = Vec::new();
+    simulate(async {
+        let machines = Machines::new(Compaction { entries: 20, bytes: 1 << 20, tail: 5 });
+        let mut nodes = machines.start_all().await;
+        let mut dead = Vec::new();
+        let group = nodes[0].declare("orders").await;
+        for node in &nodes {
+            node.sees(group).await;
+        }
+        let mut chance = seed;
+        let mut draw = |bound: u64| {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (chance >> 33) % bound
+        };
+        let (mut next, mut confirmed) = (0, Vec::new());
+        for _ in 0..12 {
+            let victim = draw(3) as usize;
+            let stalls = draw(3) == 0;
+            if stalls {
+                machines.disks[&NODES[victim]].stall();
+            } else {
+                nodes[victim].kill();
+            }
+            let publishing = (victim + 1 + draw(2) as usize) % 3;
+            let mut publisher = nodes[publishing].channel();
+            for _ in 0..draw(40) {
+                publisher.publish(group, next).await;
+                confirmed.push(next);
+                next += 1;
+            }
+            nodes[publishing].platform.sleep(Duration::from_millis(draw(7000))).await;
+            if stalls {
+                machines.disks[&NODES[victim]].resume();
+            } else {
+                let again = machines.start(NODES[victim]).await;
+                dead.push(std::mem::replace(&mut nodes[victim], again));
+                nodes[victim].sees(group).await;
+            }
+        }
+        let mut consumer = nodes[draw(3) as usize].channel();
+        consumer.attach(group).await;
+        let bodies: Vec<_> = consumer.deliveries(confirmed.len()).await.into_iter().map(|(_, body, _)| body).collect();
+        assert_eq!(bodies, confirmed, "with seed {seed}");
+        dead.extend(nodes);
+        agree(&dead.iter().collect::<Vec<_>>());
+        observed = dead.iter().map(|process| process.platform.observed.borrow().clone()).collect();
+    });
+    observed
+}
+
 /// Replicas at the same index of the same group must have had the same state.
 fn agree(processes: &[&Process]) {
     let mut states = BTreeMap::new();
