@@ -95,9 +95,9 @@ impl MetaState {
         self.exchanges.get(name)
     }
 
-    /// The number of the last operation applied for `session`; `None` when it is not its node's current session.
-    pub fn last_applied(&self, session: Session) -> Option<u64> {
-        self.sessions.applied(session)
+    /// The number of the last operation applied for `session`; 0 when it is not its node's current session.
+    pub fn last_applied(&self, session: Session) -> u64 {
+        self.sessions.applied(session).unwrap_or(0)
     }
 
     /// A hash of the whole state: equal on all replicas at the same applied index.
