@@ -1,6 +1,6 @@
 //! The state machines of this node, as replication drives them.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use bytes::Bytes;
 
@@ -61,6 +61,12 @@ impl<P: Platform> Host for ClusterHost<P> {
             self.inner.restore_queue(group, state);
         }
         Ok(())
+    }
+
+    fn groups(&self) -> BTreeSet<GroupId> {
+        let mut groups: BTreeSet<GroupId> = self.inner.queues.borrow().keys().copied().collect();
+        groups.insert(GroupId::META);
+        groups
     }
 
     fn leader_changed(&self, group: GroupId, leader: Option<NodeId>, _term: Term) {

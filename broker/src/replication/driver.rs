@@ -422,6 +422,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
                 group.installing -= 1;
                 group.node.advance_apply_to(snapshot.index.0);
                 self.restore(id, &snapshot)?;
+                if id == GroupId::META {
+                    self.forget_gone();
+                }
             }
             self.send(id, messages);
             self.look(id);
@@ -430,6 +433,16 @@ impl<P: Platform, H: Host> Driver<P, H> {
             self.compact(id);
         }
         Ok(())
+    }
+
+    /// The leader's metadata skipped a part of its history here: a group that was opened and closed in that part will
+    /// never be opened on this node, and what recovery found of it can go.
+    fn forget_gone(&mut self) {
+        let existing = self.host.groups();
+        let gone: Vec<GroupId> = self.dormant.keys().filter(|group| !existing.contains(group)).copied().collect();
+        for group in gone {
+            self.close(group);
+        }
     }
 
     fn restore(&mut self, id: GroupId, snapshot: &Snapshot) -> Result<(), DriverError> {

@@ -18,7 +18,10 @@ mod transfer;
 mod wire;
 mod writer;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -49,6 +52,9 @@ pub trait Host: 'static {
     /// # Errors
     /// What is wrong with the snapshot; the node cannot go on.
     fn restore(&self, group: GroupId, snapshot: &Bytes) -> Result<(), String>;
+
+    /// Every group that exists, as far as this node's metadata tells.
+    fn groups(&self) -> BTreeSet<GroupId>;
 
     /// Who leads the group from now on, as far as this node knows.
     fn leader_changed(&self, group: GroupId, leader: Option<NodeId>, term: Term);
