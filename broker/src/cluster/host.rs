@@ -79,12 +79,16 @@ impl<P: Platform> Host for ClusterHost<P> {
             return;
         }
         // The leader before may have lost what it was given.
-        if group == GroupId::META {
-            inner.meta.borrow_mut().pending.rewind();
-        } else if let Some(queue) = inner.queues.borrow_mut().get_mut(&group) {
-            queue.pending.rewind();
+        inner.propose_again(group);
+    }
+
+    fn connected(&self, peer: NodeId) {
+        let inner = &self.inner;
+        let led: Vec<GroupId> =
+            inner.leaders.borrow().iter().filter(|(_, leader)| **leader == peer).map(|(group, _)| *group).collect();
+        for group in led {
+            inner.propose_again(group);
         }
-        inner.flush();
     }
 
     fn take_commands(&self) -> Vec<(GroupId, Bytes)> {

@@ -33,6 +33,7 @@ const INPUTS_PER_ROUND_MAX: usize = 512;
 pub(crate) enum Input {
     Peer { from: NodeId, group: GroupId, message: Box<WireMessage> },
     Forwarded { group: GroupId, command: Bytes },
+    Connected(NodeId),
     Disconnected(NodeId),
     Open(OpenGroup),
     Close(GroupId),
@@ -192,6 +193,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         match input {
             Input::Peer { from, group, message } => self.receive(from, group, *message),
             Input::Forwarded { group, command } => self.propose(group, command),
+            Input::Connected(peer) => self.host.connected(peer),
             Input::Disconnected(peer) => self.disconnected(peer),
             Input::Open(open) => self.open(open)?,
             Input::Close(group) => self.close(group),

@@ -139,7 +139,7 @@ impl Links {
                 Ok(stream) => {
                     tracing::debug!(peer = %to, "connected");
                     backoff = BACKOFF_MIN;
-                    let error = self.feed(platform, to, stream).await;
+                    let error = self.feed(platform, to, stream, driver).await;
                     tracing::debug!(peer = %to, %error, "disconnected");
                     driver.input(Input::Disconnected(to));
                 }
@@ -186,10 +186,11 @@ impl Links {
     }
 
     /// Sends what is queued for `to` until the stream fails or falls silent; says why it ended.
-    async fn feed<P: Platform>(&self, platform: &P, to: NodeId, stream: P::Stream) -> io::Error {
+    async fn feed<P: Platform>(&self, platform: &P, to: NodeId, stream: P::Stream, driver: &DriverHandle) -> io::Error {
         let peer = &self.peers[&to];
         let (mut reader, mut writer) = tokio::io::split(stream);
         peer.queue.borrow_mut().connected = true;
+        driver.input(Input::Connected(to));
         let unanswered = Cell::new(0);
         let error = tokio::select! {
             biased;

@@ -59,6 +59,9 @@ pub trait Host: 'static {
     /// Who leads the group from now on, as far as this node knows.
     fn leader_changed(&self, group: GroupId, leader: Option<NodeId>, term: Term);
 
+    /// The stream to `peer` is new: what was sent before may have been lost.
+    fn connected(&self, peer: NodeId);
+
     /// Commands that wait to be proposed, in order within each group. Asked for after [`DriverHandle::flush`].
     fn take_commands(&self) -> Vec<(GroupId, Bytes)>;
 
