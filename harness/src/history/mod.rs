@@ -3,6 +3,8 @@
 //! The order of events in a history is the order in which they happened; the simulation is single-threaded, so it is
 //! total. Checkers need nothing else.
 
+pub mod recorder;
+
 use serde::{Deserialize, Serialize};
 use warren::platform::{NodeId, Observation};
 

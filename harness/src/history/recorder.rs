@@ -16,9 +16,19 @@ pub struct Recorder {
     trace: Box<dyn Fn(&Event)>,
     history: RefCell<History>,
     channels: Cell<u32>,
+    /// Events other than observations.
+    client_events: Cell<u64>,
+    milestones: Cell<Milestones>,
     /// Confirmed messages that no client has received yet.
     confirmed_unseen: RefCell<BTreeSet<MessageId>>,
     seen: RefCell<BTreeSet<MessageId>>,
+}
+
+/// What has happened at least once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Milestones {
+    pub published: bool,
+    pub drained: bool,
 }
 
 impl Recorder {
@@ -28,6 +38,8 @@ impl Recorder {
             trace: Box::new(trace),
             history: RefCell::new(history),
             channels: Cell::new(0),
+            client_events: Cell::new(0),
+            milestones: Cell::default(),
             confirmed_unseen: RefCell::default(),
             seen: RefCell::default(),
         }
@@ -57,6 +69,7 @@ impl Recorder {
             }
             _ => {}
         }
+        self.note(&kind);
         let mut history = self.history.borrow_mut();
         let at = history.events.last().map_or(at, |last| last.at.max(at));
         let event = Event { at, kind };
@@ -79,9 +92,25 @@ impl Recorder {
         self.confirmed_unseen.borrow().len()
     }
 
-    /// How many events there are.
-    pub fn len(&self) -> usize {
-        self.history.borrow().events.len()
+    fn note(&self, kind: &EventKind) {
+        let mut milestones = self.milestones.get();
+        match kind {
+            EventKind::Observed { .. } => return,
+            EventKind::Publish { .. } => milestones.published = true,
+            EventKind::DrainEnded { .. } => milestones.drained = true,
+            _ => {}
+        }
+        self.milestones.set(milestones);
+        self.client_events.set(self.client_events.get() + 1);
+    }
+
+    /// How many events there are, observations aside.
+    pub fn client_events(&self) -> u64 {
+        self.client_events.get()
+    }
+
+    pub fn milestones(&self) -> Milestones {
+        self.milestones.get()
     }
 
     /// Looks at the history so far.

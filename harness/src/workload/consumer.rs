@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 
+use rand::RngExt;
+use rand_pcg::Pcg64;
 use warren::platform::Platform;
 
 use super::{
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::{
     history::{ChannelId, EventKind, Settle},
-    scenario::Span,
+    scenario::Spread,
 };
 
 #[derive(Clone)]
@@ -19,7 +21,7 @@ pub struct ConsumerPlan {
     /// Deliveries count as settled when sent; the client never acks.
     pub no_ack: bool,
     /// From delivery to settle.
-    pub work: Span,
+    pub work: Spread<Duration>,
     /// Share of first deliveries that are sent back, 0 to 1.
     pub requeue: f64,
 }
@@ -50,6 +52,7 @@ async fn consume_over<P: Platform>(
         no_ack: plan.no_ack,
     });
     link.consume(&role.setup.queue, plan.no_ack);
+    let mut chance = Pcg64::new(u128::from(platform.random()), 0);
     // Work ends in the order in which it began, as in a single-threaded consumer.
     let mut work: VecDeque<(Duration, u64, Settle)> = VecDeque::new();
     loop {
@@ -71,10 +74,12 @@ async fn consume_over<P: Platform>(
                     let delivery = delivery(&incoming);
                     floor.recorder.record(EventKind::Deliver { channel, queue: role.queue, delivery });
                     if !plan.no_ack {
-                        let back = !incoming.redelivered && draw_share(platform) < plan.requeue;
-                        let settle =
-                            if back { Settle::Nack { requeue: true, multiple: false } } else { Settle::Ack { multiple: false } };
-                        let after = plan.work.draw(platform.random());
+                        let back = !incoming.redelivered && chance.random_bool(plan.requeue);
+                        let settle = match back {
+                            true => Settle::Nack { requeue: true, multiple: false },
+                            false => Settle::Ack { multiple: false },
+                        };
+                        let after = plan.work.draw(&mut chance);
                         let until = work.back().map_or(now + after, |(last, ..)| (now + after).max(*last));
                         work.push_back((until, incoming.tag, settle));
                     }
@@ -85,10 +90,4 @@ async fn consume_over<P: Platform>(
             () = platform.sleep(pause) => {}
         }
     }
-}
-
-/// A number from 0 up to, not including, 1.
-#[expect(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
-fn draw_share<P: Platform>(platform: &P) -> f64 {
-    (platform.random() >> 11) as f64 / (1u64 << 53) as f64
 }

@@ -7,7 +7,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use warren::platform::Platform;
+use warren::platform::{NodeId, Platform};
 
 use super::{
     Floor, PHASE_POLL, Phase, RECONNECT_PAUSE, Role, delivery,
@@ -23,6 +23,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct DrainPlan {
     /// One role per queue; all with the same client.
     pub roles: Vec<Role>,
+    /// How many nodes there are to go through.
+    pub nodes: usize,
     /// Virtual time that the drain may take.
     pub limit: Duration,
 }
@@ -40,9 +42,10 @@ pub async fn run<P: Platform>(platform: P, plan: DrainPlan, floor: Rc<Floor>) {
         let last_round = platform.now() - began >= plan.limit;
         troubles.clear();
         for role in &plan.roles {
-            for node in 0..role.nodes.len() {
-                if let Err(trouble) = drain_through(&platform, role, node, &floor).await {
-                    troubles.push(format!("{} through {}: {trouble}", role.setup.queue, role.nodes[node].0));
+            for hop in 0..plan.nodes {
+                let (node, address) = (role.choose)(hop);
+                if let Err(trouble) = drain_through(&platform, role, node, &address, &floor).await {
+                    troubles.push(format!("{} through {node}: {trouble}", role.setup.queue));
                 }
             }
         }
@@ -59,10 +62,15 @@ pub async fn run<P: Platform>(platform: P, plan: DrainPlan, floor: Rc<Floor>) {
     floor.busy.set(floor.busy.get() - 1);
 }
 
-async fn drain_through<P: Platform>(platform: &P, role: &Role, node: usize, floor: &Floor) -> Result<(), String> {
-    let (id, address) = &role.nodes[node];
+async fn drain_through<P: Platform>(
+    platform: &P,
+    role: &Role,
+    node: NodeId,
+    address: &str,
+    floor: &Floor,
+) -> Result<(), String> {
     let mut link = Link::open(floor.client_kind, platform, address, &role.setup).await?;
-    let channel = floor.recorder.channel_opened(role.client, *id);
+    let channel = floor.recorder.channel_opened(role.client, node);
     let result = empty(platform, role, floor, &mut link, channel).await;
     if result.is_ok() {
         link.close().await;
@@ -83,7 +91,7 @@ async fn empty<P: Platform>(
 ) -> Result<(), String> {
     let queue = role.queue;
     floor.recorder.record(EventKind::Get { channel, queue });
-    link.get(&role.setup.queue);
+    link.get(&role.setup.queue, false);
     match next(platform, link, ANSWER_TIMEOUT).await {
         Some(LinkEvent::Got(None)) => {
             floor.recorder.record(EventKind::GetReply { channel, queue, delivery: None });

@@ -13,6 +13,8 @@ use crate::history::{ChannelId, EventKind, Settle};
 #[derive(Clone)]
 pub struct GetterPlan {
     pub role: Role,
+    /// What it gets counts as settled when sent; the client never acks.
+    pub no_ack: bool,
     /// Time from one get to the next; a slow answer delays the next one.
     pub interval: Duration,
     /// A get that waits longer counts as unknown, and the connection as broken.
@@ -49,7 +51,7 @@ async fn poll_over<P: Platform>(
             }
             None if due <= now => {
                 floor.recorder.record(EventKind::Get { channel, queue });
-                link.get(&plan.role.setup.queue);
+                link.get(&plan.role.setup.queue, plan.no_ack);
                 asked = Some(now);
                 due = now + plan.interval;
             }
@@ -64,7 +66,7 @@ async fn poll_over<P: Platform>(
                     asked = None;
                     let delivery = got.as_ref().map(delivery);
                     floor.recorder.record(EventKind::GetReply { channel, queue, delivery });
-                    if let Some(incoming) = got {
+                    if let Some(incoming) = got.filter(|_| !plan.no_ack) {
                         let settle = Settle::Ack { multiple: false };
                         floor.recorder.record(EventKind::Settle { channel, tag: incoming.tag, settle });
                         link.settle(incoming.tag, settle);

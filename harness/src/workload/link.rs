@@ -78,10 +78,10 @@ impl<P: Platform> Link<P> {
     }
 
     /// Asks for one message; at most one get may be under way.
-    pub fn get(&mut self, queue: &str) {
+    pub fn get(&mut self, queue: &str, no_ack: bool) {
         match self {
-            Self::Native(link) => link.get(queue),
-            Self::Lapin(link) => link.get(queue),
+            Self::Native(link) => link.get(queue, no_ack),
+            Self::Lapin(link) => link.get(queue, no_ack),
         }
     }
 

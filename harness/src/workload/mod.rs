@@ -53,8 +53,8 @@ pub struct Role {
     pub client: ClientId,
     pub queue: QueueId,
     pub setup: LinkSetup,
-    /// Nodes with their client addresses, in the order in which this client tries them.
-    pub nodes: Vec<(NodeId, String)>,
+    /// Which node to try at the given attempt (0, 1, 2, …), with its address.
+    pub choose: Rc<dyn Fn(usize) -> (NodeId, String)>,
 }
 
 impl Role {
@@ -67,10 +67,10 @@ impl Role {
         until: Phase,
     ) -> Option<(Link<P>, ChannelId)> {
         while floor.phase.get() < until {
-            let (node, address) = &self.nodes[*hop % self.nodes.len()];
+            let (node, address) = (self.choose)(*hop);
             *hop += 1;
-            match Link::open(floor.client_kind, platform, address, &self.setup).await {
-                Ok(link) => return Some((link, floor.recorder.channel_opened(self.client, *node))),
+            match Link::open(floor.client_kind, platform, &address, &self.setup).await {
+                Ok(link) => return Some((link, floor.recorder.channel_opened(self.client, node))),
                 Err(reason) => {
                     tracing::debug!(client = self.client.0, node = node.0, reason, "could not connect");
                     platform.sleep(RECONNECT_PAUSE).await;

@@ -6,13 +6,17 @@ use std::{
     time::Duration,
 };
 
+use rand_pcg::Pcg64;
 use warren::platform::Platform;
 
 use super::{
     Floor, PHASE_POLL, Phase, RECONNECT_PAUSE, Role, body,
     link::{Link, LinkEvent},
 };
-use crate::history::{ChannelId, EventKind, MessageId, PublishOutcome};
+use crate::{
+    history::{ChannelId, EventKind, MessageId, PublishOutcome},
+    scenario::Spread,
+};
 
 /// A publisher that was held up sends at most this much of its arrears at once.
 const ARREARS_MAX: Duration = Duration::from_millis(100);
@@ -22,7 +26,8 @@ pub struct PublisherPlan {
     pub role: Role,
     /// Time from one publish to the next.
     pub interval: Duration,
-    pub body_bytes: usize,
+    /// Bytes per message.
+    pub body: Spread<u64>,
     /// Publishes without an outcome at any time, at most.
     pub in_flight: usize,
     /// Whether a publish of unknown or negative outcome is tried again, as a new attempt.
@@ -34,7 +39,8 @@ pub struct PublisherPlan {
 /// Publishes until the load phase ends, then waits for the last outcomes.
 pub async fn run<P: Platform>(platform: P, plan: PublisherPlan, floor: Rc<Floor>) {
     floor.busy.set(floor.busy.get() + 1);
-    let mut publisher = Publisher { platform, plan, floor, sequence_last: 0, again: VecDeque::new() };
+    let chance = Pcg64::new(u128::from(platform.random()), 0);
+    let mut publisher = Publisher { platform, plan, floor, chance, sequence_last: 0, again: VecDeque::new() };
     publisher.run().await;
     publisher.floor.busy.set(publisher.floor.busy.get() - 1);
 }
@@ -43,6 +49,7 @@ struct Publisher<P: Platform> {
     platform: P,
     plan: PublisherPlan,
     floor: Rc<Floor>,
+    chance: Pcg64,
     sequence_last: u64,
     /// Sequences to try again, with the number of the next attempt.
     again: VecDeque<(u64, u32)>,
@@ -84,7 +91,11 @@ impl<P: Platform> Publisher<P> {
             due = due.max(now.saturating_sub(ARREARS_MAX));
             while loading && due <= now && outstanding.len() < self.plan.in_flight {
                 let (tag, message) = self.publish(link, channel);
-                outstanding.insert(tag, Waiting { message, since: now });
+                if self.plan.role.setup.confirms {
+                    outstanding.insert(tag, Waiting { message, since: now });
+                } else {
+                    self.floor.recorder.record(EventKind::PublishOutcome { message, outcome: PublishOutcome::Unknown });
+                }
                 due += self.plan.interval;
             }
             let free = loading && outstanding.len() < self.plan.in_flight;
@@ -117,7 +128,8 @@ impl<P: Platform> Publisher<P> {
         let role = &self.plan.role;
         let message = MessageId { publisher: role.client, sequence, attempt };
         self.floor.recorder.record(EventKind::Publish { message, queue: role.queue, channel });
-        let tag = link.publish(&role.setup.queue, body::encode(message, self.plan.body_bytes));
+        let bytes = usize::try_from(self.plan.body.draw(&mut self.chance)).expect("a body fits in memory");
+        let tag = link.publish(&role.setup.queue, body::encode(message, bytes));
         (tag, message)
     }
 

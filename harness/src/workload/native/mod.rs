@@ -123,8 +123,8 @@ impl NativeLink {
         })));
     }
 
-    pub fn get(&mut self, queue: &str) {
-        let get = basic::Get { queue: queue.into(), no_ack: false };
+    pub fn get(&mut self, queue: &str, no_ack: bool) {
+        let get = basic::Get { queue: queue.into(), no_ack };
         self.outgoing.send_method(AMQPClass::Basic(basic::AMQPMethod::Get(get)));
     }
 
