@@ -7,6 +7,8 @@
 mod frames;
 mod handshake;
 
+pub(super) use handshake::queue_arguments;
+
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc, time::Duration};
 
 use amq_protocol::{
@@ -346,7 +348,8 @@ impl Reading {
     }
 }
 
-fn delivery_count(headers: &FieldTable) -> Option<u32> {
+/// The `x-delivery-count` among a message's headers.
+pub(super) fn delivery_count(headers: &FieldTable) -> Option<u32> {
     match headers.inner().get("x-delivery-count")? {
         AMQPValue::LongLongInt(count) => u32::try_from(*count).ok(),
         AMQPValue::LongInt(count) => u32::try_from(*count).ok(),
