@@ -25,9 +25,7 @@ impl ClusterView {
                 }
             }
             Observation::SteppedDown { group, .. } => {
-                if self.leaders.get(group).is_some_and(|(_, leader)| *leader == node) {
-                    self.leaders.remove(group);
-                }
+                self.leaders.retain(|led, (_, leader)| led != group || *leader != node);
             }
             _ => {}
         }

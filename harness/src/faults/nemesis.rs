@@ -305,7 +305,8 @@ impl Nemesis {
     }
 
     fn reset(&self, reset: &Reset<Vec<NodeId>>, effect: &mut Effect) {
-        let all: Vec<MachineId> = self.nodes.values().copied().chain(self.clients.values().flatten().copied()).collect();
+        let all: Vec<MachineId> =
+            self.nodes.values().copied().chain(self.clients.values().flatten().copied()).collect();
         let chosen: Vec<MachineId> = match reset {
             Reset::Node(nodes) => nodes.iter().map(|node| self.nodes[node]).collect(),
             Reset::Client(name) => self.clients.get(name).cloned().unwrap_or_default(),
@@ -394,7 +395,9 @@ fn describe(action: &Action<Vec<NodeId>>, lasts: Option<Duration>) -> (String, V
         Action::Kill { node } => (format!("kill {}", names(node)), node.clone()),
         Action::PowerLoss { node } => (format!("power loss at {}", names(node)), node.clone()),
         Action::DiskStall { node, what: StallWhat::Sync } => (format!("stall syncs of {}", names(node)), node.clone()),
-        Action::DiskStall { node, what: StallWhat::All } => (format!("stall the disk of {}", names(node)), node.clone()),
+        Action::DiskStall { node, what: StallWhat::All } => {
+            (format!("stall the disk of {}", names(node)), node.clone())
+        }
         Action::DiskSlow { node, sync } => {
             (format!("slow syncs of {} to {:?}..{:?}", names(node), sync.min, sync.max), node.clone())
         }

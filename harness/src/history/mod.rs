@@ -12,6 +12,14 @@ use warren::platform::{NodeId, Observation};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Nanos(pub u64);
 
+impl Nanos {
+    /// In virtual seconds.
+    #[expect(clippy::cast_precision_loss, reason = "for people; virtual time stays far below 2^53 ns")]
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+}
+
 /// A client process of the workload, `pub-1` or `con-2`: an index into [`History::clients`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClientId(pub u32);

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use warren::{
     node::{self, Config},
-    platform::{NodeId, Platform},
+    platform::NodeId,
 };
 
 use super::timeline::ClientRole;
@@ -62,12 +62,8 @@ pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, Machine
     let boot = |node: NodeId| {
         let peers = peers.clone();
         move |platform: SimPlatform| {
-            let config = Config::new(
-                node,
-                format!("{node}:{CLIENT_PORT}"),
-                format!("{node}:{CLUSTER_PORT}"),
-                peers.clone(),
-            );
+            let config =
+                Config::new(node, format!("{node}:{CLIENT_PORT}"), format!("{node}:{CLUSTER_PORT}"), peers.clone());
             let running = async move {
                 let Err(error) = node::run(platform, config).await;
                 tracing::warn!(%node, %error, "the node ended");
@@ -75,11 +71,7 @@ pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, Machine
             Box::pin(running) as crate::sim::Process
         }
     };
-    scenario
-        .cluster
-        .node_ids()
-        .map(|node| (node, world.add_machine(&node.to_string(), node, boot(node))))
-        .collect()
+    scenario.cluster.node_ids().map(|node| (node, world.add_machine(&node.to_string(), node, boot(node)))).collect()
 }
 
 /// Adds the clients to the world; gives the machines of each group by its name.
@@ -177,8 +169,9 @@ impl Cast<'_> {
                     let followers: Vec<NodeId> = nodes.iter().copied().filter(|node| Some(*node) != leader).collect();
                     followers.get((member as usize + hop) % followers.len().max(1)).copied().unwrap_or(spread)
                 }
-                Placement::Spread
-                | Placement::At(Target::Majority | Target::Minority | Target::All | Target::Any) => spread,
+                Placement::Spread | Placement::At(Target::Majority | Target::Minority | Target::All | Target::Any) => {
+                    spread
+                }
             };
             (node, format!("{node}:{CLIENT_PORT}"))
         })

@@ -200,11 +200,8 @@ mod tests {
 
     #[test]
     fn recovery_counts_from_the_end_of_a_fault_to_the_next_confirm() {
-        let figures = latency(&history(vec![
-            (0, publish(1)),
-            (100, EventKind::FaultEnded { fault: 0 }),
-            (350, confirm(1)),
-        ]));
+        let figures =
+            latency(&history(vec![(0, publish(1)), (100, EventKind::FaultEnded { fault: 0 }), (350, confirm(1))]));
         assert_eq!(figures.recovery_max_ns, 250_000_000);
     }
 }

@@ -6,11 +6,7 @@ mod stage;
 mod timeline;
 mod verdict;
 
-use std::{
-    path::Path,
-    sync::atomic::AtomicBool,
-    time::Instant,
-};
+use std::{path::Path, sync::atomic::AtomicBool, time::Instant};
 
 use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
 use warren::platform::Sabotage;
@@ -44,32 +40,22 @@ pub struct RunOutput {
 }
 
 /// Runs `scenario` with `seed`, on a thread of its own, until it is done or `stop` is set.
-pub fn run(
-    scenario: &Scenario,
-    seed: u64,
-    options: &RunOptions,
-    stop: &AtomicBool,
-    progress: &Progress,
-) -> RunOutput {
+pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBool, progress: &Progress) -> RunOutput {
     #[expect(clippy::disallowed_methods, reason = "wall time is for the reader; the simulation never sees it")]
     let began = Instant::now();
     let mut scenario = scenario.clone();
     scenario.sabotage = options.sabotage.or(scenario.sabotage);
     scenario.run.client = options.client.unwrap_or(scenario.run.client);
     let played = sim::run_isolated(seed, || stage::play(&scenario, seed, options.record_trace, stop, progress));
-    let (played, internal) = match played {
-        Ok(Ok(played)) => (played, None),
-        Ok(Err((played, error))) => (played, Some(error.to_string())),
-        Err(error) => (Played::default(), Some(error.to_string())),
-    };
+    let played = played.unwrap_or_else(|error| Played { failure: Some(error), ..Played::default() });
     progress.enter(Phase::Judging);
-    let mut output = judge(&scenario, seed, options, played, internal);
+    let mut output = judge(&scenario, seed, options, played);
     output.record.wall_seconds = began.elapsed().as_secs_f64();
     progress.enter(Phase::Done);
     output
 }
 
-fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played, internal: Option<String>) -> RunOutput {
+fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -> RunOutput {
     let history = played.history;
     let config = CheckConfig { liveness_bound: scenario.run.liveness };
     let mut record = blank_record(scenario, seed, options);
@@ -92,7 +78,7 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played, i
         record.verdict = record.verdict.max(Verdict::Incomplete);
         record.reasons.push("the run was stopped before its end".into());
     }
-    if let Some(error) = internal {
+    if let Some(error) = played.failure {
         record.verdict = Verdict::Internal;
         record.reasons.insert(0, format!("the simulation failed: {error}"));
     }

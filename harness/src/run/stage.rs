@@ -39,26 +39,16 @@ pub struct Played {
     pub trace: Vec<TraceEvent>,
     /// It was told to stop before its end.
     pub stopped: bool,
+    /// The simulation failed: a panic in a task, by name. Everything up to then is here.
+    pub failure: Option<SimError>,
 }
 
 /// Plays `scenario` on this thread, which must be one of [`crate::sim::run_isolated`].
-///
-/// # Errors
-/// The simulation failed (a panic in a task, by name); with everything up to then.
-pub fn play(
-    scenario: &Scenario,
-    seed: u64,
-    record_trace: bool,
-    stop: &AtomicBool,
-    progress: &Progress,
-) -> Result<Played, (Played, SimError)> {
+pub fn play(scenario: &Scenario, seed: u64, record_trace: bool, stop: &AtomicBool, progress: &Progress) -> Played {
     let mut stage = Stage::new(scenario, seed, record_trace);
     let result = stage.play(stop, progress);
-    let played = stage.finish(matches!(result, Ok(End::Stopped)));
-    match result {
-        Ok(_) => Ok(played),
-        Err(error) => Err((played, error)),
-    }
+    let stopped = matches!(result, Ok(End::Stopped));
+    Played { stopped, failure: result.err(), ..stage.finish() }
 }
 
 enum End {
@@ -98,8 +88,14 @@ impl Stage {
             }
         };
         let world = World::new(world_config(&scenario, seed, record_trace), Rc::new(sink));
-        let clock = { let world = world.clone(); move || world.now() };
-        let trace = { let world = world.clone(); move |event: &Event| world.trace_event(event) };
+        let clock = {
+            let world = world.clone();
+            move || world.now()
+        };
+        let trace = {
+            let world = world.clone();
+            move |event: &Event| world.trace_event(event)
+        };
         let recorder = Rc::new(Recorder::new(history, clock, trace));
         *recorder_cell.borrow_mut() = Some(recorder.clone());
         world.set_sabotage(scenario.sabotage);
@@ -115,15 +111,8 @@ impl Stage {
             recorder.record(EventKind::NodeUp { node: *node });
         }
         let drawn = scenario.draw(seed);
-        let nemesis = Nemesis::new(
-            world.clone(),
-            recorder.clone(),
-            view,
-            scenario.clone(),
-            nodes.clone(),
-            clients,
-            drawn,
-        );
+        let nemesis =
+            Nemesis::new(world.clone(), recorder.clone(), view, scenario.clone(), nodes.clone(), clients, drawn);
         Self { scenario, world, recorder, floor, nodes, applied, nemesis, roles }
     }
 
@@ -149,7 +138,9 @@ impl Stage {
         progress.enter(progress::Phase::Drain);
         self.floor.phase.set(Phase::Drain);
         // One more round of the drain may begin just before its limit.
-        if !steps.run(self, self.scenario.run.drain * 2 + Duration::from_secs(30), |stage| stage.recorder.milestones().drained)? {
+        if !steps.run(self, self.scenario.run.drain * 2 + Duration::from_secs(30), |stage| {
+            stage.recorder.milestones().drained
+        })? {
             return Ok(End::Stopped);
         }
         if !steps.run(self, CONVERGE_LIMIT, Self::converged)? {
@@ -200,12 +191,20 @@ impl Stage {
         Ok(())
     }
 
-    fn finish(self, stopped: bool) -> Played {
+    fn finish(self) -> Played {
         let (trace_hash, trace_events) = self.world.trace_hash();
         let faults = self.nemesis.records();
         let mut history = self.recorder.finish();
         history.faults = faults.iter().map(|fault| fault.description.clone()).collect();
-        Played { history, roles: self.roles, faults, trace_hash, trace_events, trace: self.world.take_trace(), stopped }
+        Played {
+            history,
+            roles: self.roles,
+            faults,
+            trace_hash,
+            trace_events,
+            trace: self.world.take_trace(),
+            ..Played::default()
+        }
     }
 }
 

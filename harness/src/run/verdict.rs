@@ -76,10 +76,10 @@ pub fn sometimes(history: &History, required: &BTreeSet<Sometimes>) -> Vec<Somet
                 PublishOutcome::Unknown => count(Sometimes::UnknownOutcome),
             },
             EventKind::GetReply { delivery: None, .. } if !drain_began => count(Sometimes::GetEmpty),
-            EventKind::Deliver { delivery, .. } | EventKind::GetReply { delivery: Some(delivery), .. } => {
-                if delivery.redelivered {
-                    count(Sometimes::Redelivered);
-                }
+            EventKind::Deliver { delivery, .. } | EventKind::GetReply { delivery: Some(delivery), .. }
+                if delivery.redelivered =>
+            {
+                count(Sometimes::Redelivered);
             }
             EventKind::DrainBegan => drain_began = true,
             EventKind::ChannelOpened { client, .. } if !drain_began && !connected.insert(*client) => {

@@ -65,8 +65,7 @@ impl<P: Platform> LapinLink<P> {
         let connection = Rc::new(connection);
         let (commands, queue) = mpsc::unbounded_channel();
         let (sink, events) = mpsc::unbounded_channel();
-        let worker =
-            Worker { platform: platform.clone(), channel, connection: connection.clone(), sink: sink.clone() };
+        let worker = Worker { platform: platform.clone(), channel, connection: connection.clone(), sink: sink.clone() };
         let worker = platform.spawn("lapin commands", worker.run(queue));
         Ok(Self { commands, events, tag_last: 0, _connection: connection, worker })
     }
@@ -148,8 +147,7 @@ impl<P: Platform> Worker<P> {
             Command::Publish { tag, queue, body } => {
                 let options = BasicPublishOptions { mandatory: true, immediate: false };
                 let properties = BasicProperties::default().with_delivery_mode(2);
-                let confirm =
-                    self.channel.basic_publish("".into(), queue.into(), options, &body, properties).await?;
+                let confirm = self.channel.basic_publish("".into(), queue.into(), options, &body, properties).await?;
                 let sink = self.sink.clone();
                 self.platform.spawn("lapin confirm", async move {
                     let event = match confirm.await {

@@ -26,7 +26,10 @@ pub struct LinkSetup {
 #[derive(Debug)]
 pub enum LinkEvent {
     /// The publish with this tag (1, 2, 3, … per channel) has an outcome.
-    Outcome { tag: u64, outcome: PublishOutcome },
+    Outcome {
+        tag: u64,
+        outcome: PublishOutcome,
+    },
     Delivered(Incoming),
     /// The reply to [`Link::get`].
     Got(Option<Incoming>),

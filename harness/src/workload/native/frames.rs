@@ -22,13 +22,7 @@ pub fn encode(frame: &AMQPFrame, bytes: &mut Vec<u8>) {
 }
 
 /// Appends a method with its content: header and as many body frames as it takes.
-pub fn encode_content(
-    channel: u16,
-    method: AMQPClass,
-    properties: BasicProperties,
-    body: &[u8],
-    bytes: &mut Vec<u8>,
-) {
+pub fn encode_content(channel: u16, method: AMQPClass, properties: BasicProperties, body: &[u8], bytes: &mut Vec<u8>) {
     encode(&AMQPFrame::Method(channel, method), bytes);
     let header = AMQPContentHeader { class_id: 60, body_size: body.len() as u64, properties };
     encode(&AMQPFrame::Header(channel, header), bytes);

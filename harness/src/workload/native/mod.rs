@@ -93,12 +93,8 @@ impl NativeLink {
 
     pub fn publish(&mut self, queue: &str, body: &[u8]) -> u64 {
         self.tag_last += 1;
-        let publish = basic::Publish {
-            exchange: "".into(),
-            routing_key: queue.into(),
-            mandatory: true,
-            immediate: false,
-        };
+        let publish =
+            basic::Publish { exchange: "".into(), routing_key: queue.into(), mandatory: true, immediate: false };
         let mut bytes = self.outgoing.bytes.borrow_mut();
         let properties = BasicProperties::default().with_delivery_mode(2);
         frames::encode_content(
@@ -146,12 +142,7 @@ impl NativeLink {
     }
 
     pub async fn close(&mut self) {
-        let goodbye = connection::Close {
-            reply_code: 200,
-            reply_text: "done".into(),
-            class_id: 0,
-            method_id: 0,
-        };
+        let goodbye = connection::Close { reply_code: 200, reply_text: "done".into(), class_id: 0, method_id: 0 };
         self.outgoing.send(&AMQPFrame::Method(0, AMQPClass::Connection(connection::AMQPMethod::Close(goodbye))));
         while !matches!(self.next().await, LinkEvent::Closed(_)) {}
     }
@@ -286,8 +277,11 @@ impl Reading {
     fn handle_basic(&mut self, method: basic::AMQPMethod) -> Result<(), String> {
         match method {
             basic::AMQPMethod::Ack(ack) => {
-                let outcome =
-                    if std::mem::take(&mut self.returned) { PublishOutcome::Returned } else { PublishOutcome::Confirmed };
+                let outcome = if std::mem::take(&mut self.returned) {
+                    PublishOutcome::Returned
+                } else {
+                    PublishOutcome::Confirmed
+                };
                 self.settle_publishes(ack.delivery_tag, ack.multiple, outcome);
             }
             basic::AMQPMethod::Nack(nack) => {
