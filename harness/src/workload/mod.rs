@@ -1,1 +1,3 @@
 //! Clients under load: publishers, consumers, getters.
+
+pub mod lapin;
