@@ -99,7 +99,7 @@ impl fmt::Debug for Options {
 /// Connects lapin over `stream`, in lock-step with the caller's simulated host. Cancelling it cuts the stream.
 ///
 /// # Errors
-/// Whatever lapin makes of the handshake; an I/O error also when the process is out of threads or file descriptors.
+/// Whatever lapin makes of the handshake; an I/O error also when the process is out of threads.
 pub async fn connect<P: Platform>(platform: &P, stream: P::Stream, options: Options) -> Result<Connection> {
     let Options { uri, name, poll_every, patience, enter_simulation } = options;
     let mut properties = ConnectionProperties::default();
@@ -107,7 +107,7 @@ pub async fn connect<P: Platform>(platform: &P, stream: P::Stream, options: Opti
         properties = properties.with_connection_name(LongString::from(name));
     }
     let link = Arc::new(Link::default());
-    let (grants, turns) = turn::exchange(patience)?;
+    let (grants, turns) = turn::exchange(patience);
     let (kit, requests) = Kit::new();
     platform.spawn("lapin-kit", kit::serve(platform.clone(), link.clone(), requests));
     let entrance = Entrance::new(turns, link.clone(), enter_simulation);

@@ -51,7 +51,7 @@ impl Entrance {
         let Some(mut turns) = turns else {
             return Err(io::Error::new(ErrorKind::Unsupported, "reconnecting needs a new connection in lock-step"));
         };
-        turns.await_first();
+        turns.take();
         TURNS.set(Some(turns));
         ENTERED.set(self.enter_simulation.as_ref().map(|enter| enter()));
         Ok(Socket { link: self.link.clone(), idle: false })
