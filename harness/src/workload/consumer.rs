@@ -41,7 +41,7 @@ async fn consume_over<P: Platform>(
     platform: &P,
     plan: &ConsumerPlan,
     floor: &Floor,
-    link: &mut Link<P>,
+    link: &mut Link,
     channel: ChannelId,
 ) -> String {
     let role = &plan.role;

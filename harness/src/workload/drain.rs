@@ -86,7 +86,7 @@ async fn empty<P: Platform>(
     platform: &P,
     role: &Role,
     floor: &Floor,
-    link: &mut Link<P>,
+    link: &mut Link,
     channel: ChannelId,
 ) -> Result<(), String> {
     let queue = role.queue;
@@ -119,7 +119,7 @@ async fn empty<P: Platform>(
     }
 }
 
-async fn next<P: Platform>(platform: &P, link: &mut Link<P>, limit: Duration) -> Option<LinkEvent> {
+async fn next<P: Platform>(platform: &P, link: &mut Link, limit: Duration) -> Option<LinkEvent> {
     tokio::select! {
         biased;
         event = link.next() => Some(event),
@@ -127,12 +127,12 @@ async fn next<P: Platform>(platform: &P, link: &mut Link<P>, limit: Duration) ->
     }
 }
 
-fn take<P: Platform>(floor: &Floor, link: &mut Link<P>, channel: ChannelId, queue: QueueId, incoming: &Incoming) {
+fn take(floor: &Floor, link: &mut Link, channel: ChannelId, queue: QueueId, incoming: &Incoming) {
     floor.recorder.record(EventKind::Deliver { channel, queue, delivery: delivery(incoming) });
     ack(floor, link, channel, incoming);
 }
 
-fn ack<P: Platform>(floor: &Floor, link: &mut Link<P>, channel: ChannelId, incoming: &Incoming) {
+fn ack(floor: &Floor, link: &mut Link, channel: ChannelId, incoming: &Incoming) {
     let settle = Settle::Ack { multiple: false };
     floor.recorder.record(EventKind::Settle { channel, tag: incoming.tag, settle });
     link.settle(incoming.tag, settle);

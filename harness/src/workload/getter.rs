@@ -36,7 +36,7 @@ async fn poll_over<P: Platform>(
     platform: &P,
     plan: &GetterPlan,
     floor: &Floor,
-    link: &mut Link<P>,
+    link: &mut Link,
     channel: ChannelId,
 ) -> String {
     let queue = plan.role.queue;

@@ -3,11 +3,10 @@
 //! Commands go through one task, in order, as an application would await them; confirms, deliveries and the end of
 //! the connection each arrive through a task of their own. lapin's own recovery is off: a lost connection is lost.
 
-use std::{pin::Pin, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use amq_protocol::protocol::BasicProperties;
-use futures_core::Stream;
-use lapin::{
+use ::lapin::{
     Channel, Confirmation,
     message::Delivery,
     options::{
@@ -20,21 +19,23 @@ use tokio::{sync::mpsc, task::AbortHandle};
 use warren::platform::Platform;
 
 use super::{
-    lapin::{self as lockstep, LapinConnection},
+    lapin::{self, Connection, Options},
     link::{Incoming, LinkEvent, LinkSetup},
     native,
 };
 use crate::history::{PublishOutcome, Settle};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Everything that we ask of lapin is watched; this is for what lapin does on its own.
+const POLL_EVERY: Duration = Duration::from_millis(100);
 
 /// A lapin connection with one channel.
-pub struct LapinLink<P: Platform> {
+pub struct LapinLink {
     commands: mpsc::UnboundedSender<Command>,
     events: mpsc::UnboundedReceiver<LinkEvent>,
     tag_last: u64,
     /// Keeps the connection, and with it lapin's thread, alive as long as the link.
-    _connection: Rc<LapinConnection<P>>,
+    _connection: Rc<Connection>,
     worker: AbortHandle,
 }
 
@@ -46,16 +47,22 @@ enum Command {
     Close,
 }
 
-impl<P: Platform> LapinLink<P> {
+impl LapinLink {
     /// Connects and prepares the channel.
     ///
     /// # Errors
     /// In lapin's words, or the platform's.
-    pub async fn open(platform: &P, address: &str, setup: &LinkSetup) -> Result<Self, String> {
+    pub async fn open<P: Platform>(platform: &P, address: &str, setup: &LinkSetup) -> Result<Self, String> {
         let opening = async {
             let stream = platform.connect(address).await.map_err(|error| format!("connect: {error}"))?;
-            let connection = lockstep::connect(platform, stream).await.map_err(|error| error.to_string())?;
-            let channel = prepare(&connection, setup).await.map_err(|error| error.to_string())?;
+            let options = Options {
+                poll_every: POLL_EVERY,
+                enter_simulation: crate::sim::enter_thread(),
+                ..Options::default()
+            };
+            let connection = lapin::connect(platform, stream, options).await.map_err(|error| error.to_string())?;
+            let prepared = connection.watch(prepare(&connection, setup)).await;
+            let channel = prepared.map_err(|error| error.to_string())?;
             Ok::<_, String>((connection, channel))
         };
         let (connection, channel) = tokio::select! {
@@ -66,7 +73,7 @@ impl<P: Platform> LapinLink<P> {
         let (commands, queue) = mpsc::unbounded_channel();
         let (sink, events) = mpsc::unbounded_channel();
         let worker = Worker { platform: platform.clone(), channel, connection: connection.clone(), sink: sink.clone() };
-        let worker = platform.spawn("lapin commands", worker.run(queue));
+        let worker = platform.spawn("lapin commands", connection.watch(worker.run(queue)));
         Ok(Self { commands, events, tag_last: 0, _connection: connection, worker })
     }
 
@@ -103,13 +110,13 @@ impl<P: Platform> LapinLink<P> {
     }
 }
 
-impl<P: Platform> Drop for LapinLink<P> {
+impl Drop for LapinLink {
     fn drop(&mut self) {
         self.worker.abort();
     }
 }
 
-async fn prepare<P: Platform>(connection: &LapinConnection<P>, setup: &LinkSetup) -> Result<Channel, lapin::Error> {
+async fn prepare(connection: &Connection, setup: &LinkSetup) -> Result<Channel, ::lapin::Error> {
     let channel = connection.create_channel().await?;
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(setup.queue.as_str().into(), durable, native::queue_arguments(setup)).await?;
@@ -123,7 +130,7 @@ async fn prepare<P: Platform>(connection: &LapinConnection<P>, setup: &LinkSetup
 struct Worker<P: Platform> {
     platform: P,
     channel: Channel,
-    connection: Rc<LapinConnection<P>>,
+    connection: Rc<Connection>,
     sink: mpsc::UnboundedSender<LinkEvent>,
 }
 
@@ -142,7 +149,7 @@ impl<P: Platform> Worker<P> {
         }
     }
 
-    async fn execute(&self, command: Command) -> Result<(), lapin::Error> {
+    async fn execute(&self, command: Command) -> Result<(), ::lapin::Error> {
         match command {
             Command::Publish { tag, queue, body } => {
                 let options = BasicPublishOptions { mandatory: true, immediate: false };
@@ -188,9 +195,9 @@ impl<P: Platform> Worker<P> {
 }
 
 /// Passes a consumer's deliveries on until it ends.
-async fn forward(mut consumer: lapin::Consumer, sink: mpsc::UnboundedSender<LinkEvent>) {
+async fn forward(mut consumer: ::lapin::Consumer, sink: mpsc::UnboundedSender<LinkEvent>) {
     loop {
-        let event = match std::future::poll_fn(|context| Pin::new(&mut consumer).poll_next(context)).await {
+        let event = match lapin::next(&mut consumer).await {
             Some(Ok(delivery)) => LinkEvent::Delivered(incoming(delivery)),
             Some(Err(error)) => LinkEvent::Closed(error.to_string()),
             None => LinkEvent::Closed("the consumer ended".into()),

@@ -48,17 +48,17 @@ pub struct Incoming {
 }
 
 /// A live channel. All calls but [`Link::next`] return at once; what they cause arrives as a [`LinkEvent`].
-pub enum Link<P: Platform> {
+pub enum Link {
     Native(NativeLink),
-    Lapin(LapinLink<P>),
+    Lapin(LapinLink),
 }
 
-impl<P: Platform> Link<P> {
+impl Link {
     /// Connects to `address` and prepares the channel.
     ///
     /// # Errors
     /// In words, for the history: refused, timed out, reset, or closed by the broker with its reason.
-    pub async fn open(kind: ClientKind, platform: &P, address: &str, setup: &LinkSetup) -> Result<Self, String> {
+    pub async fn open<P: Platform>(kind: ClientKind, platform: &P, address: &str, setup: &LinkSetup) -> Result<Self, String> {
         match kind {
             ClientKind::Native => NativeLink::open(platform, address, setup).await.map(Self::Native),
             ClientKind::Lapin => LapinLink::open(platform, address, setup).await.map(Self::Lapin),

@@ -7,6 +7,7 @@ pub mod body;
 pub mod consumer;
 pub mod drain;
 pub mod getter;
+pub mod lapin;
 pub mod lapin_link;
 pub mod link;
 pub mod native;
@@ -65,7 +66,7 @@ impl Role {
         floor: &Floor,
         hop: &mut usize,
         until: Phase,
-    ) -> Option<(Link<P>, ChannelId)> {
+    ) -> Option<(Link, ChannelId)> {
         while floor.phase.get() < until {
             let (node, address) = (self.choose)(*hop);
             *hop += 1;

@@ -75,7 +75,7 @@ impl<P: Platform> Publisher<P> {
     }
 
     /// Publishes over one channel until it is lost or all is done; tells why it ended.
-    async fn publish_over(&mut self, link: &mut Link<P>, channel: ChannelId) -> String {
+    async fn publish_over(&mut self, link: &mut Link, channel: ChannelId) -> String {
         let mut outstanding: BTreeMap<u64, Waiting> = BTreeMap::new();
         let mut due = self.platform.now();
         let reason = loop {
@@ -120,7 +120,7 @@ impl<P: Platform> Publisher<P> {
         reason
     }
 
-    fn publish(&mut self, link: &mut Link<P>, channel: ChannelId) -> (u64, MessageId) {
+    fn publish(&mut self, link: &mut Link, channel: ChannelId) -> (u64, MessageId) {
         let (sequence, attempt) = self.again.pop_front().unwrap_or_else(|| {
             self.sequence_last += 1;
             (self.sequence_last, 1)

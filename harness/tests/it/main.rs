@@ -1,0 +1,3 @@
+//! Ferret's integration tests, in one binary.
+
+mod lapin_lockstep;
