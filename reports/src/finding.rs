@@ -39,7 +39,7 @@ pub(crate) fn headline(run: &RunRecord) -> String {
                 let holding = named(run, InvariantVerdict::Holds).len();
                 format!("{} {} {}", some(holding, "invariant"), verb(holding, "holds", "hold"), through_faults(run))
             } else {
-                format!("found what the scenario expects, {} violated", list(&violated))
+                format!("found what the scenario expects: {} violated", list(&violated))
             }
         }
         Verdict::Violated => match named(run, InvariantVerdict::Violated).as_slice() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{badge, icon, tone};
+use super::{badge, tone, verdict_icon};
 use crate::{
     RunRecord, Verdict,
     escape::html,
@@ -46,7 +46,7 @@ pub(super) fn overview(runs: &[RunRecord]) -> String {
                  <span>{word}</span></a></li>",
                 label = html(&label),
                 title = html(&finding::headline(run)),
-                icon = icon(tone),
+                icon = verdict_icon(run.verdict),
                 seed = run.seed,
             );
         }
