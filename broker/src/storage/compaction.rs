@@ -48,15 +48,19 @@ pub(super) enum SnapshotRule {
 }
 
 impl Extent {
-    /// The first index that may be appended without leaving a gap is any up to this one; `None` while it is unknown
-    /// where the log begins (only during recovery, when older segments are gone).
+    /// The index after the last; any up to this one can be appended without leaving a gap. `None` for a log without
+    /// entries and snapshot (in recovery, where it begins is not known then).
     pub(super) fn next(&self) -> Option<LogIndex> {
         (self.snapshot.is_some() || !self.runs.is_empty()).then_some(LogIndex(self.last.0 + 1))
     }
 
-    /// Notes entries that were written to `segment`. They are consecutive, not empty, and leave no gap.
+    /// Notes entries that were written to `segment`. They are consecutive and not empty. What precedes a gap (only
+    /// recovery sees one) is not live any more.
     pub(super) fn append(&mut self, entries: &[LogEntry], segment: u64) {
         let first = entries[0].index;
+        if self.next().is_some_and(|next| first > next) {
+            self.runs.clear();
+        }
         while self.runs.back().is_some_and(|run| run.first >= first) {
             self.runs.pop_back();
         }

@@ -121,11 +121,7 @@ fn scan(bytes: &[u8], number: u64, previous: Option<u32>, replay: &mut Replay) -
             return Err(StorageError::Corrupt { file: name, offset: frame.place.offset, detail });
         }
         for record in frame.records(&name)? {
-            replay.apply(record, number).map_err(|detail| StorageError::Corrupt {
-                file: name.clone(),
-                offset: frame.place.offset,
-                detail,
-            })?;
+            replay.apply(record, number);
         }
         scan.vouched = scan.vouched.max(frame.place.synced as usize);
         scan.previous = Some(frame.crc);
@@ -149,22 +145,19 @@ struct Replayed {
 }
 
 impl Replay {
-    fn apply(&mut self, record: Stored, segment: u64) -> Result<(), String> {
+    fn apply(&mut self, record: Stored, segment: u64) {
         match record {
-            Stored::Append(group, entries) => self.groups.entry(group).or_default().append(group, entries, segment),
+            Stored::Append(group, entries) => self.groups.entry(group).or_default().append(entries, segment),
             Stored::HardState(group, hard_state) => {
                 let replayed = self.groups.entry(group).or_default();
                 replayed.hard_state = hard_state;
                 replayed.extent.hard_state = Some((hard_state, segment));
-                Ok(())
             }
             Stored::Snapshot { group, snapshot, replaces_log } => {
                 self.groups.entry(group).or_default().install(snapshot, replaces_log, segment);
-                Ok(())
             }
             Stored::Forget(group) => {
                 self.groups.remove(&group);
-                Ok(())
             }
         }
     }
@@ -186,18 +179,16 @@ impl Replay {
 }
 
 impl Replayed {
-    fn append(&mut self, group: GroupId, entries: Vec<LogEntry>, segment: u64) -> Result<(), String> {
-        let Some(first) = entries.first().map(|entry| entry.index) else { return Ok(()) };
-        // Where the log begins is unknown while its older part may be in segments that are gone; a snapshot that
-        // covers it follows.
-        if let Some(next) = self.extent.next().filter(|&next| first > next) {
-            return Err(format!("group {group} has entry {} where {} is the next", first.0, next.0));
+    fn append(&mut self, entries: Vec<LogEntry>, segment: u64) {
+        let Some(first) = entries.first().map(|entry| entry.index) else { return };
+        if self.extent.next().is_some_and(|next| first > next) {
+            // What lies between was in segments that are gone: a snapshot further on covers it, and all before it.
+            self.entries.clear();
         }
         self.extent.append(&entries, segment);
         self.entries.truncate(self.entries.partition_point(|entry| entry.index < first));
         let covered = self.snapshot.as_ref().map_or(LogIndex(0), |snapshot| snapshot.index);
         self.entries.extend(entries.into_iter().filter(|entry| entry.index > covered));
-        Ok(())
     }
 
     fn install(&mut self, snapshot: Snapshot, replaces_log: bool, segment: u64) {

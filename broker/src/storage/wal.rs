@@ -100,6 +100,9 @@ impl<D: Disk> Wal<D> {
         }
         self.frame.begin();
         for record in records {
+            if matches!(record, Record::Append(_, entries) if entries.is_empty()) {
+                continue;
+            }
             let rule = self.note(record)?;
             // An outdated snapshot must not be written: once the newer one has moved on and older segments are gone,
             // recovery would see the outdated one alone and miss the entries after it.
@@ -169,7 +172,6 @@ impl<D: Disk> Wal<D> {
     fn note(&mut self, record: &Record) -> Result<Option<SnapshotRule>, StorageError> {
         let segment = self.current().number;
         match record {
-            Record::Append(_, entries) if entries.is_empty() => {}
             Record::Append(group, entries) => {
                 let extent = self.groups.entry(*group).or_default();
                 check_continues(*group, extent, entries)?;
