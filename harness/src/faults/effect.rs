@@ -1,7 +1,5 @@
 //! What a fault did, in numbers and in words.
 
-use std::time::Duration;
-
 /// The effect of one fault so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effect {
@@ -10,7 +8,6 @@ pub struct Effect {
     pub streams_reset: u64,
     pub bytes_lost: u64,
     pub operations_held: u64,
-    pub held_longest: Duration,
     pub operations_slowed: u64,
     pub polls_held: u64,
     pub nodes_started: u64,
@@ -46,14 +43,11 @@ impl Effect {
         part(self.processes_ended, "process ended", "processes ended");
         part(self.streams_reset, "connection reset", "connections reset");
         part(self.bytes_lost, "unsynced byte lost", "unsynced bytes lost");
+        part(self.operations_held, "disk operation held", "disk operations held");
         part(self.operations_slowed, "sync slowed", "syncs slowed");
         part(self.polls_held, "poll held", "polls held");
         part(self.nodes_started, "node started", "nodes started");
         part(self.faults_ended, "fault ended", "faults ended");
-        if self.operations_held > 0 {
-            let (held, longest) = (self.operations_held, self.held_longest);
-            parts.push(format!("{} disk operations held, the longest for {longest:.1?}", grouped(held)));
-        }
         if parts.is_empty() { "nothing happened".into() } else { parts.join(", ") }
     }
 }

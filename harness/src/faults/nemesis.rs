@@ -203,7 +203,7 @@ impl Nemesis {
             }
             Action::Pause { node } => {
                 let machines: Vec<MachineId> = node.iter().map(|node| self.nodes[node]).collect();
-                let held = machines.iter().map(|machine| (*machine, self.world.polls_held(*machine))).collect();
+                let held = machines.iter().map(|machine| (*machine, self.world.machine_counters(*machine).polls_held)).collect();
                 for machine in machines {
                     self.world.pause(machine);
                 }
@@ -299,7 +299,7 @@ impl Nemesis {
             let disk = self.world.disk(machine);
             let counters = disk.counters();
             disk.set_fault(fault.clone());
-            (machine, DiskBaseline { held: counters.held, slowed: counters.slowed })
+            (machine, DiskBaseline { held: counters.operations_held, slowed: counters.syncs_slowed })
         });
         Work::Disk(work.collect())
     }
@@ -335,15 +335,14 @@ impl Nemesis {
                     let disk = self.world.disk(machine);
                     disk.set_fault(DiskFault::None);
                     let counters = disk.counters();
-                    effect.operations_held += counters.held - before.held;
-                    effect.operations_slowed += counters.slowed - before.slowed;
-                    effect.held_longest = effect.held_longest.max(counters.held_longest);
+                    effect.operations_held += counters.operations_held - before.held;
+                    effect.operations_slowed += counters.syncs_slowed - before.slowed;
                 }
             }
             Work::Pause(machines) => {
                 for (machine, before) in machines {
                     self.world.resume(machine);
-                    effect.polls_held += self.world.polls_held(machine) - before;
+                    effect.polls_held += self.world.machine_counters(machine).polls_held - before;
                 }
             }
         }

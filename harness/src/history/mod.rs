@@ -46,7 +46,7 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EventKind {
     /// A client has a new channel, through `node`.
     ChannelOpened {
@@ -130,7 +130,7 @@ pub enum EventKind {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PublishOutcome {
     Confirmed,
     Nacked,
@@ -139,7 +139,7 @@ pub enum PublishOutcome {
     Unknown,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Delivery {
     /// `None`: the body does not parse as one of ours.
     pub message: Option<MessageId>,
@@ -148,14 +148,14 @@ pub struct Delivery {
     pub tag: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Settle {
     Ack { multiple: bool },
     Reject { requeue: bool },
     Nack { requeue: bool, multiple: bool },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NodeDown {
     /// The process was killed; the machine and its page cache live on.
     Killed,

@@ -68,7 +68,7 @@ pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, Machine
                 let Err(error) = node::run(platform, config).await;
                 tracing::warn!(%node, %error, "the node ended");
             };
-            Box::pin(running) as crate::sim::Process
+            Box::pin(running) as crate::sim::LocalBoxFuture<'static, ()>
         }
     };
     scenario.cluster.node_ids().map(|node| (node, world.add_machine(&node.to_string(), node, boot(node)))).collect()
@@ -184,7 +184,7 @@ impl Cast<'_> {
         let floor = self.floor.clone();
         let name = floor.recorder.with(|history| history.clients[self.client_next as usize].clone());
         self.client_next += 1;
-        let boot = move |platform: SimPlatform| Box::pin(play(platform, floor.clone())) as crate::sim::Process;
+        let boot = move |platform: SimPlatform| Box::pin(play(platform, floor.clone())) as crate::sim::LocalBoxFuture<'static, ()>;
         let machine = self.world.add_machine(&name, NodeId(0), boot);
         self.machines.entry(group.to_owned()).or_default().push(machine);
     }

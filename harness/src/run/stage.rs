@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    hash::{Hash, Hasher},
     rc::Rc,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -10,6 +11,7 @@ use std::{
 
 use ferret_reports::FaultRecord;
 use warren::platform::{GroupId, LogIndex, NodeId, Observation};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::{cast, timeline::ClientRole};
 use crate::{
@@ -17,7 +19,7 @@ use crate::{
     history::{Event, EventKind, History, Nanos, NodeDown, recorder::Recorder},
     progress::{self, Progress},
     scenario::Scenario,
-    sim::{MachineId, SimError, TraceEvent, TraceMode, World, WorldConfig},
+    sim::{MachineId, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
     workload::{Floor, Phase},
 };
 
@@ -64,6 +66,8 @@ struct Stage {
     nodes: BTreeMap<NodeId, MachineId>,
     applied: Rc<RefCell<Applied>>,
     nemesis: Nemesis,
+    /// Nodes whose process ended by itself.
+    exited: BTreeMap<NodeId, bool>,
     roles: Vec<ClientRole>,
 }
 
@@ -94,7 +98,7 @@ impl Stage {
         };
         let trace = {
             let world = world.clone();
-            move |event: &Event| world.trace_event(event)
+            move |event: &Event| world.trace(None, event.at.0, hash_of(&event.kind))
         };
         let recorder = Rc::new(Recorder::new(history, clock, trace));
         *recorder_cell.borrow_mut() = Some(recorder.clone());
@@ -113,7 +117,7 @@ impl Stage {
         let drawn = scenario.draw(seed);
         let nemesis =
             Nemesis::new(world.clone(), recorder.clone(), view, scenario.clone(), nodes.clone(), clients, drawn);
-        Self { scenario, world, recorder, floor, nodes, applied, nemesis, roles }
+        Self { scenario, world, recorder, floor, nodes, applied, nemesis, exited: BTreeMap::new(), roles }
     }
 
     fn play(&mut self, stop: &AtomicBool, progress: &Progress) -> Result<End, SimError> {
@@ -184,7 +188,9 @@ impl Stage {
     fn step(&mut self) -> Result<(), SimError> {
         self.world.step()?;
         for (node, machine) in &self.nodes {
-            if self.world.take_exited(*machine) {
+            let exited = self.world.has_exited(*machine);
+            let known = self.exited.insert(*node, exited).unwrap_or(false);
+            if exited && !known {
                 self.recorder.record(EventKind::NodeDown { node: *node, how: NodeDown::Exited });
             }
         }
@@ -246,8 +252,16 @@ fn world_config(scenario: &Scenario, seed: u64, record_trace: bool) -> WorldConf
         loss: scenario.run.net.loss,
         duplicate: scenario.run.net.duplicate,
         disk_sync: scenario.run.disk.sync.min..scenario.run.disk.sync.max,
+        streams: StreamConfig::default(),
         trace: if record_trace { TraceMode::Record } else { TraceMode::HashOnly },
     }
+}
+
+/// A hash that is the same in every process.
+fn hash_of(kind: &EventKind) -> u64 {
+    let mut hasher = Xxh3::new();
+    kind.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn track_applied(applied: &mut Applied, node: NodeId, observation: &Observation) {
