@@ -21,6 +21,9 @@ pub struct MetaCommand {
 pub enum MetaOperation {
     /// The session's first operation. The metadata holds nothing on a session's behalf, so it changes nothing else.
     Start,
+    /// Changes nothing. Once it is applied on the asking node, that node's metadata holds everything that was
+    /// committed before it was asked: only then is "there is no such queue" true.
+    Barrier,
     DeclareExchange {
         name: String,
         spec: ExchangeSpec,

@@ -11,8 +11,8 @@ use super::{
     QueueSpec, Refusal,
 };
 use crate::{
-    platform::{GroupId, NodeId},
-    session::Session,
+    platform::GroupId,
+    session::{Admission, Session, Sessions},
 };
 
 /// The first group id that a queue can have: the metadata group comes before it.
@@ -25,8 +25,7 @@ pub struct MetaState {
     queues: BTreeMap<String, QueueRecord>,
     /// The group that the next queue gets; ids are never reused.
     next_group: u64,
-    /// Per node: its newest session's incarnation and the last operation of it that was applied.
-    sessions: BTreeMap<NodeId, (u64, u64)>,
+    sessions: Sessions,
 }
 
 /// A snapshot that is none.
@@ -44,7 +43,7 @@ impl Default for MetaState {
             ]),
             queues: BTreeMap::new(),
             next_group: FIRST_QUEUE_GROUP,
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
         }
     }
 }
@@ -53,13 +52,14 @@ impl MetaState {
     /// Applies one log entry. Operations that were applied before, that come from a node's earlier life, or that would
     /// leave a gap are skipped: their node resends what is missing, in order.
     pub fn apply(&mut self, command: &MetaCommand) -> Vec<MetaEffect> {
+        let MetaCommand { session, first, operations } = command;
+        let Admission::Apply { skip, superseded: _ } = self.sessions.admit(*session, *first, operations.len()) else {
+            return Vec::new();
+        };
         let mut effects = Vec::new();
-        for (sequence, operation) in (command.first..).zip(&command.operations) {
-            if !self.admit(command.session, sequence) {
-                continue;
-            }
+        for (sequence, operation) in (*first..).zip(operations).skip(skip) {
             let outcome = self.change(operation, &mut effects).unwrap_or_else(MetaOutcome::Refused);
-            effects.push(MetaEffect::Outcome { session: command.session, sequence, outcome });
+            effects.push(MetaEffect::Outcome { session: *session, sequence, outcome });
         }
         effects
     }
@@ -95,12 +95,9 @@ impl MetaState {
         self.exchanges.get(name)
     }
 
-    /// The last applied operation of `session`: 0 if none of it was applied or a later life of the node has begun.
+    /// The number of the last operation applied for `session`; 0 when it is not its node's current session.
     pub fn last_applied(&self, session: Session) -> u64 {
-        match self.sessions.get(&session.node) {
-            Some((incarnation, last)) if *incarnation == session.incarnation => *last,
-            _ => 0,
-        }
+        self.sessions.applied(session).unwrap_or(0)
     }
 
     /// A hash of the whole state: equal on all replicas at the same applied index.
@@ -118,24 +115,9 @@ impl MetaState {
         Ok(postcard::from_bytes(snapshot)?)
     }
 
-    /// Whether operation `sequence` of `session` is the next one; if so, it counts as applied from now on.
-    fn admit(&mut self, session: Session, sequence: u64) -> bool {
-        let (incarnation, last) = self.sessions.get(&session.node).copied().unwrap_or((0, 0));
-        let expected = match session.incarnation.cmp(&incarnation) {
-            std::cmp::Ordering::Less => return false,
-            std::cmp::Ordering::Equal => last + 1,
-            std::cmp::Ordering::Greater => 1,
-        };
-        if sequence != expected {
-            return false;
-        }
-        self.sessions.insert(session.node, (session.incarnation, sequence));
-        true
-    }
-
     fn change(&mut self, operation: &MetaOperation, effects: &mut Vec<MetaEffect>) -> Result<MetaOutcome, Refusal> {
         match operation {
-            MetaOperation::Start => Ok(MetaOutcome::Done),
+            MetaOperation::Start | MetaOperation::Barrier => Ok(MetaOutcome::Done),
             MetaOperation::DeclareExchange { name, spec } => self.declare_exchange(name, *spec),
             MetaOperation::DeleteExchange { name, if_unused } => self.delete_exchange(name, *if_unused),
             MetaOperation::DeclareQueue { name, spec, placement } => self.declare_queue(name, spec, placement, effects),

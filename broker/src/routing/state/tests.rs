@@ -1,7 +1,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::routing::RefusalCode;
+use crate::{platform::NodeId, routing::RefusalCode};
 
 const SESSION: Session = Session { node: NodeId(1), incarnation: 1 };
 
