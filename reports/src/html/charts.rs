@@ -121,8 +121,8 @@ fn silence(figure: &mut Figure, run: &RunRecord, from: usize, to: usize, top: f6
         y = px(top),
         w = px(width),
     );
-    for (i, label) in ["no confirms", &length].into_iter().enumerate() {
-        if label.len() as f64 * 6.7 < width {
+    for (i, label) in ["no confirm", &length].into_iter().enumerate() {
+        if label.len() as f64 * 6.4 < width {
             let y = px(top + 20.0 + i as f64 * 14.0);
             let _ = write!(figure.plot, "<text x={} y={y}>{label}</text>", px(x + width / 2.0));
         }

@@ -38,8 +38,11 @@ pub(super) fn overview(runs: &[RunRecord]) -> String {
         for (number, run) in members {
             let tone = tone(run.verdict);
             let label = format!("{}, seed {}: {}", run.scenario.name, run.seed, finding::word(run.verdict));
-            let word =
-                if run.verdict == Verdict::Pass { String::new() } else { format!(" {}", finding::word(run.verdict)) };
+            let word = if run.verdict == Verdict::Pass {
+                String::new()
+            } else {
+                format!(": {}", finding::word(run.verdict).to_lowercase())
+            };
             let _ = write!(
                 out,
                 "<li><a class=\"chip {tone}\" href=\"#run-{number}\" aria-label=\"{label}\" title=\"{title}\">{icon}{seed}\

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ClientLane, FaultRecord, RunRecord,
-    escape::html,
+    escape::{clip, clip_middle, html},
     quantity::{count, duration, instant, instant_short},
 };
 
@@ -19,6 +19,7 @@ use crate::{
 const PLOT_WIDTH: f64 = 1070.0;
 const NAMES_WIDTH: f64 = 116.0;
 const CHARACTER_WIDTH: f64 = 6.3;
+const BOLD_WIDTH: f64 = 7.0;
 
 /// About how many marks the axis of time has.
 const TICKS: u64 = 14;
@@ -49,7 +50,7 @@ impl Figure {
 
     /// A lane's name, centred at `y`.
     fn name(&mut self, y: f64, name: &str, class: &str) {
-        let shown = crate::escape::clip(name, 15);
+        let shown = clip_middle(name, 14);
         let _ = write!(
             self.names,
             "<text class=\"name {class}\" x={} y={}>{}<title>{}</title></text>",
@@ -121,7 +122,7 @@ fn fault_labels(figure: &mut Figure, faults: &[FaultRecord], number: usize) {
     let top = figure.y;
     for fault in faults {
         let Some(began) = fault.began_ns else { continue };
-        let width = 20.0 + fault.kind.chars().count() as f64 * CHARACTER_WIDTH;
+        let width = 24.0 + fault.kind.chars().count() as f64 * BOLD_WIDTH;
         let left = figure.scale.x(began).min(figure.scale.width() - width).max(0.0);
         let row = row_ends.iter().position(|end| *end <= left).unwrap_or(row_ends.len());
         if row == row_ends.len() {
@@ -266,7 +267,7 @@ fn nodes(figure: &mut Figure, run: &RunRecord, number: usize) {
                 px(width),
                 px(height - 3.0)
             );
-            let label = crate::escape::clip(&down.how, 24);
+            let label = clip(&down.how, 24);
             let label_width = label.chars().count() as f64 * CHARACTER_WIDTH + 6.0;
             // In the span if it fits, else right after it, else right before it.
             let left = match x {

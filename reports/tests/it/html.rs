@@ -40,6 +40,14 @@ fn a_record_without_anything_in_it_is_still_a_page() {
 }
 
 #[test]
+fn a_crowded_figure_says_what_it_leaves_out() {
+    let page = render_html(&[sample::crowded()]);
+    assert!(page.contains("5 more groups, with fewer leader changes, are not drawn"));
+    assert!(page.contains("8 more clients are not drawn"));
+    assert!(page.contains("2 faults had no effect"));
+}
+
+#[test]
 fn ids_are_unique_and_every_link_has_its_target() {
     let page = render_html(&sample::twelve());
     let words = || page.split(['<', '>', ' ']).map(|word| word.trim_matches('/'));
