@@ -149,3 +149,88 @@ pub fn resolve(
     nodes.dedup();
     nodes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+version = 1
+name = "drawn"
+run = { duration = "60s" }
+cluster = { nodes = 5 }
+queues = [{ name = "orders", group-size = 5 }]
+publishers = [{ name = "pub", queue = "orders", rate = 1 }]
+[timeline]
+steps = [
+  { at = "20s..30s", pause = { node = ["any", "any", "n1"] }, for = "1s..2s" },
+  { at = "10s", disk-stall = { node = "majority" }, for = "1s" },
+  { at = "40s", partition = { halves = [["majority"], ["minority"]] }, for = "1s" },
+  { at = "50s", kill = { node = "one-follower:orders" }, for = "1s" },
+]
+"#;
+
+    fn scenario() -> Scenario {
+        Scenario::parse("drawn.toml", TEXT).expect("the scenario is valid")
+    }
+
+    fn nodes(targets: &[DrawnTarget]) -> Vec<u64> {
+        let node = |target: &DrawnTarget| match target {
+            DrawnTarget::Node(node) => node.0,
+            open => panic!("{open:?} is not a node"),
+        };
+        targets.iter().map(node).collect()
+    }
+
+    #[test]
+    fn one_seed_draws_one_timeline() {
+        let scenario = scenario();
+        for seed in 0..50 {
+            assert_eq!(scenario.draw(seed), scenario.draw(seed));
+        }
+        assert_ne!(scenario.draw(1), scenario.draw(2));
+    }
+
+    #[test]
+    fn drawn_steps_are_in_order_of_time_and_within_their_ranges() {
+        let scenario = scenario();
+        for seed in 0..50 {
+            let drawn = scenario.draw(seed);
+            assert_eq!(drawn.iter().map(|step| step.step).collect::<Vec<_>>(), [1, 0, 2, 3]);
+            assert!((Duration::from_secs(20)..=Duration::from_secs(30)).contains(&drawn[1].at));
+            let lasts = drawn[1].lasts.expect("the step has an end");
+            assert!((Duration::from_secs(1)..=Duration::from_secs(2)).contains(&lasts));
+        }
+    }
+
+    #[test]
+    fn no_step_draws_a_node_twice() {
+        let scenario = scenario();
+        for seed in 0..50 {
+            let drawn = scenario.draw(seed);
+            let Action::Pause { node } = &drawn[1].action else { panic!("the second step is the pause") };
+            let [first, second, third] = nodes(node)[..] else { panic!("the pause has three nodes") };
+            assert_ne!(first, second);
+            assert_eq!(third, 1, "a named node is not drawn");
+            let Action::Partition(crate::scenario::Partition::Halves(halves)) = &drawn[2].action else {
+                panic!("the third step is the partition")
+            };
+            let mut all: Vec<u64> = halves.iter().flat_map(|half| nodes(half)).collect();
+            all.sort_unstable();
+            assert_eq!((halves[0].len(), all), (3, vec![1, 2, 3, 4, 5]));
+        }
+    }
+
+    #[test]
+    fn roles_are_resolved_when_the_step_begins() {
+        let voters = |_| [3, 1, 2].map(NodeId).to_vec();
+        let leader = |_| Some(NodeId(2));
+        assert_eq!(resolve(&[DrawnTarget::Leader(0)], leader, voters), [NodeId(2)]);
+        assert_eq!(resolve(&[DrawnTarget::Followers(0)], leader, voters), [NodeId(1), NodeId(3)]);
+        let ranked = |rank| resolve(&[DrawnTarget::OneFollower { queue: 0, rank }], leader, voters);
+        assert_eq!([ranked(0), ranked(1), ranked(2)], [[NodeId(1)], [NodeId(3)], [NodeId(1)]]);
+        assert!(resolve(&[DrawnTarget::Leader(0)], |_| None, voters).is_empty(), "nobody leads");
+        let both = [DrawnTarget::Node(NodeId(2)), DrawnTarget::Leader(0)];
+        assert_eq!(resolve(&both, leader, voters), [NodeId(2)], "each node once");
+    }
+}

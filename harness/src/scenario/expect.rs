@@ -10,7 +10,7 @@ pub struct Expect {
     pub invariants: BTreeSet<Invariant>,
     /// Must be violated: the run passes only if exactly these are. For scenarios with a planted bug.
     pub violated: BTreeSet<Invariant>,
-    /// Must have happened at least once over all seeds.
+    /// Must have happened at least once over all seeds, or they tested less than the scenario says.
     pub sometimes: BTreeSet<Sometimes>,
     pub thresholds: Vec<Threshold>,
 }
