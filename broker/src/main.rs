@@ -1,3 +1,156 @@
 //! `warren serve`: a broker node on real sockets and files.
 
-fn main() {}
+use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use warren::{
+    node::{self, Config},
+    platform::{NodeId, real::RealPlatform},
+};
+
+const THREE_NODES: &str = "\
+Three nodes on one machine, each in its own terminal:
+
+  P=n1=127.0.0.1:25672,n2=127.0.0.1:25673,n3=127.0.0.1:25674
+  warren serve --node n1 --listen 127.0.0.1:5672 --peers $P --data data/n1
+  warren serve --node n2 --listen 127.0.0.1:5673 --peers $P --data data/n2
+  warren serve --node n3 --listen 127.0.0.1:5674 --peers $P --data data/n3
+
+Clients may connect to any of them, as guest with password guest. One node alone needs no --peers.";
+
+/// A clustered AMQP 0-9-1 broker with Raft-replicated quorum queues.
+#[derive(Parser)]
+#[command(version, after_help = THREE_NODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a broker node until it is stopped.
+    #[command(after_help = THREE_NODES)]
+    Serve(Serve),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// This node's name: n1, n2, …
+    #[arg(long, value_name = "NODE", default_value = "n1", value_parser = node_id)]
+    node: NodeId,
+
+    /// Where AMQP clients connect. Reachable from this machine only, unless you say otherwise.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5672")]
+    listen: String,
+
+    /// Where the other nodes connect, if not at the address that --peers has for this node. Traffic between nodes is
+    /// neither encrypted nor authenticated: keep it on a network of its own.
+    #[arg(long, value_name = "HOST:PORT")]
+    cluster_listen: Option<String>,
+
+    /// All nodes of the cluster with their addresses for each other, the same on every node. It cannot change later.
+    #[arg(long, value_name = "NODE=HOST:PORT,…", value_delimiter = ',', value_parser = peer)]
+    peers: Vec<(NodeId, String)>,
+
+    /// The folder that holds everything this node has promised. Created if it is missing.
+    #[arg(long, value_name = "FOLDER")]
+    data: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let Verb::Serve(arguments) = Cli::parse().verb;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warren=info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    match serve(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("warren: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the node until it fails or is asked to stop. A stop needs no ceremony: what was promised is on disk.
+fn serve(arguments: Serve) -> Result<(), String> {
+    let config = configure(&arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let tasks = tokio::task::LocalSet::new();
+    let end = tasks.block_on(&runtime, async {
+        let platform = RealPlatform::open(config.node, &arguments.data).map_err(|error| {
+            format!("cannot use the data folder {}: {error}", arguments.data.display())
+        })?;
+        tokio::select! {
+            end = node::run(platform, config) => match end {
+                Err(error) => Err(error.to_string()),
+            },
+            signal = stop_signal() => {
+                tracing::info!("stopping on {signal}");
+                Ok(())
+            }
+        }
+    });
+    // A sync that never returns must not keep the process.
+    runtime.shutdown_background();
+    end
+}
+
+fn configure(arguments: &Serve) -> Result<Config, String> {
+    let mut peers = BTreeMap::new();
+    for (node, address) in &arguments.peers {
+        if peers.insert(*node, address.clone()).is_some() {
+            return Err(format!("--peers names {node} twice"));
+        }
+    }
+    let node = arguments.node;
+    if peers.is_empty() {
+        let own = arguments.cluster_listen.clone().unwrap_or_else(|| "127.0.0.1:25672".to_owned());
+        peers.insert(node, own);
+    }
+    if !peers.contains_key(&node) {
+        return Err(format!("--peers does not name this node: add {node}=HOST:PORT, or say --node"));
+    }
+    let mut config = Config::new(node, arguments.listen.clone(), peers);
+    if let Some(address) = &arguments.cluster_listen {
+        config.cluster_address.clone_from(address);
+    }
+    Ok(config)
+}
+
+/// Waits for SIGINT or SIGTERM; its name.
+async fn stop_signal() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the signals end the process anyway.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    }
+}
+
+fn node_id(text: &str) -> Result<NodeId, String> {
+    text.strip_prefix('n')
+        .and_then(|number| number.parse().ok())
+        .filter(|number| *number > 0)
+        .map(NodeId)
+        .ok_or_else(|| "a node is called n1, n2, n3, …".to_owned())
+}
+
+fn peer(text: &str) -> Result<(NodeId, String), String> {
+    let (node, address) = text.split_once('=').ok_or("expected NODE=HOST:PORT, as in n1=127.0.0.1:25672")?;
+    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    match port {
+        Some(_) => Ok((node_id(node)?, address.to_owned())),
+        None => Err(format!("'{address}' is not HOST:PORT")),
+    }
+}

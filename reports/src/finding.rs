@@ -39,7 +39,7 @@ pub(crate) fn headline(run: &RunRecord) -> String {
                 let holding = named(run, InvariantVerdict::Holds).len();
                 format!("{} {} {}", some(holding, "invariant"), verb(holding, "holds", "hold"), through_faults(run))
             } else {
-                format!("found what the scenario expects, {} violated", list(&violated))
+                format!("found what the scenario expects: {} violated", list(&violated))
             }
         }
         Verdict::Violated => match named(run, InvariantVerdict::Violated).as_slice() {
@@ -85,9 +85,12 @@ pub(crate) fn reasons(run: &RunRecord) -> Vec<String> {
         0 => "none with an unknown outcome".to_owned(),
         n => format!("{} with an unknown outcome", count(n)),
     };
+    let checked = match run.verdict {
+        Verdict::Pass => ", and every required check had something to look at",
+        _ => "",
+    };
     vec![format!(
-        "{} of {} publishes were confirmed, {unknown}; {} messages were delivered, and every required check had \
-         something to look at.",
+        "{} of {} publishes were confirmed, {unknown}; {} messages were delivered{checked}.",
         count(messages.confirmed),
         count(messages.published),
         count(messages.delivered)

@@ -9,10 +9,18 @@
 //! to its original position, ahead of everything that was never delivered. (RabbitMQ's quorum queues put it at the
 //! back; its classic queues do as we do.)
 
+mod consumers;
+mod hash;
+mod messages;
+mod snapshot;
+mod state;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::session::Session;
+pub use snapshot::RestoreError;
+pub use state::QueueState;
 
 /// A message's number in its queue: 1 and up in the order of the log, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,7 +67,8 @@ pub enum Operation {
         channel: u64,
         message: Message,
     },
-    /// Adds a consumer. `prefetch` of `None` is unlimited.
+    /// Adds a consumer; one that is there already stays as it is. `prefetch` of `None` (and of 0, as in AMQP's
+    /// `basic.qos`) is unlimited, and so is a consumer without acks.
     Attach {
         channel: u64,
         consumer: u64,

@@ -1,16 +1,27 @@
 //! Durable state of all Raft groups of a node: one segmented write-ahead log, shared, over the [`Disk`] seam.
 //!
 //! Why our own: no kept crate lets its caller own sync, errors and time. What it promises:
-//! - every record carries a CRC32C; a torn tail (an unsynced write cut short by a power loss) is detected and cut at
-//!   recovery; damage before the tail is refused loudly, naming file and offset;
+//! - every write carries a CRC32C; a torn tail (an unsynced write cut short by a power loss) is detected and cut at
+//!   recovery; damage to what was synced is refused loudly, naming file and offset;
 //! - a failed sync is fatal to the node and never retried (after it, the page cache is unknown);
 //! - compaction makes progress although one old message stays unacked: a snapshot carries what is alive, so the log
 //!   before it can go.
+
+mod compaction;
+mod error;
+mod frame;
+mod incarnation;
+mod recovery;
+mod segment;
+mod wal;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::platform::{GroupId, LogIndex, NodeId, Term};
+pub use error::StorageError;
+pub use incarnation::next_incarnation;
+pub use wal::{Wal, WalConfig};
 
 /// One entry of a group's Raft log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,8 +71,10 @@ pub enum Record {
     /// Entries in order of index, without gaps. They replace whatever the log had at and after the first of them.
     Append(GroupId, Vec<LogEntry>),
     HardState(GroupId, HardState),
-    /// The log up to the snapshot's index is no longer needed. Entries after it stay, unless the snapshot is ahead of
-    /// the whole log (it came from the leader).
+    /// The log up to the snapshot's index is no longer needed. Entries after it stay if the log has the snapshot's
+    /// index with the snapshot's term (it was taken here); otherwise the whole log goes (it came from the leader, and
+    /// what followed in our log conflicts with it). A snapshot older than the group's present one changes nothing;
+    /// the same one again only moves it to the end of the log on disk.
     Snapshot(GroupId, Snapshot),
     /// The group is gone.
     Forget(GroupId),

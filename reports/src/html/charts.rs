@@ -13,6 +13,9 @@ use crate::{
 
 const HEIGHT: f64 = 104.0;
 
+/// One of the counts of a bucket.
+type Count = fn(&LatencyBucket) -> u32;
+
 /// p50, p99 and the maximum of each bucket, logarithmic, and the times in which no publish was confirmed.
 pub(super) fn latency(figure: &mut Figure, run: &RunRecord) {
     let buckets = &run.latency.buckets;
@@ -20,7 +23,7 @@ pub(super) fn latency(figure: &mut Figure, run: &RunRecord) {
     let Some(smallest) = quantiles().map(|q| q.p50_ns).min() else { return };
     let largest = quantiles().map(|q| q.max_ns).max().unwrap_or(smallest);
     let axis = Decades::new(smallest, largest);
-    figure.section("Confirm latency");
+    figure.section("Confirm latency", "");
     key(figure, &[("p50", "p50"), ("p99", "p99"), ("max", "max")], latency_finding(run).as_deref());
     let (top, bottom) = (figure.y, figure.y + HEIGHT);
     for tick in axis.ticks() {
@@ -46,13 +49,13 @@ pub(super) fn throughput(figure: &mut Figure, run: &RunRecord) {
         return;
     }
     let axis = Linear::new((f64::from(busiest) * per_second).ceil() as u64);
-    figure.section("Messages per second");
+    figure.section("Messages/s", "");
     key(figure, &[("published", "published"), ("confirmed", "confirmed"), ("delivered", "delivered")], None);
     let bottom = figure.y + HEIGHT;
     for tick in &axis.ticks {
         grid(figure, bottom - axis.share(*tick as f64) * HEIGHT, &count(*tick));
     }
-    let series: [(&str, fn(&LatencyBucket) -> u32); 3] =
+    let series: [(&str, Count); 3] =
         [("published", |b| b.published), ("confirmed", |b| b.confirmed), ("delivered", |b| b.delivered)];
     for (class, value) in series {
         let y = |bucket: &LatencyBucket| Some(bottom - axis.share(f64::from(value(bucket)) * per_second) * HEIGHT);
@@ -111,16 +114,18 @@ fn silence(figure: &mut Figure, run: &RunRecord, from: usize, to: usize, top: f6
     let length = instant_short(to_ns - from_ns);
     let _ = write!(
         figure.plot,
-        "<g class=silence><title>no confirm for about {length} from {}</title><rect x={} y={} width={} height={} />",
-        instant_short(from_ns),
-        px(x),
-        px(top),
-        px(width),
-        px(HEIGHT)
+        "<g class=silence><title>no confirm for about {length} from {from}</title><rect x={x} y={y} width={w} \
+         height={HEIGHT} /><path d=\"M{x} {y}h{w}\"/>",
+        from = instant_short(from_ns),
+        x = px(x),
+        y = px(top),
+        w = px(width),
     );
-    let label = [format!("no confirms {length}"), length].into_iter().find(|l| l.len() as f64 * 5.8 + 4.0 < width);
-    if let Some(label) = label {
-        let _ = write!(figure.plot, "<text x={} y={}>{label}</text>", px(x + width / 2.0), px(top + HEIGHT / 2.0));
+    for (i, label) in ["no confirm", &length].into_iter().enumerate() {
+        if label.len() as f64 * 6.4 < width {
+            let y = px(top + 20.0 + i as f64 * 14.0);
+            let _ = write!(figure.plot, "<text x={} y={y}>{label}</text>", px(x + width / 2.0));
+        }
     }
     figure.plot.push_str("</g>");
 }
@@ -149,7 +154,7 @@ fn key(figure: &mut Figure, entries: &[(&str, &str)], finding: Option<&str>) {
     for (class, label) in entries {
         let _ = write!(
             figure.plot,
-            "<path class=\"series {class}\" d=\"M{} {}h20\"/><text class=key x={} y={}>{label}</text>",
+            "<path class=\"series {class}\" d=\"M{} {}h20\"/><text class=\"key halo\" x={} y={}>{label}</text>",
             px(x),
             px(y),
             px(x + 26.0),
@@ -158,7 +163,12 @@ fn key(figure: &mut Figure, entries: &[(&str, &str)], finding: Option<&str>) {
         x += 26.0 + label.len() as f64 * 6.3 + 16.0;
     }
     if let Some(finding) = finding {
-        let _ = write!(figure.plot, "<text class=\"key finding\" x={} y={}>{finding}</text>", px(x + 6.0), px(y + 4.0));
+        let _ = write!(
+            figure.plot,
+            "<text class=\"key finding halo\" x={} y={}>{finding}</text>",
+            px(x + 6.0),
+            px(y + 4.0)
+        );
     }
     figure.y += 6.0;
 }

@@ -37,8 +37,10 @@ pub fn render_html(runs: &[RunRecord]) -> String {
 
 fn many_runs(runs: &[RunRecord]) -> String {
     let mut out = overview::overview(runs);
-    for (i, run) in runs.iter().enumerate() {
-        out.push_str(&run::collapsed(run, i + 1));
+    // What needs attention comes first; each run keeps its number.
+    let (failed, passed): (Vec<_>, Vec<_>) = runs.iter().zip(1..).partition(|(run, _)| run.verdict != Verdict::Pass);
+    for (run, number) in failed.into_iter().chain(passed) {
+        out.push_str(&run::collapsed(run, number));
     }
     out
 }
@@ -62,6 +64,14 @@ fn invariant_tone(verdict: InvariantVerdict) -> &'static str {
     }
 }
 
+/// A verdict's shape: what is known to be too much or too little gets an exclamation mark, not a question mark.
+fn verdict_icon(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Threshold | Verdict::Incomplete => icon("over"),
+        other => icon(tone(other)),
+    }
+}
+
 /// A shape for each tone, so that colour is never alone: check, cross, question mark, empty circle.
 fn icon(tone: &str) -> &'static str {
     match tone {
@@ -71,13 +81,14 @@ fn icon(tone: &str) -> &'static str {
             "<svg class=icon viewBox=\"0 0 16 16\" aria-hidden=true><path d=\"M5.2 5.6a2.8 2.8 0 1 1 4.4 2.3c-1 .7-1.6 \
              1.2-1.6 2.2M8 13v.2\"/></svg>"
         }
+        "over" => "<svg class=icon viewBox=\"0 0 16 16\" aria-hidden=true><path d=\"M8 3v6.2M8 12.9v.2\"/></svg>",
         _ => "<svg class=icon viewBox=\"0 0 16 16\" aria-hidden=true><circle cx=8 cy=8 r=4.6 /></svg>",
     }
 }
 
 fn badge(verdict: Verdict) -> String {
     let tone = tone(verdict);
-    format!("<span class=\"badge {tone}\">{}{}</span>", icon(tone), finding::word(verdict))
+    format!("<span class=\"badge {tone}\">{}{}</span>", verdict_icon(verdict), finding::word(verdict))
 }
 
 /// `n things`, or just the number when the thing has no name.

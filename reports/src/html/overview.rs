@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{badge, icon, tone};
+use super::{badge, tone, verdict_icon};
 use crate::{
     RunRecord, Verdict,
     escape::html,
@@ -38,15 +38,18 @@ pub(super) fn overview(runs: &[RunRecord]) -> String {
         for (number, run) in members {
             let tone = tone(run.verdict);
             let label = format!("{}, seed {}: {}", run.scenario.name, run.seed, finding::word(run.verdict));
-            let word =
-                if run.verdict == Verdict::Pass { String::new() } else { format!(" {}", finding::word(run.verdict)) };
+            let word = if run.verdict == Verdict::Pass {
+                String::new()
+            } else {
+                format!(": {}", finding::word(run.verdict).to_lowercase())
+            };
             let _ = write!(
                 out,
                 "<li><a class=\"chip {tone}\" href=\"#run-{number}\" aria-label=\"{label}\" title=\"{title}\">{icon}{seed}\
                  <span>{word}</span></a></li>",
                 label = html(&label),
                 title = html(&finding::headline(run)),
-                icon = icon(tone),
+                icon = verdict_icon(run.verdict),
                 seed = run.seed,
             );
         }

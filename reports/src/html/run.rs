@@ -54,12 +54,14 @@ fn body(run: &RunRecord, number: usize) -> String {
         cursor_data(run, number)
     );
     out.push_str(&tables::faults(run, number));
-    out.push_str("<div class=columns>");
-    out.push_str(&tables::quantiles(run));
-    out.push_str(&tables::messages(run));
-    out.push_str(&tables::thresholds(run));
-    out.push_str(&tables::sometimes(run));
-    out.push_str("</div>\n");
+    let _ = writeln!(
+        out,
+        "<div class=columns><div>{}{}{}</div><div>{}</div></div>",
+        tables::quantiles(run),
+        tables::thresholds(run),
+        tables::sometimes(run),
+        tables::messages(run)
+    );
     out.push_str(&tables::scenario(run, number));
     out
 }
@@ -195,7 +197,7 @@ fn cursor_data(run: &RunRecord, number: usize) -> String {
 }
 
 /// Ends with a full stop, unless it already ends somehow.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let ended = text.trim_end().ends_with(['.', '!', '?', ':', ';']);
     if ended { text.to_owned() } else { format!("{text}.") }
 }

@@ -9,7 +9,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
       await navigator.clipboard.writeText(text);
       copied = true;
     } catch {
-      // A page from file:// may have no clipboard: fall back to selecting a field.
+      // A page opened from a file may have no clipboard: fall back to selecting a field.
       const field = document.createElement("textarea");
       field.value = text;
       document.body.append(field);

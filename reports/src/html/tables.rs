@@ -71,7 +71,7 @@ pub(super) fn quantiles(run: &RunRecord) -> String {
     row("Publish to confirm", latency.confirm);
     row("Publish to delivery", latency.end_to_end);
     format!(
-        "<section class=wide><h3>Latency over the whole run</h3><div class=scroll><table><thead><tr><th></th><th scope=col \
+        "<section><h3>Latency over the whole run</h3><div class=scroll><table><thead><tr><th></th><th scope=col \
          class=r>p50</th><th scope=col class=r>p90</th><th scope=col class=r>p99</th><th scope=col class=r>max</th><th \
          scope=col class=r>count</th></tr></thead><tbody>{rows}</tbody></table></div><p class=caption>Longest time without \
          a confirm while publishes waited: <b>{}</b>. Longest recovery after a fault: <b>{}</b>.</p></section>\n",

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ClientLane, FaultRecord, RunRecord,
-    escape::html,
+    escape::{clip, clip_middle, html},
     quantity::{count, duration, instant, instant_short},
 };
 
@@ -19,6 +19,10 @@ use crate::{
 const PLOT_WIDTH: f64 = 1070.0;
 const NAMES_WIDTH: f64 = 116.0;
 const CHARACTER_WIDTH: f64 = 6.3;
+const BOLD_WIDTH: f64 = 7.0;
+
+/// About how many marks the axis of time has.
+const TICKS: u64 = 14;
 
 const LEADER_ROW: f64 = 17.0;
 const CLIENT_LANE: f64 = 30.0;
@@ -36,16 +40,17 @@ pub(super) struct Figure {
 }
 
 impl Figure {
-    /// A heading among the lane names.
-    pub(super) fn section(&mut self, title: &str) {
+    /// A heading among the lane names, short enough for their column, and what it says beside it.
+    pub(super) fn section(&mut self, title: &str, note: &str) {
         self.y += 12.0;
+        let _ = write!(self.plot, "<text class=\"key halo\" x=4 y={}>{note}</text>", px(self.y + 9.0));
         let _ = write!(self.names, "<text class=sec x=0 y={}>{title}</text>", px(self.y + 9.0));
         self.y += 15.0;
     }
 
     /// A lane's name, centred at `y`.
     fn name(&mut self, y: f64, name: &str, class: &str) {
-        let shown = crate::escape::clip(name, 15);
+        let shown = clip_middle(name, 14);
         let _ = write!(
             self.names,
             "<text class=\"name {class}\" x={} y={}>{}<title>{}</title></text>",
@@ -73,9 +78,10 @@ pub(super) fn figure(run: &RunRecord, number: usize) -> String {
     charts::latency(&mut figure, run);
     charts::throughput(&mut figure, run);
     let bands_bottom = figure.y;
-    time_axis(&mut figure, bands_top, bands_bottom);
+    time_axis(&mut figure, bands_bottom);
     let height = px(figure.y);
     let under = fault_bands(run, scale, bands_top, bands_bottom);
+    let grid = time_grid(scale, bands_top, bands_bottom);
     let marks = phase_lines(run, scale, bands_top, bands_bottom);
     let (names, plot) = (&figure.names, &figure.plot);
     format!(
@@ -83,7 +89,7 @@ pub(super) fn figure(run: &RunRecord, number: usize) -> String {
          keys move the time cursor.\"><div class=scroll><svg class=names style=\"--w:{names_width};--h:{height}\" \
          viewBox=\"0 0 {names_width} {height}\" role=img aria-label=\"Lane names\">{names}</svg><svg class=plot \
          style=\"--w:{plot_width};--h:{height}\" viewBox=\"0 0 {plot_width} {height}\" role=img aria-label=\"Lanes and \
-         charts over virtual time\">{defs}{under}{plot}{marks}<path class=cursor d=\"M0 {top}V{bottom}\"/></svg></div>\
+         charts over virtual time\">{defs}{grid}{under}{plot}{marks}<path class=cursor d=\"M0 {top}V{bottom}\"/></svg></div>\
          <div class=readout aria-live=polite hidden></div></div>{legend}",
         names_width = NAMES_WIDTH,
         plot_width = PLOT_WIDTH,
@@ -103,9 +109,9 @@ pub(super) fn node_class(run: &RunRecord, node: &str) -> String {
 }
 
 const LEGEND: &str = "<ul class=legend>\
-    <li><svg viewBox=\"0 0 34 12\"><rect class=\"n0 fill\" width=34 height=12 rx=2 /></svg>leads, in the node's colour (t = term)</li>\
+    <li><svg viewBox=\"0 0 34 12\"><rect class=\"n0 fill\" width=34 height=12 rx=2 /></svg>leads (t: term)</li>\
     <li><svg viewBox=\"0 0 34 12\"><rect class=downkey width=34 height=12 /><path class=downkeyline d=\"M2 12L14 0M12 12L24 0M22 12L34 0\"/></svg>not running</li>\
-    <li><svg viewBox=\"0 0 34 12\"><path class=\"n1 line\" d=\"M0 10h34\"/><path class=ok d=\"M0 8V3h10V1h12V4h12V8z\"/></svg>client connected to that node, with its confirms or fresh deliveries</li>\
+    <li><svg viewBox=\"0 0 34 12\"><path class=\"n1 line\" d=\"M0 10h34\"/><path class=ok d=\"M0 8V3h10V1h12V4h12V8z\"/></svg>connected to that node; above, confirms or fresh deliveries</li>\
     <li><svg viewBox=\"0 0 34 12\"><path class=other d=\"M4 12V5h6V12zM16 12V2h6V12z\"/></svg>unknown, nacked or redelivered</li>\
     <li><svg viewBox=\"0 0 34 12\"><rect class=band width=34 height=12 /><path class=bandedge d=\"M.5 0V12M33.5 0V12\"/></svg>fault</li>\
     </ul>";
@@ -116,7 +122,7 @@ fn fault_labels(figure: &mut Figure, faults: &[FaultRecord], number: usize) {
     let top = figure.y;
     for fault in faults {
         let Some(began) = fault.began_ns else { continue };
-        let width = 20.0 + fault.kind.chars().count() as f64 * CHARACTER_WIDTH;
+        let width = 24.0 + fault.kind.chars().count() as f64 * BOLD_WIDTH;
         let left = figure.scale.x(began).min(figure.scale.width() - width).max(0.0);
         let row = row_ends.iter().position(|end| *end <= left).unwrap_or(row_ends.len());
         if row == row_ends.len() {
@@ -207,7 +213,7 @@ fn phase_lines(run: &RunRecord, scale: TimeScale, top: f64, bottom: f64) -> Stri
 }
 
 fn nodes(figure: &mut Figure, run: &RunRecord, number: usize) {
-    figure.section("Nodes: who leads");
+    figure.section("Nodes", "which node leads which queue, in which term");
     let groups = groups_shown(run);
     let rows = groups.len().max(1) as f64;
     for node in &run.timeline.nodes {
@@ -261,21 +267,25 @@ fn nodes(figure: &mut Figure, run: &RunRecord, number: usize) {
                 px(width),
                 px(height - 3.0)
             );
-            let label = crate::escape::clip(&down.how, 24);
+            let label = clip(&down.how, 24);
             let label_width = label.chars().count() as f64 * CHARACTER_WIDTH + 6.0;
-            if label_width < width {
-                let y = top + height / 2.0;
-                let _ = write!(
-                    figure.plot,
-                    "<rect class=plate x={} y={} width={} height=14 rx=2 /><text x={} y={}>{}</text>",
-                    px(x + (width - label_width) / 2.0),
-                    px(y - 7.0),
-                    px(label_width),
-                    px(x + width / 2.0),
-                    px(y + 4.0),
-                    html(&label)
-                );
-            }
+            // In the span if it fits, else right after it, else right before it.
+            let left = match x {
+                _ if label_width < width => x + (width - label_width) / 2.0,
+                x if x + width + label_width < figure.scale.width() => x + width + 2.0,
+                x => (x - label_width - 2.0).max(0.0),
+            };
+            let y = top + height / 2.0;
+            let _ = write!(
+                figure.plot,
+                "<rect class=plate x={} y={} width={} height=14 rx=2 /><text x={} y={}>{}</text>",
+                px(left),
+                px(y - 7.0),
+                px(label_width),
+                px(left + label_width / 2.0),
+                px(y + 4.0),
+                html(&label)
+            );
             figure.plot.push_str("</g>");
         }
         figure.y = top + height;
@@ -312,7 +322,7 @@ fn clients(figure: &mut Figure, run: &RunRecord) {
     if run.timeline.clients.is_empty() {
         return;
     }
-    figure.section("Clients: through which node, how busy");
+    figure.section("Clients", "through which node each is connected, and how busy it is");
     for client in run.timeline.clients.iter().take(CLIENTS_MAX) {
         let busiest = run
             .timeline
@@ -389,9 +399,14 @@ fn client_lane(figure: &mut Figure, run: &RunRecord, client: &ClientLane, busies
     figure.y = top + CLIENT_LANE;
 }
 
-fn time_axis(figure: &mut Figure, top: f64, bottom: f64) {
+fn time_grid(scale: TimeScale, top: f64, bottom: f64) -> String {
+    let line = |tick| format!("<path class=tick d=\"M{} {}V{}\"/>", px(scale.x(tick)), px(top), px(bottom + 4.0));
+    scale.ticks(TICKS).into_iter().map(line).collect()
+}
+
+fn time_axis(figure: &mut Figure, bottom: f64) {
     let scale = figure.scale;
-    for tick in scale.ticks(14) {
+    for tick in scale.ticks(TICKS) {
         let x = scale.x(tick);
         let anchor = match x {
             x if x < 10.0 => "start",
@@ -400,12 +415,10 @@ fn time_axis(figure: &mut Figure, top: f64, bottom: f64) {
         };
         let _ = write!(
             figure.plot,
-            "<path class=tick d=\"M{x} {top}V{bottom}\"/><text class=axis text-anchor={anchor} x={x} y={ty}>{label}</text>",
-            x = px(x),
-            top = px(top),
-            bottom = px(bottom + 4.0),
-            ty = px(bottom + 16.0),
-            label = instant_short(tick)
+            "<text class=axis text-anchor={anchor} x={} y={}>{}</text>",
+            px(x),
+            px(bottom + 16.0),
+            instant_short(tick)
         );
     }
     figure.name(bottom + 12.0, "virtual time", "");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{icon, invariant_tone, timeline::node_class};
+use super::{icon, invariant_tone, run::sentence, timeline::node_class};
 use crate::{
     InvariantResult, InvariantVerdict, RunRecord, WitnessEvent,
     escape::html,
@@ -39,7 +39,8 @@ pub(super) fn witnesses(run: &RunRecord, number: usize) -> String {
 
 fn one(run: &RunRecord, invariant: &InvariantResult, number: usize) -> String {
     let tone = invariant_tone(invariant.verdict);
-    let explanation = invariant.explanation.as_deref().map_or(String::new(), |e| format!("<p>{}</p>", html(e)));
+    let explanation =
+        invariant.explanation.as_deref().map_or(String::new(), |e| format!("<p>{}</p>", html(&sentence(e))));
     format!(
         "<section class=\"witness {tone}\" id=\"{anchor}\"><h3>{icon}{name} is {word}</h3>{explanation}{events}</section>\n",
         anchor = html(&anchor(invariant, number)),
@@ -64,7 +65,7 @@ fn events(run: &RunRecord, witness: &[WitnessEvent]) -> String {
         lanes.clear();
     }
     let mut out = String::from(
-        "<div class=scroll><table class=events><thead><tr><th scope=col class=r>At</th><th scope=col class=r>After</th>",
+        "<div class=scroll><table class=events><thead><tr><th scope=col class=r>At</th><th scope=col class=\"r after\">After</th>",
     );
     for lane in &lanes {
         let _ = write!(out, "<th class=\"lane {}\" aria-hidden=true>{}</th>", node_class(run, lane), html(lane));
@@ -85,7 +86,7 @@ fn events(run: &RunRecord, witness: &[WitnessEvent]) -> String {
             Some(before) => format!("+{}", duration(event.at_ns.saturating_sub(before))),
             None => String::new(),
         };
-        let _ = write!(out, "<tr><td class=r>{}</td><td class=\"r faint\">{after}</td>", instant(event.at_ns));
+        let _ = write!(out, "<tr><td class=r>{}</td><td class=\"r faint after\">{after}</td>", instant(event.at_ns));
         for lane in &lanes {
             let dot = if *lane == event.who { "<i></i>" } else { "" };
             let _ = write!(out, "<td class=\"lane {}\" aria-hidden=true>{dot}</td>", node_class(run, lane));

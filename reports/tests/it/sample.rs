@@ -173,6 +173,53 @@ pub(crate) fn twelve() -> Vec<RunRecord> {
     runs
 }
 
+/// More of everything than a figure has room for, with long names: 7 nodes, 9 groups, 48 clients, 14 faults.
+pub(crate) fn crowded() -> RunRecord {
+    let mut run = passing(5);
+    run.verdict = Verdict::Vacuous;
+    run.scenario.name = "a-scenario-whose-name-is-longer-than-any-reasonable-person-would-make-it".into();
+    run.faults = (1..=14_u32)
+        .map(|step| FaultRecord {
+            step,
+            line: 30 + step % 5,
+            began_ns: (step != 9).then_some(u64::from(step) * 900_000_000),
+            ended_ns: (step % 4 != 0).then_some(u64::from(step) * 900_000_000 + 2 * SECOND),
+            bit: step % 3 != 0,
+            may_miss: step % 2 == 0,
+            ..run.faults[step as usize % 3].clone()
+        })
+        .collect();
+    run.timeline.nodes = (1..=7).map(|n| format!("n{n}")).collect();
+    run.timeline.nodes[6] = "node-with-a-very-long-name".into();
+    for group in 0..7_u64 {
+        let turns = 3 + group % 4;
+        for turn in 0..turns {
+            run.timeline.leaders.push(LeaderSpan {
+                group: format!("queue-{group}"),
+                term: 1 + 2 * turn,
+                node: run.timeline.nodes[((group + turn) % 7) as usize].clone(),
+                from_ns: run.timeline.end_ns / turns * turn,
+                to_ns: (turn + 1 < turns).then(|| run.timeline.end_ns / turns * (turn + 1)),
+            });
+        }
+    }
+    run.timeline.down.push(DownSpan {
+        node: "n5".into(),
+        from_ns: 63 * SECOND,
+        to_ns: None,
+        how: "exited by itself: the log is corrupt".into(),
+    });
+    let clients = run.timeline.clients.clone();
+    for copy in 0..11 {
+        for client in &clients {
+            run.timeline
+                .clients
+                .push(ClientLane { name: format!("{}-of-group-{copy}", client.name), ..client.clone() });
+        }
+    }
+    run
+}
+
 /// Chance that is the same everywhere (xorshift).
 struct Noise(u64);
 

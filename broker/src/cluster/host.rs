@@ -1,0 +1,123 @@
+//! The state machines of this node, as replication drives them.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::{Inner, pending::Gathered};
+use crate::{
+    platform::{GroupId, NodeId, Platform, Term},
+    queue::{Command, QueueState},
+    replication::Host,
+    routing::{MetaCommand, MetaState},
+};
+
+/// This node's replicas of the metadata and of all queues.
+pub struct ClusterHost<P: Platform> {
+    inner: Rc<Inner<P>>,
+}
+
+impl<P: Platform> ClusterHost<P> {
+    pub(super) fn new(inner: Rc<Inner<P>>) -> Self {
+        Self { inner }
+    }
+}
+
+impl<P: Platform> Host for ClusterHost<P> {
+    fn apply(&self, group: GroupId, command: &Bytes) {
+        if group == GroupId::META {
+            match postcard::from_bytes::<MetaCommand>(command) {
+                Ok(command) => self.inner.apply_meta(&command),
+                Err(error) => tracing::error!(%group, %error, "skipped a command that does not decode"),
+            }
+        } else {
+            match postcard::from_bytes::<Command>(command) {
+                Ok(command) => self.inner.apply_queue(group, &command),
+                Err(error) => tracing::error!(%group, %error, "skipped a command that does not decode"),
+            }
+        }
+    }
+
+    fn state_hash(&self, group: GroupId) -> u64 {
+        if group == GroupId::META {
+            return self.inner.meta.borrow().state.state_hash();
+        }
+        self.inner.queues.borrow().get(&group).map_or(0, |queue| queue.state.state_hash())
+    }
+
+    fn snapshot(&self, group: GroupId) -> Bytes {
+        if group == GroupId::META {
+            return self.inner.meta.borrow().state.snapshot();
+        }
+        self.inner.queues.borrow().get(&group).map(|queue| queue.state.snapshot()).unwrap_or_default()
+    }
+
+    fn restore(&self, group: GroupId, snapshot: &Bytes) -> Result<(), String> {
+        if group == GroupId::META {
+            let state = MetaState::restore(snapshot).map_err(|error| error.to_string())?;
+            self.inner.restore_meta(state);
+        } else {
+            let state = QueueState::restore(snapshot).map_err(|error| error.to_string())?;
+            self.inner.restore_queue(group, state);
+        }
+        Ok(())
+    }
+
+    fn leader_changed(&self, group: GroupId, leader: Option<NodeId>, _term: Term) {
+        let inner = &self.inner;
+        match leader {
+            Some(leader) => inner.leaders.borrow_mut().insert(group, leader),
+            None => inner.leaders.borrow_mut().remove(&group),
+        };
+        if leader.is_none() {
+            return;
+        }
+        // The leader before may have lost what it was given.
+        if group == GroupId::META {
+            inner.meta.borrow_mut().pending.rewind();
+        } else if let Some(queue) = inner.queues.borrow_mut().get_mut(&group) {
+            queue.pending.rewind();
+        }
+        inner.flush();
+    }
+
+    fn take_commands(&self) -> Vec<(GroupId, Bytes)> {
+        let inner = &self.inner;
+        inner.flushing.set(false);
+        let (now, session) = (inner.platform.now(), inner.session);
+        let leaders = inner.leaders.borrow();
+        let mut commands = Vec::new();
+        if leaders.contains_key(&GroupId::META) {
+            for Gathered { first, operations } in inner.meta.borrow_mut().pending.gather(now) {
+                commands.push((GroupId::META, encode(&MetaCommand { session, first, operations })));
+            }
+        }
+        for (&group, queue) in inner.queues.borrow_mut().iter_mut() {
+            // Without a leader nobody takes them; they go out when there is one.
+            if !leaders.contains_key(&group) {
+                continue;
+            }
+            for Gathered { first, operations } in queue.pending.gather(now) {
+                commands.push((group, encode(&Command { session, first, operations })));
+            }
+        }
+        commands
+    }
+
+    fn tick(&self) {
+        let inner = &self.inner;
+        let now = inner.platform.now();
+        let mut stuck = inner.meta.borrow_mut().pending.rewind_if_stuck(now);
+        for queue in inner.queues.borrow_mut().values_mut() {
+            stuck |= queue.pending.rewind_if_stuck(now);
+        }
+        if stuck {
+            inner.flush();
+        }
+        inner.give_up_lost_nodes();
+    }
+}
+
+fn encode(command: &impl serde::Serialize) -> Bytes {
+    postcard::to_stdvec(command).expect("plain structs in memory always encode").into()
+}

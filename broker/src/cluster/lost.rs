@@ -1,0 +1,42 @@
+//! Nodes that are silent for too long: what their clients hold goes back to the queues.
+//!
+//! The leader of each queue decides, through the log, so that every replica takes it back at the same point. The node
+//! itself learns of it when it catches up, and its channels hear [`super::ChannelEvent::Revoked`].
+
+use super::{Inner, OPERATION_BYTES};
+use crate::{platform::Platform, queue::Operation};
+
+/// How often to look, in ticks of the driver.
+const TICKS_PER_LOOK: u64 = 10;
+
+impl<P: Platform> Inner<P> {
+    pub(super) fn give_up_lost_nodes(&self) {
+        let ticks = self.ticks.get() + 1;
+        self.ticks.set(ticks);
+        if !ticks.is_multiple_of(TICKS_PER_LOOK) {
+            return;
+        }
+        let limit = self.config.node_lost_after;
+        let silent = |node| self.links.silence(node) >= limit;
+        if !self.nodes.iter().any(|node| silent(*node)) {
+            return;
+        }
+        let mut found = false;
+        for (&group, queue) in self.queues.borrow_mut().iter_mut() {
+            if !self.leads(group) {
+                continue;
+            }
+            for (lost, _) in queue.state.sessions().iter() {
+                let told = |operation: &Operation| *operation == Operation::NodeLost { lost };
+                if silent(lost.node) && queue.state.holds_for(lost) && !queue.pending.contains(told) {
+                    tracing::info!(%group, %lost, "gave up a silent node: its messages go back to the queue");
+                    queue.pending.push(Operation::NodeLost { lost }, OPERATION_BYTES);
+                    found = true;
+                }
+            }
+        }
+        if found {
+            self.flush();
+        }
+    }
+}

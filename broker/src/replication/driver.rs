@@ -1,0 +1,506 @@
+//! The loop that steps all groups of a node and keeps the order of promises: written, synced, then said.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    pin::pin,
+    rc::Rc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use raft::{
+    Ready, SnapshotStatus,
+    eraftpb::{Entry, Message, MessageType},
+};
+use tokio::sync::mpsc;
+
+use super::{
+    Host, Links, LogError, OpenGroup, Recovered, ReplicationConfig,
+    group::{self, Group, entry_hash},
+    transfer::{Early, promise},
+    wire::{Frame, WireMessage, entry_from_raft, snapshot_from_raft},
+    writer::{self, Persisted},
+};
+use crate::{
+    platform::{GroupId, LogIndex, NodeId, Observation, Platform, Term},
+    storage::{Record, Snapshot, Wal},
+};
+
+/// Inputs taken in one round: enough to batch well, few enough that ticks are not starved.
+const INPUTS_PER_ROUND_MAX: usize = 512;
+
+/// What the loop reacts to.
+pub(crate) enum Input {
+    Peer { from: NodeId, group: GroupId, message: WireMessage },
+    Forwarded { group: GroupId, command: Bytes },
+    Disconnected(NodeId),
+    Open(OpenGroup),
+    Close(GroupId),
+    Flush,
+    Persisted(Persisted),
+    LogFailed(LogError),
+}
+
+/// How the rest of the node talks to its driver. Inputs are taken in order.
+#[derive(Clone)]
+pub struct DriverHandle {
+    inputs: mpsc::UnboundedSender<Input>,
+}
+
+impl DriverHandle {
+    /// Opens a group on this node, with whatever recovery found of it.
+    pub fn open(&self, group: OpenGroup) {
+        self.input(Input::Open(group));
+    }
+
+    /// Closes a group and forgets its data.
+    pub fn close(&self, group: GroupId) {
+        self.input(Input::Close(group));
+    }
+
+    /// Says that the host has commands to propose.
+    pub fn flush(&self) {
+        self.input(Input::Flush);
+    }
+
+    /// A driver that has ended takes nothing: the node is about to end too.
+    pub(crate) fn input(&self, input: Input) {
+        self.inputs.send(input).ok();
+    }
+}
+
+/// All Raft groups of a node.
+pub struct Driver<P: Platform, H: Host> {
+    platform: P,
+    config: ReplicationConfig,
+    host: Rc<H>,
+    links: Links,
+    inputs: mpsc::UnboundedReceiver<Input>,
+    groups: BTreeMap<GroupId, Group>,
+    /// What recovery found of groups that nobody has opened yet.
+    dormant: Recovered,
+    /// Messages for groups that this node does not know yet.
+    early: Early,
+    /// Groups that may have something ready.
+    touched: BTreeSet<GroupId>,
+    gathering: Batch,
+    /// Batches that the log is busy with, oldest first.
+    in_flight: VecDeque<InFlight>,
+    batches: mpsc::UnboundedSender<Vec<Record>>,
+}
+
+/// What one write makes durable, and what waits for it.
+#[derive(Default)]
+struct Batch {
+    records: Vec<Record>,
+    waiting: Vec<Waiting>,
+}
+
+struct InFlight {
+    since: Duration,
+    /// Its leaders have stepped down.
+    stalled: bool,
+    waiting: Vec<Waiting>,
+}
+
+/// What happens once a ready is durable.
+struct Waiting {
+    group: GroupId,
+    /// Raft's number of the ready.
+    number: u64,
+    last: Option<LogIndex>,
+    snapshot: Option<Snapshot>,
+    messages: Vec<Message>,
+}
+
+impl DriverHandle {
+    /// A handle, and the inputs for [`Driver::new`] to take.
+    pub fn channel() -> (Self, DriverInputs) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self { inputs: sender }, DriverInputs(receiver))
+    }
+}
+
+/// The driver's end of its handles.
+pub struct DriverInputs(mpsc::UnboundedReceiver<Input>);
+
+impl<P: Platform, H: Host> Driver<P, H> {
+    /// A driver over the recovered groups, none of them open yet. Spawns the task that owns the log.
+    pub fn new(
+        platform: P,
+        config: ReplicationConfig,
+        host: Rc<H>,
+        links: Links,
+        (handle, inputs): (&DriverHandle, DriverInputs),
+        (wal, mut recovered): (Wal<P::Disk>, Recovered),
+    ) -> Self {
+        for (&group, recovered) in &mut recovered {
+            group::recover(&platform, group, recovered);
+        }
+        let (batches, log) = mpsc::unbounded_channel();
+        platform.spawn("log", writer::run(platform.clone(), wal, log, handle.inputs.clone()));
+        Self {
+            platform,
+            config,
+            host,
+            links,
+            inputs: inputs.0,
+            groups: BTreeMap::new(),
+            dormant: recovered,
+            early: Early::default(),
+            touched: BTreeSet::new(),
+            gathering: Batch::default(),
+            in_flight: VecDeque::new(),
+            batches,
+        }
+    }
+
+    /// Runs until something happens that the node cannot go on after.
+    pub async fn run(mut self) -> DriverError {
+        loop {
+            let mut tick = pin!(self.platform.sleep(self.config.tick));
+            let mut ticked = false;
+            while !ticked {
+                tokio::select! {
+                    biased;
+                    () = &mut tick => {
+                        ticked = true;
+                        self.tick();
+                    }
+                    input = self.inputs.recv() => {
+                        // The node holds a handle as long as it runs its driver.
+                        let Some(input) = input else { return DriverError::Abandoned };
+                        if let Err(error) = self.take(input) {
+                            return error;
+                        }
+                    }
+                }
+                for _ in 1..INPUTS_PER_ROUND_MAX {
+                    let Ok(input) = self.inputs.try_recv() else { break };
+                    if let Err(error) = self.take(input) {
+                        return error;
+                    }
+                }
+                if let Err(error) = self.settle() {
+                    return error;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input) -> Result<(), DriverError> {
+        match input {
+            Input::Peer { from, group, message } => self.receive(from, group, message),
+            Input::Forwarded { group, command } => self.propose(group, command),
+            Input::Disconnected(peer) => self.disconnected(peer),
+            Input::Open(open) => self.open(open)?,
+            Input::Close(group) => self.close(group),
+            Input::Flush => {
+                for (group, command) in self.host.take_commands() {
+                    self.submit(group, command);
+                }
+            }
+            Input::Persisted(persisted) => self.persisted(persisted)?,
+            Input::LogFailed(error) => return Err(DriverError::Log(error)),
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, from: NodeId, id: GroupId, message: WireMessage) {
+        if message.from != from || message.to != self.config.node || !message.is_consistent() {
+            tracing::warn!(%from, group = %id, "dropped a message that contradicts itself");
+            return;
+        }
+        let Some(group) = self.groups.get_mut(&id) else {
+            self.early.keep(from, id, message);
+            return;
+        };
+        // Raft refuses what makes no sense to it (an unknown peer, say), which is as if it were lost.
+        if let Err(error) = group.node.step(message.into_raft()) {
+            tracing::debug!(%from, group = %id, %error, "refused a message");
+        }
+        self.look(id);
+    }
+
+    /// Proposes a command of this node's session: here, or where the leader is. Without a leader it is dropped, and
+    /// the session resends it when there is one.
+    fn submit(&mut self, id: GroupId, command: Bytes) {
+        let Some(group) = self.groups.get(&id) else { return };
+        if group.leads() {
+            self.propose(id, command);
+        } else if let Some(leader) = group.election.leader() {
+            self.links.send(leader, &Frame::Propose { group: id, command });
+        }
+    }
+
+    fn propose(&mut self, id: GroupId, command: Bytes) {
+        let Some(group) = self.groups.get_mut(&id).filter(|group| group.leads()) else { return };
+        if let Err(error) = group.node.propose(Vec::new(), command.to_vec()) {
+            tracing::debug!(group = %id, %error, "a proposal was dropped");
+        }
+        self.look(id);
+    }
+
+    /// Messages to `peer` may be lost. Raft would find out in its own time; told, it probes again at once, and a
+    /// snapshot that was under way does not block the follower.
+    fn disconnected(&mut self, peer: NodeId) {
+        for (&id, group) in self.groups.iter_mut().filter(|(_, group)| group.leads()) {
+            group.node.report_unreachable(peer.0);
+            group.node.report_snapshot(peer.0, SnapshotStatus::Failure);
+            self.touched.insert(id);
+        }
+    }
+
+    fn open(&mut self, open: OpenGroup) -> Result<(), DriverError> {
+        let (id, campaign) = (open.group, open.campaign);
+        if self.groups.contains_key(&id) {
+            return Ok(());
+        }
+        self.platform.observe(Observation::GroupOpened { group: id, queue: open.name.clone() });
+        let recovered = self.dormant.remove(&id);
+        if let Some(snapshot) = recovered.as_ref().and_then(|group| group.snapshot.as_ref()) {
+            self.restore(id, snapshot)?;
+        }
+        let mut group =
+            Group::open(&self.platform, &self.config, open, recovered).map_err(|source| DriverError::Raft {
+                group: id,
+                source,
+            })?;
+        // Alone it needs nobody's vote, and nobody else would ever wake it.
+        if campaign || group.is_alone() {
+            group.node.campaign().ok();
+        }
+        self.groups.insert(id, group);
+        self.look(id);
+        for (from, message) in self.early.take(id) {
+            self.receive(from, id, message);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, id: GroupId) {
+        let dormant = self.dormant.remove(&id).is_some();
+        self.early.forget(id);
+        self.touched.remove(&id);
+        if self.groups.remove(&id).is_some() || dormant {
+            self.gathering.records.push(Record::Forget(id));
+            self.platform.observe(Observation::GroupClosed { group: id });
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.platform.now();
+        let limit = self.config.stall_limit;
+        if let Some(oldest) = self.in_flight.front_mut()
+            && !oldest.stalled
+            && now.saturating_sub(oldest.since) > limit
+        {
+            oldest.stalled = true;
+            self.step_down();
+        }
+        let ids: Vec<GroupId> = self.groups.keys().copied().collect();
+        for id in ids {
+            let group = self.groups.get_mut(&id).expect("listed a moment ago");
+            // Between a snapshot's arrival and its sync, Raft's log has a gap that an election would fall into.
+            if group.installing == 0 && group.node.tick() {
+                self.look(id);
+            }
+        }
+        self.host.tick();
+    }
+
+    /// Gives up leadership of every group that can do without this node, because its disk does not answer. The role
+    /// is laid down in the same term, as when a quorum is out of reach; the vote of the term stays spent.
+    fn step_down(&mut self) {
+        let led: Vec<GroupId> =
+            self.groups.iter().filter(|(_, group)| group.leads() && !group.is_alone()).map(|(id, _)| *id).collect();
+        if !led.is_empty() {
+            tracing::warn!(groups = led.len(), "the disk stalls: stepping down as leader");
+        }
+        for id in led {
+            let raft = &mut self.groups.get_mut(&id).expect("listed a moment ago").node.raft;
+            let term = raft.term;
+            raft.become_follower(term, raft::INVALID_ID);
+            self.look(id);
+        }
+    }
+
+    /// Looks at a group after something happened to it.
+    fn look(&mut self, id: GroupId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        self.touched.insert(id);
+        if let Some(change) = group.election.follow(&self.platform, id, &mut group.node) {
+            self.host.leader_changed(id, change.leader, change.term);
+        }
+    }
+
+    /// Collects everything that is ready, and starts the next write if the log is idle.
+    fn settle(&mut self) -> Result<(), DriverError> {
+        while let Some(id) = self.touched.pop_first() {
+            while let Some(group) = self.groups.get_mut(&id)
+                && group.node.has_ready()
+            {
+                let ready = group.node.ready();
+                self.handle(id, ready);
+            }
+            self.compact_if_heavy(id);
+        }
+        if self.in_flight.is_empty() && !self.gathering.records.is_empty() {
+            let Batch { records, waiting } = std::mem::take(&mut self.gathering);
+            self.in_flight.push_back(InFlight { since: self.platform.now(), stalled: false, waiting });
+            self.batches.send(records).map_err(|_| DriverError::Abandoned)?;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, id: GroupId, mut ready: Ready) {
+        let group = self.groups.get_mut(&id).expect("only an open group gets ready");
+        let number = ready.number();
+        let immediate = ready.take_messages();
+        let messages = ready.take_persisted_messages();
+        let committed = ready.take_committed_entries();
+        let records = &mut self.gathering.records;
+
+        if let Some(hard_state) = ready.hs() {
+            group.node.mut_store().hold(hard_state.clone());
+            group.commit_unwritten = true;
+        }
+        if group.commit_unwritten && ready.must_sync() {
+            group.commit_unwritten = false;
+            records.push(Record::HardState(id, group.hard_state()));
+        }
+        let snapshot = (!ready.snapshot().is_empty()).then(|| snapshot_from_raft(ready.snapshot()));
+        if let Some(snapshot) = &snapshot {
+            group.node.mut_store().install(snapshot.clone());
+            group.installed(snapshot.data.len());
+            group.installing += 1;
+            records.push(Record::Snapshot(id, snapshot.clone()));
+        }
+        let entries = ready.take_entries();
+        let last = entries.last().map(|entry| LogIndex(entry.index));
+        if !entries.is_empty() {
+            group.node.mut_store().append(&entries);
+            records.push(Record::Append(id, group::appended(&self.platform, id, &entries)));
+        }
+        let must_sync = ready.must_sync();
+        group.node.advance_append_async(ready);
+        group.tell_commit(&self.platform);
+
+        let waiting = Waiting { group: id, number, last, snapshot, messages };
+        if must_sync {
+            group.unsynced += 1;
+            self.gathering.waiting.push(waiting);
+        } else if group.unsynced > 0 {
+            // Nothing of its own to write, but it must not overtake what was ready before it.
+            group.unsynced += 1;
+            let gathered = self.gathering.waiting.iter().any(|earlier| earlier.group == id);
+            let busy = self.in_flight.back_mut().filter(|_| !gathered);
+            busy.map_or(&mut self.gathering.waiting, |busy| &mut busy.waiting).push(waiting);
+        } else {
+            group.node.on_persist_ready(number);
+            self.send(id, waiting.messages);
+        }
+        // A leader may replicate while its own disk works: its own copy counts only after the sync (Raft thesis,
+        // 10.2.1).
+        self.send(id, immediate);
+        self.apply(id, &committed);
+        self.look(id);
+    }
+
+    /// The log has synced its oldest batch: what it promises may be said.
+    fn persisted(&mut self, persisted: Persisted) -> Result<(), DriverError> {
+        let batch = self.in_flight.pop_front().expect("the log reports each batch once");
+        for Waiting { group: id, number, last, snapshot, messages } in batch.waiting {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            group.unsynced -= 1;
+            group.node.on_persist_ready(number);
+            if let Some(last) = last.or(snapshot.as_ref().map(|snapshot| snapshot.index)) {
+                self.platform.observe(Observation::Persisted { group: id, last });
+            }
+            if let Some(snapshot) = snapshot {
+                group.installing -= 1;
+                group.node.advance_apply_to(snapshot.index.0);
+                self.restore(id, &snapshot)?;
+            }
+            self.send(id, messages);
+            self.look(id);
+        }
+        for id in persisted.pinning {
+            self.compact(id);
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, id: GroupId, snapshot: &Snapshot) -> Result<(), DriverError> {
+        self.host
+            .restore(id, &snapshot.data)
+            .map_err(|reason| DriverError::Snapshot { group: id, index: snapshot.index, reason })?;
+        let state_hash = self.host.state_hash(id);
+        let (index, term) = (snapshot.index, snapshot.term);
+        self.platform.observe(Observation::SnapshotInstalled { group: id, index, term, state_hash });
+        Ok(())
+    }
+
+    fn apply(&mut self, id: GroupId, entries: &[Entry]) {
+        let Some(last) = entries.last() else { return };
+        for entry in entries {
+            // A new leader's first entry is empty. Membership never changes, so there are only commands beside it.
+            if !entry.data.is_empty() {
+                self.host.apply(id, &entry.data);
+            }
+            let state_hash = self.host.state_hash(id);
+            let (index, term, hash) = (LogIndex(entry.index), Term(entry.term), entry_hash(&entry_from_raft(entry)));
+            self.platform.observe(Observation::Applied { group: id, index, term, hash, state_hash });
+        }
+        let group = self.groups.get_mut(&id).expect("a group is closed between rounds only");
+        group.node.advance_apply_to(last.index);
+        for entry in entries {
+            group.count_applied(entry.data.len());
+        }
+    }
+
+    fn compact_if_heavy(&mut self, id: GroupId) {
+        if self.groups.get(&id).is_some_and(|group| group.is_heavy(&self.config.compaction)) {
+            self.compact(id);
+        }
+    }
+
+    fn compact(&mut self, id: GroupId) {
+        let Some(group) = self.groups.get_mut(&id).filter(|group| group.can_compact()) else { return };
+        let snapshot = group.compact(self.host.snapshot(id), self.config.compaction.tail);
+        let (index, term) = (snapshot.index, snapshot.term);
+        self.platform.observe(Observation::Compacted { group: id, index, term });
+        self.gathering.records.push(Record::Snapshot(id, snapshot));
+    }
+
+    fn send(&mut self, id: GroupId, messages: Vec<Message>) {
+        for message in messages {
+            let to = NodeId(message.to);
+            if let Some(group) = self.groups.get_mut(&id) {
+                promise(&self.platform, group, &message);
+            }
+            let snapshot = message.msg_type == MessageType::MsgSnapshot;
+            let Some(message) = WireMessage::from_raft(message) else { continue };
+            let sent = self.links.send(to, &Frame::Raft { group: id, message });
+            if snapshot
+                && !sent
+                && let Some(group) = self.groups.get_mut(&id)
+            {
+                group.node.report_snapshot(to.0, SnapshotStatus::Failure);
+            }
+        }
+    }
+}
+
+/// Why a driver ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    #[error("{0}")]
+    Log(#[from] LogError),
+    #[error("the state of group {group} at log index {} cannot be restored: {reason}", index.0)]
+    Snapshot { group: GroupId, index: LogIndex, reason: String },
+    #[error("group {group} cannot start: {source}")]
+    Raft { group: GroupId, source: raft::Error },
+    #[error("the node's other parts are gone")]
+    Abandoned,
+}

@@ -1,0 +1,319 @@
+//! Streams between nodes: one that this node dials for each peer, to send on, and those that peers dial, to read from.
+//!
+//! Messages are dropped while a peer is away or its queue is full. That is sound: Raft takes the network for lossy and
+//! repeats itself, and sessions resend their commands until they see them applied.
+//!
+//! A stream that is cut may look alive for long. So the dialling end asks for a sign of life twice a second, and dials
+//! anew after two seconds without one; the accepting end gives up a silent stream too. Both count their own timer's
+//! ticks rather than time, so that a node that was paused does not mistake its own sleep for its peers' silence.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, VecDeque},
+    io,
+    rc::Rc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
+    sync::Notify,
+};
+
+use super::{
+    DriverHandle, WIRE_VERSION,
+    driver::Input,
+    wire::{Frame, Hello},
+};
+use crate::platform::{Listener, NodeId, Platform};
+
+const PING_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Pings without an answer after which the dialling end gives a stream up: two seconds.
+const UNANSWERED_PINGS_MAX: u32 = 4;
+
+/// Intervals without a frame after which the accepting end gives a stream up: five seconds.
+const SILENT_INTERVALS_MAX: u32 = 10;
+
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// What may wait for one peer, in bytes. Beyond it messages are dropped; a single one may be larger.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// What is written at once: larger frames count their chunks as signs of life.
+const WRITE_CHUNK_BYTES: usize = 1 << 20;
+
+/// All links of a node.
+#[derive(Clone)]
+pub struct Links {
+    node: NodeId,
+    cluster: u64,
+    peers: Rc<BTreeMap<NodeId, Peer>>,
+}
+
+#[derive(Default)]
+struct Peer {
+    queue: RefCell<SendQueue>,
+    ready: Notify,
+    /// Intervals of [`PING_INTERVAL`] since anything was heard from the peer.
+    silent: Cell<u32>,
+}
+
+#[derive(Default)]
+struct SendQueue {
+    connected: bool,
+    bytes: usize,
+    frames: VecDeque<Vec<u8>>,
+}
+
+impl Links {
+    /// Links of `node` to `peers`, not yet running. `cluster` is a fingerprint of the membership.
+    pub fn new(node: NodeId, cluster: u64, peers: impl IntoIterator<Item = NodeId>) -> Self {
+        let peers = peers.into_iter().filter(|peer| *peer != node).map(|peer| (peer, Peer::default())).collect();
+        Self { node, cluster, peers: Rc::new(peers) }
+    }
+
+    /// How long nothing was heard from `peer`, in steps of half a second of this node's own timers.
+    pub fn silence(&self, peer: NodeId) -> Duration {
+        self.peers.get(&peer).map_or(Duration::ZERO, |peer| PING_INTERVAL * peer.silent.get())
+    }
+
+    /// Dials every peer, and keeps dialling.
+    pub fn run<P: Platform>(&self, platform: &P, addresses: &BTreeMap<NodeId, String>, driver: &DriverHandle) {
+        for &peer in self.peers.keys() {
+            let Some(address) = addresses.get(&peer).cloned() else { continue };
+            let (links, platform_) = (self.clone(), platform.clone());
+            let driver = driver.clone();
+            platform.spawn("link", async move { links.keep_dialling(&platform_, peer, &address, &driver).await });
+        }
+        let (links, platform_) = (self.clone(), platform.clone());
+        platform.spawn("link-silence", async move {
+            loop {
+                platform_.sleep(PING_INTERVAL).await;
+                for peer in links.peers.values() {
+                    peer.silent.set(peer.silent.get().saturating_add(1));
+                }
+            }
+        });
+    }
+
+    /// Takes the streams that peers dial.
+    pub async fn serve<P: Platform>(self, platform: P, mut listener: P::Listener, driver: DriverHandle) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, address)) => {
+                    let (links, platform_, driver) = (self.clone(), platform.clone(), driver.clone());
+                    platform.spawn("link-in", async move {
+                        if let Err(error) = links.read_from_peer(&platform_, stream, &driver).await {
+                            tracing::debug!(%address, %error, "a peer's stream ended");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a peer's stream");
+                    platform.sleep(BACKOFF_MIN).await;
+                }
+            }
+        }
+    }
+
+    /// Queues `frame` for `peer`; `false` if it was dropped.
+    pub(crate) fn send(&self, peer: NodeId, frame: &Frame) -> bool {
+        let Some(peer) = self.peers.get(&peer) else { return false };
+        let mut queue = peer.queue.borrow_mut();
+        if !queue.connected || queue.bytes >= QUEUE_BYTES_MAX {
+            return false;
+        }
+        let bytes = frame.encode();
+        queue.bytes += bytes.len();
+        queue.frames.push_back(bytes);
+        peer.ready.notify_one();
+        true
+    }
+
+    async fn keep_dialling<P: Platform>(&self, platform: &P, to: NodeId, address: &str, driver: &DriverHandle) {
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            match self.dial(platform, to, address).await {
+                Ok(stream) => {
+                    tracing::debug!(peer = %to, "connected");
+                    backoff = BACKOFF_MIN;
+                    let error = self.feed(platform, to, stream).await;
+                    tracing::debug!(peer = %to, %error, "disconnected");
+                    driver.input(Input::Disconnected(to));
+                }
+                Err(error) => tracing::debug!(peer = %to, %error, "cannot connect"),
+            }
+            // Up to a quarter more or less, so that two nodes do not keep missing each other.
+            let jitter = 768 + platform.random() % 512;
+            platform.sleep(backoff * jitter as u32 / 1024).await;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    async fn dial<P: Platform>(&self, platform: &P, to: NodeId, address: &str) -> io::Result<P::Stream> {
+        let hello = Frame::Hello(Hello { version: WIRE_VERSION, node: self.node, cluster: self.cluster });
+        let greet = async {
+            let mut stream = platform.connect(address).await?;
+            stream.write_all(&hello.encode()).await?;
+            stream.flush().await?;
+            // The answer says that the hello was accepted.
+            match Frame::read(&mut stream, || {}).await? {
+                Frame::Hello(hello) => self.check(&hello, Some(to)).map(|_| stream),
+                _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the peer does not say hello")),
+            }
+        };
+        tokio::select! {
+            biased;
+            stream = greet => stream,
+            () = platform.sleep(PING_INTERVAL * UNANSWERED_PINGS_MAX) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    fn check(&self, hello: &Hello, expected: Option<NodeId>) -> io::Result<NodeId> {
+        let refusal = if hello.version != WIRE_VERSION {
+            format!("{} speaks version {} of the protocol between nodes, not {WIRE_VERSION}", hello.node, hello.version)
+        } else if hello.cluster != self.cluster {
+            format!("{} was configured with other cluster members than this node", hello.node)
+        } else if !self.peers.contains_key(&hello.node) || expected.is_some_and(|node| node != hello.node) {
+            format!("{} is not the peer that belongs here", hello.node)
+        } else {
+            return Ok(hello.node);
+        };
+        tracing::warn!("refused a peer: {refusal}");
+        Err(io::Error::new(io::ErrorKind::InvalidData, refusal))
+    }
+
+    /// Sends what is queued for `to` until the stream fails or falls silent; says why it ended.
+    async fn feed<P: Platform>(&self, platform: &P, to: NodeId, stream: P::Stream) -> io::Error {
+        let peer = &self.peers[&to];
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        peer.queue.borrow_mut().connected = true;
+        let unanswered = Cell::new(0);
+        let error = tokio::select! {
+            biased;
+            error = hear_pongs(peer, &mut reader, &unanswered) => error,
+            error = write_queue(peer, &mut writer, &unanswered) => error,
+            error = self.ping(platform, to, &unanswered) => error,
+        };
+        *peer.queue.borrow_mut() = SendQueue::default();
+        error
+    }
+
+    async fn ping<P: Platform>(&self, platform: &P, to: NodeId, unanswered: &Cell<u32>) -> io::Error {
+        while unanswered.get() < UNANSWERED_PINGS_MAX {
+            unanswered.set(unanswered.get() + 1);
+            self.send(to, &Frame::Ping);
+            platform.sleep(PING_INTERVAL).await;
+        }
+        io::Error::new(io::ErrorKind::TimedOut, "the peer is silent")
+    }
+
+    /// Reads what a peer sends on a stream that it dialled.
+    async fn read_from_peer<P: Platform>(
+        &self,
+        platform: &P,
+        stream: P::Stream,
+        driver: &DriverHandle,
+    ) -> io::Result<()> {
+        let silent = Cell::new(0);
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let heard = || silent.set(0);
+        let read = async {
+            let Frame::Hello(hello) = Frame::read(&mut reader, heard).await? else {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer does not say hello"));
+            };
+            let from = self.check(&hello, None)?;
+            let own = Frame::Hello(Hello { version: WIRE_VERSION, node: self.node, cluster: self.cluster });
+            writer.write_all(&own.encode()).await?;
+            writer.flush().await?;
+            loop {
+                let frame = Frame::read(&mut reader, heard).await?;
+                self.peers[&from].silent.set(0);
+                match frame {
+                    Frame::Raft { group, message } => driver.input(Input::Peer { from, group, message }),
+                    Frame::Propose { group, command } => driver.input(Input::Forwarded { group, command }),
+                    Frame::Ping => {
+                        writer.write_all(&Frame::Pong.encode()).await?;
+                        writer.flush().await?;
+                    }
+                    Frame::Hello(_) | Frame::Pong => {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame out of place"));
+                    }
+                }
+            }
+        };
+        let silence = async {
+            while silent.get() < SILENT_INTERVALS_MAX {
+                platform.sleep(PING_INTERVAL).await;
+                silent.set(silent.get() + 1);
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = read => ended,
+            () = silence => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer is silent")),
+        }
+    }
+}
+
+async fn hear_pongs<S: AsyncRead + AsyncWrite>(
+    peer: &Peer,
+    reader: &mut ReadHalf<S>,
+    unanswered: &Cell<u32>,
+) -> io::Error {
+    loop {
+        match Frame::read(reader, || {}).await {
+            Ok(Frame::Pong) => {
+                unanswered.set(0);
+                peer.silent.set(0);
+            }
+            Ok(_) => return io::Error::new(io::ErrorKind::InvalidData, "a frame out of place"),
+            Err(error) => return error,
+        }
+    }
+}
+
+async fn write_queue<S: AsyncRead + AsyncWrite>(
+    peer: &Peer,
+    writer: &mut WriteHalf<S>,
+    unanswered: &Cell<u32>,
+) -> io::Error {
+    loop {
+        let next = {
+            let mut queue = peer.queue.borrow_mut();
+            let frame = queue.frames.pop_front();
+            queue.bytes -= frame.as_ref().map_or(0, Vec::len);
+            frame
+        };
+        let result = match next {
+            Some(frame) => write_frame(writer, &frame, unanswered).await,
+            None => match writer.flush().await {
+                Ok(()) => {
+                    peer.ready.notified().await;
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = result {
+            return error;
+        }
+    }
+}
+
+/// Writes a frame. While a large one makes its way, the pings wait behind it, so its progress is the sign of life.
+async fn write_frame<S: AsyncRead + AsyncWrite>(
+    writer: &mut WriteHalf<S>,
+    frame: &[u8],
+    unanswered: &Cell<u32>,
+) -> io::Result<()> {
+    for (position, chunk) in frame.chunks(WRITE_CHUNK_BYTES).enumerate() {
+        if position > 0 {
+            unanswered.set(0);
+        }
+        writer.write_all(chunk).await?;
+    }
+    Ok(())
+}

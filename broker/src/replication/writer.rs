@@ -1,0 +1,63 @@
+//! The task that owns the write-ahead log: one batch at a time, written, synced, reported.
+
+use std::fmt;
+
+use tokio::sync::mpsc;
+
+use super::driver::Input;
+use crate::{
+    platform::{GroupId, Platform, Sabotage},
+    storage::{Record, StorageError, Wal},
+};
+
+/// Why the log can take nothing more. The node must end: what its disk holds is unknown until it recovers.
+#[derive(Debug)]
+pub struct LogError(pub StorageError);
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the write-ahead log failed: {}", self.0)
+    }
+}
+
+impl std::error::Error for LogError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// What the log says after each batch.
+pub(crate) struct Persisted {
+    /// Groups whose old records keep segments alive: a new snapshot of each lets the log shrink.
+    pub pinning: Vec<GroupId>,
+}
+
+/// Writes the batches that arrive on `batches`, and reports each one's sync, until the first error.
+pub(crate) async fn run<P: Platform>(
+    platform: P,
+    mut wal: Wal<P::Disk>,
+    mut batches: mpsc::UnboundedReceiver<Vec<Record>>,
+    inputs: mpsc::UnboundedSender<Input>,
+) {
+    while let Some(records) = batches.recv().await {
+        let early = platform.sabotaged(Sabotage::ConfirmBeforeSync);
+        let written = wal.write(&records).await;
+        if early && written.is_ok() {
+            report(&inputs, Input::Persisted(Persisted { pinning: wal.pinning_groups() }));
+        }
+        let synced = match written {
+            Ok(()) => wal.sync().await,
+            Err(error) => Err(error),
+        };
+        match synced {
+            Ok(()) if early => {}
+            Ok(()) => report(&inputs, Input::Persisted(Persisted { pinning: wal.pinning_groups() })),
+            Err(error) => return report(&inputs, Input::LogFailed(LogError(error))),
+        }
+    }
+}
+
+/// A driver that is gone needs no report.
+fn report(inputs: &mpsc::UnboundedSender<Input>, input: Input) {
+    inputs.send(input).ok();
+}

@@ -1,0 +1,126 @@
+//! lapin's side: what its I/O thread finds where it expects a socket.
+
+use std::{
+    any::Any,
+    cell::RefCell,
+    io::{self, ErrorKind},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::{link::Link, turn::Turns};
+
+/// Makes the calling thread, which is lapin's, part of the simulation: chance and clocks of a thread that the
+/// simulation did not make are the real ones. Called before anything of lapin's draws chance or reads the clock there;
+/// what it returns is kept for as long as the thread lives.
+///
+/// Both matter: hash maps that lapin creates there draw their keys on that thread, and lapin notes there when it last
+/// read and wrote, to compare it with the time it sees on the simulation's thread.
+pub type EnterSimulation = dyn Fn() -> Box<dyn Any> + Send + Sync;
+
+thread_local! {
+    /// The thread's end of the exchange of turns. Thread-local, so that the operating system drops it after all of
+    /// lapin's own code on this thread has run: that is how the simulation learns that the thread has ended.
+    static TURNS: RefCell<Option<Turns>> = const { RefCell::new(None) };
+
+    /// Keeps the thread in the simulation.
+    static ENTERED: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+}
+
+/// Where lapin's I/O thread comes in: hands it its socket, once.
+pub(super) struct Entrance {
+    turns: Mutex<Option<Turns>>,
+    link: Arc<Link>,
+    enter_simulation: Option<Arc<EnterSimulation>>,
+}
+
+impl Entrance {
+    pub(super) fn new(turns: Turns, link: Arc<Link>, enter_simulation: Option<Arc<EnterSimulation>>) -> Self {
+        Self { turns: Mutex::new(Some(turns)), link, enter_simulation }
+    }
+
+    /// Blocks until the first turn is granted.
+    ///
+    /// # Errors
+    /// On the second call: lapin would have slept in real time before it.
+    pub(super) fn enter(&self) -> io::Result<Socket> {
+        let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut turns) = turns else {
+            return Err(io::Error::new(ErrorKind::Unsupported, "reconnecting needs a new connection in lock-step"));
+        };
+        turns.take();
+        TURNS.set(Some(turns));
+        ENTERED.set(self.enter_simulation.as_ref().map(|enter| enter()));
+        Ok(Socket { link: self.link.clone(), idle: false })
+    }
+}
+
+/// What lapin takes for its TCP stream. Gives the turn back when lapin has nothing left to do.
+///
+/// lapin's loop would go to sleep on a channel of its own once its socket neither reads nor writes. It must not: the
+/// only place where it may wait is here. So each "not now" wakes the loop at once, it comes round again, and what
+/// makes it wait is the second read in a row that finds nothing: by then, whatever the first turn brought has been
+/// read, handled and answered.
+pub(super) struct Socket {
+    link: Arc<Link>,
+    /// The latest read found nothing.
+    idle: bool,
+}
+
+impl Socket {
+    fn give_turn_back(&self) {
+        // A severed link ends in this very turn.
+        if self.link.severed() {
+            return;
+        }
+        TURNS.with_borrow_mut(|turns| {
+            turns.as_mut().expect("the socket stays on the thread that entered").give_back();
+        });
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.idle && !self.link.has_inbound() {
+            self.give_turn_back();
+        }
+        // The end of the stream counts as nothing too: lapin keeps reading it while it waits for the simulation's
+        // thread to act on it.
+        self.idle = !self.link.has_inbound();
+        let read = self.link.read(buf);
+        if read.is_pending() {
+            cx.waker().wake_by_ref();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = self.link.write(buf);
+        if written.is_pending() {
+            cx.waker().wake_by_ref();
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.link.flush())
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The pump closes the real stream when the thread has ended and all is sent.
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.link.set_panicked();
+        }
+    }
+}
