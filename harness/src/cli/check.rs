@@ -29,11 +29,11 @@ pub(super) fn check(args: &CheckArgs, streams: &mut Streams<'_>) -> io::Result<u
         return nothing_found(streams);
     }
     for scenario in &selection.scenarios {
-        let steps = scenario.steps.len();
-        let nodes = scenario.cluster.nodes;
+        let steps = counted(scenario.steps.len() as u64, "step");
+        let nodes = counted(scenario.cluster.nodes, "node");
         writeln!(
             streams.out,
-            "{}  {}  {nodes} nodes, {steps} steps, {:?}",
+            "{}  {}  {nodes}, {steps}, {:?}",
             streams.out_style.good("ok"),
             scenario.path,
             scenario.run.duration
@@ -57,9 +57,12 @@ pub(super) fn report_invalid(selection: &Selection, streams: &mut Streams<'_>) -
         for problem in problems {
             writeln!(streams.err, "{}", render_problem(problem, streams.err_style))?;
         }
-        let count = problems.len();
-        let mistakes = if count == 1 { "mistake" } else { "mistakes" };
-        writeln!(streams.err, "{}  {}: {count} {mistakes}", streams.err_style.bad("invalid"), path.display())?;
+        let mistakes = counted(problems.len() as u64, "mistake");
+        writeln!(streams.err, "{}  {}: {mistakes}", streams.err_style.bad("invalid"), path.display())?;
     }
     Ok(())
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
