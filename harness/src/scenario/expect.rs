@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use crate::check::Invariant;
+
 /// What a run must show to pass.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expect {
@@ -38,25 +40,6 @@ macro_rules! named {
             }
         }
     };
-}
-
-named! {
-    /// A promise of the broker that a checker decides on.
-    Invariant {
-        NoConfirmedLoss = "no-confirmed-loss",
-        NoPhantom = "no-phantom",
-        NoFreshDuplicate = "no-fresh-duplicate",
-        AttemptsBound = "attempts-bound",
-        PublisherOrder = "publisher-order",
-        RequeueOrder = "requeue-order",
-        Prefetch = "prefetch",
-        QueueLinearizable = "queue-linearizable",
-        OneLeaderPerTerm = "one-leader-per-term",
-        CommittedStays = "committed-stays",
-        ReplicaAgreement = "replica-agreement",
-        Durability = "durability",
-        Liveness = "liveness",
-    }
 }
 
 named! {
