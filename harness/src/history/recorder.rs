@@ -16,8 +16,8 @@ pub struct Recorder {
     trace: Box<dyn Fn(&Event)>,
     history: RefCell<History>,
     channels: Cell<u32>,
-    /// Events other than observations.
-    client_events: Cell<u64>,
+    /// Outcomes and deliveries so far.
+    progress: Cell<u64>,
     milestones: Cell<Milestones>,
     /// Confirmed messages that no client has received yet.
     confirmed_unseen: RefCell<BTreeSet<MessageId>>,
@@ -38,7 +38,7 @@ impl Recorder {
             trace: Box::new(trace),
             history: RefCell::new(history),
             channels: Cell::new(0),
-            client_events: Cell::new(0),
+            progress: Cell::new(0),
             milestones: Cell::default(),
             confirmed_unseen: RefCell::default(),
             seen: RefCell::default(),
@@ -95,18 +95,19 @@ impl Recorder {
     fn note(&self, kind: &EventKind) {
         let mut milestones = self.milestones.get();
         match kind {
-            EventKind::Observed { .. } => return,
             EventKind::Publish { .. } => milestones.published = true,
             EventKind::DrainEnded { .. } => milestones.drained = true,
+            EventKind::PublishOutcome { .. }
+            | EventKind::Deliver { .. }
+            | EventKind::GetReply { delivery: Some(_), .. } => self.progress.set(self.progress.get() + 1),
             _ => {}
         }
         self.milestones.set(milestones);
-        self.client_events.set(self.client_events.get() + 1);
     }
 
-    /// How many events there are, observations aside.
-    pub fn client_events(&self) -> u64 {
-        self.client_events.get()
+    /// How many outcomes and deliveries there are: while this stands still, nothing moves.
+    pub fn progress(&self) -> u64 {
+        self.progress.get()
     }
 
     pub fn milestones(&self) -> Milestones {

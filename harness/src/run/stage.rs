@@ -150,6 +150,12 @@ impl Stage {
         if !steps.run(self, CONVERGE_LIMIT, Self::converged)? {
             return Ok(End::Stopped);
         }
+        // Liveness is judged over its whole bound: what works must go on working.
+        let due = healed.0 + nanos(self.scenario.run.liveness);
+        let rest = Duration::from_nanos(due.saturating_sub(self.world.now().0)) + self.scenario.run.tick;
+        if !steps.run(self, rest, |_| false)? {
+            return Ok(End::Stopped);
+        }
         self.floor.phase.set(Phase::Done);
         Ok(End::Complete)
     }
@@ -158,15 +164,15 @@ impl Stage {
     /// the scenario allows for recovery.
     fn settle(&mut self, steps: &mut StepLimits<'_>, healed: Nanos) -> Result<bool, SimError> {
         let limit = self.scenario.run.liveness.max(SETTLE_SILENCE) + self.scenario.run.publish_timeout;
-        let mut last_events = 0;
+        let mut last_progress = 0;
         let mut silent_since = healed;
         steps.run(self, limit, move |stage| {
-            let events = stage.recorder.client_events();
-            if events != last_events {
-                last_events = events;
+            let progress = stage.recorder.progress();
+            if progress != last_progress {
+                last_progress = progress;
                 silent_since = stage.world.now();
             }
-            stage.floor.busy.get() == 0 && stage.world.now().0 - silent_since.0 >= SETTLE_SILENCE.as_nanos() as u64
+            stage.floor.busy.get() == 0 && stage.world.now().0 - silent_since.0 >= nanos(SETTLE_SILENCE)
         })
     }
 
@@ -228,7 +234,7 @@ impl StepLimits<'_> {
         limit: Duration,
         mut done: impl FnMut(&Stage) -> bool,
     ) -> Result<bool, SimError> {
-        let end = Nanos(stage.world.now().0 + u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
+        let end = Nanos(stage.world.now().0 + nanos(limit));
         let loading = stage.floor.phase.get() == Phase::Load;
         while stage.world.now() < end && !done(stage) {
             if self.stop.load(Ordering::Relaxed) {
@@ -262,6 +268,10 @@ fn hash_of(kind: &EventKind) -> u64 {
     let mut hasher = Xxh3::new();
     kind.hash(&mut hasher);
     hasher.finish()
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn track_applied(applied: &mut Applied, node: NodeId, observation: &Observation) {
