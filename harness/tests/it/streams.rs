@@ -164,6 +164,67 @@ fn a_side_that_only_waits_notices_a_cut_by_its_keep_alive() {
     assert_eq!(ticker.failed_at_a.last().unwrap().0, ErrorKind::TimedOut);
 }
 
+#[test]
+fn a_cut_drops_what_is_under_way_as_well_and_counts_it() {
+    let config = WorldConfig { latency: millis(100)..millis(100), ..WorldConfig::default() };
+    let ticker = ticker(config, millis(10));
+    run(&ticker.world, seconds(2));
+    let (before, link) = (ticker.received.len(), ticker.world.link(ticker.a, ticker.b));
+    ticker.world.cut(ticker.a, ticker.b);
+    run(&ticker.world, millis(150));
+    assert_eq!(ticker.received.len(), before);
+    let dropped = ticker.world.packets_dropped(ticker.a, ticker.b);
+    assert!(dropped >= 20, "about ten were under way and fifteen follow: {dropped}");
+    assert_eq!(ticker.world.link(ticker.a, ticker.b).delivered, link.delivered);
+    heal(&ticker.world, ticker.a, ticker.b);
+    run(&ticker.world, seconds(2));
+    assert!(ticker.received.len() > before + 100);
+    assert_consecutive(&ticker.received);
+}
+
+#[test]
+fn loss_works_in_one_direction_and_is_counted_apart_from_cuts() {
+    let ticker = ticker(WorldConfig::default(), millis(10));
+    run(&ticker.world, seconds(1));
+    ticker.world.set_loss(ticker.a, ticker.b, 0.2);
+    ticker.world.set_duplicate(ticker.b, ticker.a, 0.5);
+    run(&ticker.world, seconds(5));
+    let (there, back) = (ticker.world.link(ticker.a, ticker.b), ticker.world.link(ticker.b, ticker.a));
+    assert!(there.lost > 20 && there.cut == 0 && there.duplicated == 0, "{there:?}");
+    assert!(back.lost == 0 && back.duplicated > 20, "{back:?}");
+    ticker.world.set_loss(ticker.a, ticker.b, 0.0);
+    run(&ticker.world, seconds(2));
+    assert!(ticker.received.len() > 700);
+    assert_consecutive(&ticker.received);
+}
+
+#[test]
+fn what_an_earlier_life_sent_never_reaches_a_stream_of_the_next() {
+    // Latency long enough that segments of the first life arrive during the second.
+    let config = WorldConfig { latency: millis(50)..millis(400), ..WorldConfig::default() };
+    let ticker = ticker(config, millis(10));
+    for _ in 0..20 {
+        run(&ticker.world, millis(1_700));
+        ticker.world.kill(ticker.a);
+        ticker.world.start(ticker.a);
+    }
+    run(&ticker.world, seconds(5));
+    let words: Vec<u64> = ticker.received.all().into_iter().map(|(word, _)| word).collect();
+    let lives = words.split(|word| *word == 0).skip(1).collect::<Vec<_>>();
+    assert!(lives.len() >= 15, "{} lives were heard of", lives.len());
+    // Two lives may overlap at the receiver, each with its own stream: each is heard in order.
+    let mut tails: Vec<u64> = Vec::new();
+    for word in words {
+        match tails.iter_mut().find(|tail| word > 0 && **tail + 1 == word) {
+            Some(tail) => *tail = word,
+            None => {
+                assert_eq!(word, 0, "a stream begins with its first word");
+                tails.push(0);
+            }
+        }
+    }
+}
+
 /// Sends `length` bytes both ways under `config`; the time until both have arrived whole.
 fn exchange(config: WorldConfig, length: usize) -> Duration {
     let world = world(config);
