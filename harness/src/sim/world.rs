@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fmt::{self, Write},
+    hash::Hash,
     net::IpAddr,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,7 +28,7 @@ use crate::history::Nanos;
 /// Receives what brokers observe, in the order in which it happens.
 pub type ObservationSink = Rc<dyn Fn(Nanos, NodeId, Observation)>;
 
-/// Longest latency that turmoil is given room for in its queues; more than any scenario has under way.
+/// Room in a machine's queue of datagrams, beyond which turmoil drops: more than any scenario has under way.
 const DATAGRAMS_MAX: usize = 1 << 20;
 
 /// What a world is made of. All times are virtual.
@@ -385,14 +385,7 @@ impl World {
 
 /// A hash of an observation that is the same in every process.
 pub(super) fn hash_observation(observation: &Observation) -> u64 {
-    struct Hash(xxhash_rust::xxh3::Xxh3);
-    impl Write for Hash {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.update(text.as_bytes());
-            Ok(())
-        }
-    }
-    let mut hash = Hash(xxhash_rust::xxh3::Xxh3::new());
-    write!(hash, "{observation:?}").expect("hashing does not fail");
-    hash.0.digest()
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    observation.hash(&mut hasher);
+    hasher.digest()
 }

@@ -14,8 +14,8 @@ type Sector = Box<[u8; SECTOR_BYTES]>;
 /// A sector that the platter does not hold in its newest form.
 #[derive(Clone, Debug)]
 struct Unsynced {
-    /// What the platter holds.
-    durable: Sector,
+    /// What the platter holds; `None` for zeros, which is what lies behind the end of a growing log.
+    durable: Option<Sector>,
     /// The state of the file that `durable` is from: a sync may bring a newer one, never an older one.
     durable_version: u64,
     /// The newest write to the sector.
@@ -41,13 +41,15 @@ pub struct Contents {
 pub struct SyncPlan {
     version: u64,
     len: u64,
-    sectors: Vec<(u64, Sector)>,
+    sectors: Vec<u64>,
+    /// The contents of the sectors, in the same order.
+    bytes: Vec<u8>,
 }
 
 impl SyncPlan {
     /// Bytes on their way to the platter.
     pub fn bytes(&self) -> u64 {
-        (self.sectors.len() * SECTOR_BYTES) as u64
+        self.bytes.len() as u64
     }
 }
 
@@ -113,11 +115,10 @@ impl Contents {
     /// Before the bytes from `start` to `end` change: keeps what the platter holds of their sectors.
     fn remember(&mut self, start: usize, end: usize) {
         let sectors = (start / SECTOR_BYTES) as u64..(end.div_ceil(SECTOR_BYTES)) as u64;
+        let (bytes, version) = (&self.bytes, self.version);
         for sector in sectors {
-            let current = self.sector(sector);
-            let version = self.version;
             let entry = self.unsynced.entry(sector).or_insert_with(|| Unsynced {
-                durable: current,
+                durable: sector_of(bytes, sector).map(copy_sector),
                 durable_version: version - 1,
                 version,
                 dropped: false,
@@ -127,34 +128,27 @@ impl Contents {
         }
     }
 
-    /// A copy of a sector as a read sees it, filled up with zeros.
-    fn sector(&self, sector: u64) -> Sector {
-        let start = self.bytes.len().min(sector as usize * SECTOR_BYTES);
-        let end = self.bytes.len().min(start + SECTOR_BYTES);
-        let mut copy = Box::new([0; SECTOR_BYTES]);
-        copy[..end - start].copy_from_slice(&self.bytes[start..end]);
-        copy
-    }
-
     /// Begins a sync: what it covers is decided now, not when it ends.
     pub fn begin_sync(&self) -> SyncPlan {
         let pending = self.unsynced.iter().filter(|(_, unsynced)| !unsynced.dropped);
-        SyncPlan {
-            version: self.version,
-            len: self.len(),
-            sectors: pending.map(|(sector, _)| (*sector, self.sector(*sector))).collect(),
+        let sectors: Vec<u64> = pending.map(|(sector, _)| *sector).collect();
+        let mut bytes = Vec::with_capacity(sectors.len() * SECTOR_BYTES);
+        for (position, sector) in sectors.iter().enumerate() {
+            bytes.extend_from_slice(sector_of(&self.bytes, *sector).unwrap_or_default());
+            bytes.resize((position + 1) * SECTOR_BYTES, 0);
         }
+        SyncPlan { version: self.version, len: self.len(), sectors, bytes }
     }
 
     /// The sync has reached the platter.
     pub fn end_sync(&mut self, plan: SyncPlan) {
-        for (sector, content) in plan.sectors {
+        for (sector, content) in plan.sectors.into_iter().zip(plan.bytes.chunks_exact(SECTOR_BYTES)) {
             let Some(unsynced) = self.unsynced.get_mut(&sector) else { continue };
             if unsynced.version <= plan.version && !unsynced.dropped {
                 self.unsynced.remove(&sector);
             } else if unsynced.durable_version < plan.version {
                 // Written again since: the platter now holds what the sync had found.
-                unsynced.durable = content;
+                unsynced.durable = Some(copy_sector(content));
                 unsynced.durable_version = plan.version;
             }
         }
@@ -167,7 +161,7 @@ impl Contents {
     /// The sync has failed. As on Linux, its pages now count as clean although the platter does not hold them: a read
     /// still sees them, the next sync succeeds without them, and a power loss takes them.
     pub fn fail_sync(&mut self, plan: &SyncPlan) {
-        for (sector, _) in &plan.sectors {
+        for sector in &plan.sectors {
             if let Some(unsynced) = self.unsynced.get_mut(sector).filter(|it| it.version <= plan.version) {
                 unsynced.dropped = true;
             }
@@ -201,7 +195,11 @@ impl Contents {
         let longest = restored.iter().map(|(start, _)| start + SECTOR_BYTES).max().unwrap_or(0);
         self.bytes.resize(self.bytes.len().max(longest).max(len as usize), 0);
         for (start, durable) in restored {
-            self.bytes[start..start + SECTOR_BYTES].copy_from_slice(&*durable);
+            let place = &mut self.bytes[start..start + SECTOR_BYTES];
+            match durable {
+                Some(durable) => place.copy_from_slice(&*durable),
+                None => place.fill(0),
+            }
         }
         self.bytes.truncate(len as usize);
         self.version += 1;
@@ -209,4 +207,17 @@ impl Contents {
         self.durable_len_version = self.version;
         loss
     }
+}
+
+/// A sector's bytes as a read sees them, shorter at the end of the file; `None` behind it.
+fn sector_of(bytes: &[u8], sector: u64) -> Option<&[u8]> {
+    let start = sector as usize * SECTOR_BYTES;
+    (start < bytes.len()).then(|| &bytes[start..bytes.len().min(start + SECTOR_BYTES)])
+}
+
+/// A copy, filled up with zeros.
+fn copy_sector(bytes: &[u8]) -> Sector {
+    let mut copy = Box::new([0; SECTOR_BYTES]);
+    copy[..bytes.len()].copy_from_slice(bytes);
+    copy
 }

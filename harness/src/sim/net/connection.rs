@@ -9,25 +9,19 @@
 //! matters to applications). Positions start at 0 in every connection; connection numbers are unique in the world, so
 //! that a stale segment never matches a later life, as TCP's random initial numbers make all but certain.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    io,
-    task::Waker,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, mem, task::Waker, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
 use super::{
     ConnectionId, StreamConfig,
+    reassembly::Reassembly,
     segment::{Segment, SegmentKind},
 };
 use crate::sim::MachineId;
 
 /// Payload of one segment, at most.
 const SEGMENT_BYTES_MAX: usize = 32 << 10;
-/// An acknowledgement waits no longer once this much has arrived since the last.
-const ACK_AT_ONCE_BYTES: u64 = 64 << 10;
 /// Duplicate acknowledgements that count as a loss.
 const DUPLICATE_ACKS: u32 = 3;
 /// Backoff doubles at most this often (the cap on the timeout comes first).
@@ -57,13 +51,6 @@ enum Closing {
     /// To be sent after the last byte.
     FinQueued,
     FinSent,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AckDue {
-    No,
-    By(u64),
-    Now,
 }
 
 /// A segment that was sent and not yet acknowledged.
@@ -120,15 +107,7 @@ pub(super) struct Connection {
     /// The last time when the peer acknowledged something new, or when there was nothing to acknowledge.
     progress_at: u64,
 
-    receive_next: u64,
-    unread: VecDeque<Bytes>,
-    unread_bytes: usize,
-    out_of_order: BTreeMap<u64, (Bytes, bool)>,
-    peer_finished: bool,
-    advertised: u64,
-    acknowledged_last: u64,
-    ack_due: AckDue,
-    duplicate_acks_due: u32,
+    received: Reassembly,
     heard_at: u64,
     probed_at: u64,
 
@@ -179,15 +158,7 @@ impl Connection {
             backoff: 0,
             timeout_at: None,
             progress_at: now,
-            receive_next: 0,
-            unread: VecDeque::new(),
-            unread_bytes: 0,
-            out_of_order: BTreeMap::new(),
-            peer_finished: false,
-            advertised: 0,
-            acknowledged_last: 0,
-            ack_due: AckDue::No,
-            duplicate_acks_due: 0,
+            received: Reassembly::new(),
             heard_at: now,
             probed_at: now,
             read_waker: None,
@@ -207,10 +178,10 @@ impl Connection {
             SegmentKind::SynAck if self.phase == Phase::SynSent => {
                 self.peer_id = segment.source;
                 self.establish(now, &segment, config, wakes);
-                self.ack_due = AckDue::Now;
+                self.received.demand_ack();
             }
             // A repeated SYN-ACK: our acknowledgement was lost.
-            SegmentKind::SynAck => self.ack_due = AckDue::Now,
+            SegmentKind::SynAck => self.received.demand_ack(),
             SegmentKind::Data => {
                 if self.phase == Phase::SynReceived {
                     self.establish(now, &segment, config, wakes);
@@ -235,7 +206,7 @@ impl Connection {
 
     fn receive_reset(&mut self, wakes: &mut Vec<Waker>) {
         // Both sides have said goodbye, and ours was the end that forgot last: nothing was lost.
-        if self.peer_finished && self.closing == Closing::FinSent {
+        if self.received.is_finished() && self.closing == Closing::FinSent {
             self.in_flight.clear();
             self.in_flight_bytes = 0;
             self.send_acknowledged = self.send_next;
@@ -311,58 +282,17 @@ impl Connection {
 
     fn receive_payload(&mut self, now: u64, segment: Segment, config: &StreamConfig, wakes: &mut Vec<Waker>) {
         if segment.probe {
-            self.ack_due = AckDue::Now;
+            self.received.demand_ack();
         }
         if segment.len() == 0 {
             return;
         }
-        if self.owner == Owner::Orphan && !segment.payload.is_empty() && segment.sequence >= self.receive_next {
+        if self.owner == Owner::Orphan && !segment.payload.is_empty() && segment.sequence >= self.received.next() {
             // Nobody will ever read it: the peer must know.
             self.reset_due = true;
-            return;
+        } else if self.received.take(now, segment, config) {
+            wakes.extend(self.read_waker.take());
         }
-        let end = segment.sequence + segment.len();
-        if end <= self.receive_next {
-            self.ack_due = AckDue::Now;
-            return;
-        }
-        if segment.sequence > self.receive_next {
-            let known = self.out_of_order.entry(segment.sequence).or_default();
-            if known.0.len() <= segment.payload.len() {
-                *known = (segment.payload, segment.fin);
-            }
-            self.duplicate_acks_due += 1;
-            return;
-        }
-        self.take_in_order(segment.sequence, segment.payload, segment.fin);
-        let repaired = !self.out_of_order.is_empty();
-        while let Some(next) = self.out_of_order.first_entry().filter(|next| *next.key() <= self.receive_next) {
-            let (sequence, (payload, fin)) = next.remove_entry();
-            self.take_in_order(sequence, payload, fin);
-        }
-        let unacknowledged = self.receive_next - self.acknowledged_last;
-        if repaired || self.peer_finished || unacknowledged >= ACK_AT_ONCE_BYTES {
-            self.ack_due = AckDue::Now;
-        } else if self.ack_due == AckDue::No {
-            self.ack_due = AckDue::By(now + nanos(config.ack_delay));
-        }
-        wakes.extend(self.read_waker.take());
-    }
-
-    /// Takes what is new of a segment that begins at or before what comes next.
-    fn take_in_order(&mut self, sequence: u64, mut payload: Bytes, fin: bool) {
-        let end = sequence + payload.len() as u64 + u64::from(fin);
-        if end <= self.receive_next {
-            return;
-        }
-        let known = (self.receive_next - sequence) as usize;
-        payload = payload.slice(known.min(payload.len())..);
-        self.receive_next = end;
-        self.unread_bytes += payload.len();
-        if !payload.is_empty() {
-            self.unread.push_back(payload);
-        }
-        self.peer_finished |= fin;
     }
 
     /// Lets time pass.
@@ -382,9 +312,7 @@ impl Connection {
             self.probed_at = now;
             self.probe_due = true;
         }
-        if matches!(self.ack_due, AckDue::By(at) if at <= now) {
-            self.ack_due = AckDue::Now;
-        }
+        self.received.expire(now);
         if !timed_out {
             return;
         }
@@ -417,8 +345,8 @@ impl Connection {
         } else {
             self.keep_alive_at(config).min(self.heard_at + nanos(config.user_timeout))
         };
-        let ack = if let AckDue::By(at) = self.ack_due { at } else { u64::MAX };
-        Some(standing.min(ack).min(self.timeout_at.unwrap_or(u64::MAX)))
+        let others = [self.received.deadline(), self.timeout_at];
+        Some(others.into_iter().flatten().fold(standing, u64::min))
     }
 
     /// Puts everything that is to be said now into `out`.
@@ -446,19 +374,19 @@ impl Connection {
             }
             return;
         }
-        for _ in 0..std::mem::take(&mut self.duplicate_acks_due) {
+        for _ in 0..self.received.take_duplicate_acks() {
             out.push(self.segment(SegmentKind::Data, config));
         }
-        if std::mem::take(&mut self.retransmit_due) {
+        if mem::take(&mut self.retransmit_due) {
             self.retransmit_first(now, config, out);
         }
         self.send_pending(now, config, out);
-        if std::mem::take(&mut self.probe_due) {
+        if mem::take(&mut self.probe_due) {
             let mut segment = self.segment(SegmentKind::Data, config);
             segment.probe = true;
             out.push(segment);
         }
-        if self.ack_due == AckDue::Now {
+        if self.received.is_ack_due() {
             out.push(self.segment(SegmentKind::Data, config));
         }
         if self.timeout_at.is_none() && !self.pending.is_empty() {
@@ -521,10 +449,7 @@ impl Connection {
 
     /// A segment without payload. Whatever is sent carries the newest acknowledgement.
     fn segment(&mut self, kind: SegmentKind, config: &StreamConfig) -> Segment {
-        let free = config.window_bytes.saturating_sub(self.unread_bytes) as u64;
-        self.advertised = self.advertised.max(self.receive_next + free);
-        self.acknowledged_last = self.receive_next;
-        self.ack_due = AckDue::No;
+        let (acknowledged, window_end) = self.received.acknowledge(config);
         Segment {
             from: self.machine,
             to: self.peer,
@@ -532,8 +457,8 @@ impl Connection {
             destination: self.peer_id,
             kind,
             sequence: self.send_next,
-            acknowledged: self.receive_next,
-            window_end: self.advertised,
+            acknowledged,
+            window_end,
             payload: Bytes::new(),
             fin: false,
             probe: false,
@@ -550,7 +475,7 @@ impl Connection {
         self.in_flight.clear();
         self.in_flight_bytes = 0;
         self.pending = BytesMut::new();
-        self.out_of_order.clear();
+        self.received.give_up();
         self.timeout_at = None;
         self.wake_all(wakes);
     }
@@ -566,29 +491,14 @@ impl Connection {
         buffer: &mut tokio::io::ReadBuf<'_>,
         config: &StreamConfig,
     ) -> Option<io::Result<usize>> {
-        let mut count = 0;
-        while let Some(first) = self.unread.front_mut() {
-            let take = first.len().min(buffer.remaining());
-            buffer.put_slice(&first.split_to(take));
-            count += take;
-            if !first.is_empty() {
-                break;
-            }
-            self.unread.pop_front();
-        }
-        self.unread_bytes -= count;
+        let count = self.received.read(buffer, config);
         if count > 0 {
-            // The peer may be waiting for room. Telling it of every byte would be the silly window.
-            let free = config.window_bytes.saturating_sub(self.unread_bytes) as u64;
-            if self.receive_next + free >= self.advertised + config.window_bytes as u64 / 2 {
-                self.ack_due = AckDue::Now;
-            }
             return Some(Ok(count));
         }
         if let Some(error) = self.error {
             return Some(Err(error.into()));
         }
-        self.peer_finished.then_some(Ok(0))
+        self.received.is_finished().then_some(Ok(0))
     }
 
     /// Takes as much of `bytes` as there is room for; `None` when there is none.
@@ -611,7 +521,7 @@ impl Connection {
     /// Whether a [`Self::flush`] would say something, or has a timer to start.
     pub(super) fn wants_flush(&self) -> bool {
         let sendable = self.send_next < self.peer_window_end || self.timeout_at.is_none();
-        self.ack_due == AckDue::Now || self.closing == Closing::FinQueued || (!self.pending.is_empty() && sendable)
+        self.received.is_ack_due() || self.closing == Closing::FinQueued || (!self.pending.is_empty() && sendable)
     }
 
     /// No more will be written.
@@ -623,12 +533,11 @@ impl Connection {
 
     /// The owner is gone: a reset if it left something unread, else a polite end.
     pub(super) fn orphan(&mut self, now: u64, config: &StreamConfig) {
-        let unread = self.unread_bytes > 0;
+        let unread = self.received.has_unread();
         self.owner = Owner::Orphan;
         self.give_up_at = now + nanos(config.user_timeout);
         (self.read_waker, self.write_waker) = (None, None);
-        self.unread.clear();
-        self.unread_bytes = 0;
+        self.received.discard();
         match self.phase {
             Phase::Established if !unread => self.finish(),
             // A SYN without an answer needs no reset: its answer will get one.
@@ -646,13 +555,13 @@ impl Connection {
 
     /// Whether nothing is left to be done or told.
     pub(super) fn is_over(&self) -> bool {
-        let closed = self.peer_finished && self.closing == Closing::FinSent && self.in_flight.is_empty();
+        let closed = self.received.is_finished() && self.closing == Closing::FinSent && self.in_flight.is_empty();
         self.owner == Owner::Orphan
             && !self.reset_due
-            && (self.error.is_some() || (closed && self.ack_due == AckDue::No))
+            && (self.error.is_some() || (closed && !self.received.is_ack_owed()))
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     duration.as_nanos() as u64
 }

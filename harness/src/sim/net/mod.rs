@@ -1,9 +1,10 @@
 //! The simulated network: reliable streams over turmoil's datagrams, and what can go wrong below them.
 //!
-//! [`wire`] carries segments between machines and loses, cuts and doubles them; [`connection`] is one end of a stream;
-//! [`stack`] is all ends of a machine; [`stream`] is what a process holds of it.
+//! [`wire`] carries segments between machines and loses, cuts and doubles them; [`connection`] is one end of a stream
+//! ([`reassembly`] its receiving half); [`stack`] is all ends of a machine; [`stream`] is what a process holds of it.
 
 mod connection;
+mod reassembly;
 mod segment;
 mod stack;
 mod stream;
