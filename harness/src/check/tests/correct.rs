@@ -104,7 +104,7 @@ impl Model {
             7..=10 => self.receive(channel),
             11..=12 => self.settle(channel, pick),
             13 if client >= 2 && !self.wire(channel).asking => self.ask(channel),
-            14 if client >= 2 && pick < 64 => self.lose(client, pick % 2 == 0),
+            14 if client >= 2 && pick < 64 => self.lose(client, pick.is_multiple_of(2)),
             15 if client >= 2 && pick < 32 => {
                 // No node is given up without a fault.
                 self.event(EventKind::FaultBegan { fault: 0 });
