@@ -4,7 +4,7 @@
 //! durable (a leader counts its own log towards the majority). What was never promised may be lost. A promise ends
 //! when the leader replaces the entries that it speaks of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use warren::platform::{GroupId, LogIndex, NodeId, Observation, Term};
 
@@ -25,7 +25,12 @@ struct Promises {
     log: Option<(u64, Position)>,
     /// The latest term in which something was acknowledged.
     term: Option<(Term, Position)>,
-    /// The node has restarted and has not told yet what it recovered.
+    /// Entries that were appended and are not known to be durable: index, and whether others were replaced by it. A
+    /// node writes in order, so what it counts as durable is the oldest of them.
+    unwritten: VecDeque<(u64, bool)>,
+    /// How many of them replaced others.
+    replacing: usize,
+    /// The node's process has ended, and no new one has told yet what it recovered.
     restarted: bool,
 }
 
@@ -42,16 +47,20 @@ pub(crate) fn durability(ledger: &Ledger<'_>) -> Judgement {
     let mut checked = 0;
     for (at, event) in ledger.history.events.iter().enumerate() {
         let (node, observation) = match &event.kind {
-            EventKind::NodeUp { node } => {
-                let of_node = promises.range_mut((*node, GroupId(0))..=(*node, GroupId(u64::MAX)));
-                of_node.for_each(|(_, promises)| promises.restarted = true);
+            EventKind::NodeDown { node, .. } => {
+                for (_, promises) in promises.range_mut((*node, GroupId(0))..=(*node, GroupId(u64::MAX))) {
+                    promises.restarted = true;
+                    promises.unwritten.clear();
+                    promises.replacing = 0;
+                }
                 continue;
             }
             EventKind::Observed { node, observation } => (*node, observation),
             _ => continue,
         };
         let witness = match *observation {
-            Observation::Recovered { group, term, vote, last, .. } => {
+            Observation::Recovered { group, term, vote, snapshot, last, .. } => {
+                let last = last.max(snapshot);
                 let made = promises.entry((node, group)).or_default();
                 checked += made.count();
                 let known = logs.of(node, group).get(last.0.0).map(|entry| entry.term);
@@ -79,10 +88,18 @@ pub(crate) fn durability(ledger: &Ledger<'_>) -> Judgement {
         if let Some(witness) = witness {
             return Judgement::violated(checked, UNIT, witness);
         }
-        logs.observe(node, observation);
         if let Some(group) = group_of_promise(observation) {
+            let before = logs.of(node, group);
+            let replaces = match *observation {
+                Observation::Appended { index, .. } => index.0 <= before.last(),
+                Observation::SnapshotInstalled { index, term, .. } => !before.contains(index.0, term.0),
+                _ => false,
+            };
+            logs.observe(node, observation);
             let last = logs.of(node, group).last();
-            promises.entry((node, group)).or_default().observe(observation, last, at);
+            promises.entry((node, group)).or_default().observe(observation, replaces, last, at);
+        } else {
+            logs.observe(node, observation);
         }
     }
     Judgement::holds(checked, UNIT)
@@ -100,7 +117,9 @@ fn group_of_promise(observation: &Observation) -> Option<GroupId> {
 }
 
 impl Promises {
-    fn observe(&mut self, observation: &Observation, last: u64, at: Position) {
+    /// `replaces`: the observation is of entries or a snapshot that replaced what the log had. `last`: where the log
+    /// ends now.
+    fn observe(&mut self, observation: &Observation, replaces: bool, last: u64, at: Position) {
         match *observation {
             Observation::VoteGranted { term, candidate, .. } => self.vote = Some((term, candidate, at)),
             Observation::AppendAcknowledged { term, index, .. } => {
@@ -109,15 +128,32 @@ impl Promises {
                     self.term = Some((term, at));
                 }
             }
-            // What was replaced while it was being written is no longer part of the log.
-            Observation::Persisted { last: durable, .. } => self.hold(durable.0.min(last), at),
-            Observation::Appended { index, .. } => self.release(index.0.saturating_sub(1)),
-            Observation::SnapshotInstalled { index, .. } => self.release(index.0),
+            Observation::Persisted { last: durable, .. } => {
+                if let Some(written) = self.unwritten.iter().position(|(index, _)| *index == durable.0) {
+                    let replacing = self.unwritten.drain(..=written).filter(|(_, replaces)| *replaces).count();
+                    self.replacing -= replacing;
+                }
+                self.hold(durable.0.min(last), at);
+            }
+            Observation::Appended { index, .. } => {
+                self.unwritten.push_back((index.0, replaces));
+                self.replacing += usize::from(replaces);
+                self.release(index.0.saturating_sub(1));
+            }
+            // A snapshot of the node's own log replaces nothing: it is told of at each start.
+            Observation::SnapshotInstalled { index, .. } if replaces && !self.restarted => self.release(index.0),
             _ => {}
         }
     }
 
+    /// What was replaced while it was being written is no longer part of the log, and what replaced it is not durable
+    /// yet.
     fn hold(&mut self, index: u64, at: Position) {
+        let mut index = index;
+        if self.replacing > 0 {
+            let replaced = self.unwritten.iter().filter(|(_, replaces)| *replaces);
+            index = replaced.map(|(replaced, _)| replaced.saturating_sub(1)).fold(index, u64::min);
+        }
         if index > 0 && self.log.is_none_or(|(known, _)| known < index) {
             self.log = Some((index, at));
         }

@@ -33,20 +33,24 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let Some(healed) = ledger.healed else {
         return Judgement::undecided(0, UNIT, "the history ends before the faults were healed".to_owned());
     };
-    let due = ledger.time(healed).0.saturating_add(bound);
+    let owed = ledger.time(healed).0.saturating_add(bound);
     let end = ledger.end().0;
-    if end < due {
-        let reason = format!(
-            "the run ended {} after the heal, before the bound of {}",
-            seconds(end - ledger.time(healed).0),
-            seconds(bound)
-        );
-        return Judgement::undecided(0, UNIT, reason);
-    }
-    let mut watch = Watch { ledger, running, healed, due, bound, end, checked: 0 };
+    // A run may end before the bound, with everything done; what is not done yet by then is not late either.
+    let early = end < owed;
+    let (due, patience) = if early { (end, 0) } else { (owed, bound) };
+    let mut watch = Watch { ledger, running, healed, due, patience, end, checked: 0 };
     let broken =
         watch.outcomes().or_else(|| watch.leaders()).or_else(|| watch.convergence()).or_else(|| watch.orphans());
+    let since_heal = seconds(end.saturating_sub(ledger.time(healed).0));
     match (broken, &ledger.drain) {
+        (Some(witness), _) if early => {
+            let reason = format!(
+                "{}; but the run ended {since_heal} after the heal, before the bound of {}",
+                witness.sentence,
+                seconds(bound)
+            );
+            Judgement::undecided(watch.checked, UNIT, reason)
+        }
         (Some(witness), _) => Judgement::violated(watch.checked, UNIT, witness),
         (None, Drain::Failed(reason)) => {
             Judgement::undecided(watch.checked, UNIT, format!("the final drain failed: {reason}"))
@@ -85,7 +89,8 @@ struct Watch<'a, 'h> {
     healed: Position,
     /// When everything must work, in virtual nanoseconds.
     due: u64,
-    bound: u64,
+    /// How long anything may take, in virtual nanoseconds.
+    patience: u64,
     end: u64,
     checked: u64,
 }
@@ -94,7 +99,7 @@ impl Watch<'_, '_> {
     fn outcomes(&mut self) -> Option<Witness> {
         let ledger = self.ledger;
         for attempt in &ledger.attempts {
-            let due = self.due.max(ledger.time(attempt.published).0.saturating_add(self.bound));
+            let due = self.due.max(ledger.time(attempt.published).0.saturating_add(self.patience));
             let lost = ledger.channels.get(&attempt.channel).and_then(|channel| channel.lost);
             if due > self.end || lost.is_some_and(|at| ledger.time(at).0 <= due) {
                 continue;
@@ -111,7 +116,7 @@ impl Watch<'_, '_> {
                     "{} was published at {} on a channel that lived on; {} after the heal it had no outcome",
                     ledger.message(attempt.id),
                     ledger.clock(attempt.published),
-                    seconds(due - ledger.time(self.healed).0)
+                    seconds(due.saturating_sub(ledger.time(self.healed).0))
                 );
                 let mut events = vec![attempt.published, self.healed];
                 events.extend(attempt.outcome.map(|(_, at)| at));
@@ -165,7 +170,7 @@ impl Watch<'_, '_> {
     /// Every running replica has applied what any replica had applied one bound before the end.
     fn convergence(&mut self) -> Option<Witness> {
         let ledger = self.ledger;
-        let settled = self.end - self.bound;
+        let settled = self.end - self.patience;
         let mut goal: BTreeMap<GroupId, (u64, Position)> = BTreeMap::new();
         let mut reached: BTreeMap<(NodeId, GroupId), u64> = BTreeMap::new();
         for (at, node, observation) in ledger.observations() {
@@ -200,7 +205,7 @@ impl Watch<'_, '_> {
                          at the end, {} later",
                         ledger.group(group),
                         ledger.clock(at),
-                        seconds(self.end - ledger.time(at).0)
+                        seconds(self.end.saturating_sub(ledger.time(at).0))
                     );
                     return Some(Witness { sentence, events: vec![self.healed, at] });
                 }
@@ -242,7 +247,7 @@ impl Watch<'_, '_> {
         }
         let mut ended: BTreeMap<NodeId, Position> = BTreeMap::new();
         for crash in &ledger.crashes {
-            let requeue_by = self.due.max(ledger.time(crash.at).0.saturating_add(self.bound));
+            let requeue_by = self.due.max(ledger.time(crash.at).0.saturating_add(self.patience));
             if requeue_by <= self.end {
                 ended.insert(crash.node, crash.at);
             }

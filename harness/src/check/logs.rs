@@ -19,6 +19,8 @@ pub(crate) struct Log {
     entries: VecDeque<Option<Entry>>,
     /// Entries up to here were the same at some earlier look and have not been replaced since.
     pub(crate) verified: u64,
+    /// A snapshot was told of after entries beyond it; whether they came after it, the next append will tell.
+    doubtful: bool,
 }
 
 impl Log {
@@ -36,7 +38,19 @@ impl Log {
         self.entries.get(usize::try_from(offset).ok()?).copied().flatten()
     }
 
+    /// Whether the log certainly ends before `index`.
+    pub(crate) fn ends_before(&self, index: u64) -> bool {
+        !self.doubtful && index > self.last()
+    }
+
+    /// Whether a snapshot at `index` is one of this very log: Raft installs one from elsewhere only if the log does
+    /// not contain its last entry.
+    pub(crate) fn contains(&self, index: u64, term: u64) -> bool {
+        index <= self.base || self.get(index).is_some_and(|entry| entry.term == term)
+    }
+
     fn append(&mut self, index: u64, entry: Entry) {
+        self.doubtful = false;
         let before = index.saturating_sub(1);
         if before < self.base || before > self.last() {
             self.restart(before);
@@ -70,8 +84,20 @@ impl Log {
         self.base = self.base.max(index);
     }
 
+    /// A node tells of a snapshot when it is durable; it may have appended beyond it before.
+    fn install(&mut self, index: u64, term: u64) {
+        if self.contains(index, term) {
+            self.compact(index);
+        } else {
+            self.doubtful = self.last() > index;
+            self.restart(index);
+        }
+    }
+
     fn recover(&mut self, snapshot: u64, last: u64) {
-        self.compact(snapshot.min(last));
+        self.doubtful = false;
+        let last = last.max(snapshot);
+        self.compact(snapshot);
         if last < self.base {
             self.restart(last);
         }
@@ -106,8 +132,9 @@ impl Logs {
             Observation::Recovered { group, snapshot, last, .. } => {
                 self.of(node, group).recover(snapshot.0.0, last.0.0);
             }
-            // Raft installs a snapshot only if the log does not contain its last entry; then all of the log goes.
-            Observation::SnapshotInstalled { group, index, .. } => self.of(node, group).restart(index.0),
+            Observation::SnapshotInstalled { group, index, term, .. } => {
+                self.of(node, group).install(index.0, term.0);
+            }
             Observation::Compacted { group, index, .. } => self.of(node, group).compact(index.0),
             Observation::GroupClosed { group } => {
                 self.logs.remove(&(node, group));

@@ -4,9 +4,10 @@
 //! does not say enough, the verdict is *undecided* or the case is left out of the count. Every checker is linear in
 //! the length of the history, or linear after one sort.
 //!
-//! Client side: [`loss`], [`delivery`], [`order`], [`requeue`] (second half), [`prefetch`], [`linearizability`] (on
-//! top of the bare algorithm in [`fifo`]). White-box: [`requeue`] (first half), [`replication`], [`durability`].
-//! Both: [`liveness`].
+//! Client side: `loss`, `delivery`, `order`, `prefetch`, `linearizability` (on top of the bare algorithm in [`fifo`]),
+//! and the second half of `requeue`. White-box: the first half of `requeue`, `replication`, `durability`. Both:
+//! `liveness`. What they share: `ledger` (the history, indexed), `logs` (each node's log, rebuilt), `verdict` (what is
+//! concluded, and how a witness is told).
 
 mod delivery;
 mod durability;

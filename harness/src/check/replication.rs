@@ -167,7 +167,7 @@ impl Facts {
             if fact.term_max >= term {
                 break;
             }
-            let missing = index > log.last();
+            let missing = log.ends_before(index);
             if missing || log.get(index).is_some_and(|entry| entry != fact.entry) {
                 let how = if missing { "without it" } else { "with another entry in its place" };
                 let sentence = format!(

@@ -5,7 +5,8 @@
 //! ready too. A replay starts anew wherever a node's state comes from elsewhere (a start, a snapshot).
 //!
 //! From the client's side, only where it can be known who takes what: while a queue has a single channel that takes
-//! from it, what that channel gave back comes back to it in order.
+//! from it, what that channel gave back comes back to it in order. That ends when the channel receives what it still
+//! holds: the queue has taken it back on its own, and what the channel then gives back may be nothing to the queue.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,6 +135,8 @@ struct Taker {
     channel: ChannelId,
     /// Unsettled: tag to attempt.
     held: BTreeMap<u64, u32>,
+    /// The attempts among them.
+    holding: BTreeSet<u32>,
     /// Given back and not seen since: attempt to the settle's event and its place among all given back.
     waiting: BTreeMap<u32, (Position, u64)>,
     given_back: u64,
@@ -162,6 +165,10 @@ fn single_takers(ledger: &Ledger<'_>) -> (u64, Option<Witness>) {
                 let Some(taker) = enter(&mut takers, channel, queue) else { continue };
                 let got = matches!(event.kind, EventKind::GetReply { .. }).then(|| taker.get.take()).flatten();
                 let Some(attempt) = attempt else { continue };
+                if taker.holding.contains(&attempt) {
+                    takers.insert(queue, None);
+                    continue;
+                }
                 checked += u64::from(!taker.waiting.is_empty());
                 if let Some(witness) = taker.receive(ledger, attempt, delivery, got, at) {
                     return (checked, Some(witness));
@@ -191,7 +198,7 @@ fn single_takers(ledger: &Ledger<'_>) -> (u64, Option<Witness>) {
 fn enter(takers: &mut BTreeMap<QueueId, Option<Taker>>, channel: ChannelId, queue: QueueId) -> Option<&mut Taker> {
     let slot = takers.entry(queue).or_insert_with(|| {
         let (held, waiting) = (BTreeMap::new(), BTreeMap::new());
-        Some(Taker { channel, held, waiting, given_back: 0, get: None })
+        Some(Taker { channel, held, holding: BTreeSet::new(), waiting, given_back: 0, get: None })
     });
     if slot.as_ref().is_some_and(|taker| taker.channel != channel) {
         *slot = None;
@@ -203,6 +210,7 @@ impl Taker {
     fn settle(&mut self, tag: u64, settle: Settle, at: Position) {
         let back = matches!(settle, Settle::Reject { requeue: true } | Settle::Nack { requeue: true, .. });
         for attempt in take(&mut self.held, tag, settle) {
+            self.holding.remove(&attempt);
             if back {
                 self.given_back += 1;
                 self.waiting.insert(attempt, (at, self.given_back));
@@ -220,6 +228,7 @@ impl Taker {
         at: Position,
     ) -> Option<Witness> {
         self.held.insert(delivery.tag, attempt);
+        self.holding.insert(attempt);
         let here = &ledger.attempts[attempt as usize];
         let back = self.waiting.remove(&attempt);
         let overtaken = match back {

@@ -19,10 +19,16 @@ fn a_run_that_recovers_holds() {
 }
 
 #[test]
-fn a_run_that_is_never_healed_or_ends_too_early_decides_nothing() {
+fn a_run_that_is_never_healed_or_not_drained_decides_nothing() {
     run().wait(20).drained().is(Liveness, InvariantVerdict::Undecided);
-    run().healed().wait(2).drained().is(Liveness, InvariantVerdict::Undecided);
     run().healed().wait(20).drain_failed().is(Liveness, InvariantVerdict::Undecided);
+}
+
+#[test]
+fn a_run_that_ends_before_the_bound_holds_if_all_is_done_and_else_decides_nothing() {
+    run().healed().wait(2).drained().accepted(Liveness);
+    run().tell(N1, applied(2, 1, 11, 6)).healed().wait(2).drained().is(Liveness, InvariantVerdict::Undecided);
+    run().publish(m(2)).healed().wait(2).drained().is(Liveness, InvariantVerdict::Undecided);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! For each checker, histories that it must reject and near twins that it must accept.
 
 mod client;
+mod correct;
 mod fifo;
 mod liveness;
 mod queue;

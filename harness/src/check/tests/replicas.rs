@@ -58,6 +58,13 @@ fn compaction_and_snapshots_do_not_make_entries_missing() {
 }
 
 #[test]
+fn a_snapshot_that_is_told_of_after_entries_beyond_it_takes_none_of_them_away() {
+    // n3's own log was another; it appends behind the snapshot before the snapshot is durable.
+    let story = one_committed().tell(N3, appended(1, 0, 90)).tell(N3, appended(2, 1, 11)).tell(N3, snapshot(1, 1, 0));
+    story.tell(N1, committed(2, 1)).tell(N3, leader(2)).accepted(CommittedStays);
+}
+
+#[test]
 fn a_restart_that_cuts_the_log_below_a_committed_entry_is_seen_at_the_next_election() {
     let restarted = |last| {
         let story = one_committed().down(N2, NodeDown::PowerLost).up(N2);
@@ -132,6 +139,31 @@ fn a_promise_ends_when_its_entries_are_replaced() {
     let story = story().tell(N1, appended(1, 1, 10)).tell(N1, appended(2, 1, 11)).tell(N1, acknowledged);
     let replaced = story.tell(N1, appended(2, 2, 20));
     restart(replaced, NodeDown::PowerLost, recovered(1, None, (1, 1))).accepted(Durability);
+}
+
+#[test]
+fn what_was_replaced_while_it_was_written_is_not_promised() {
+    let persisted = |last| Observation::Persisted { group: GROUP, last: LogIndex(last) };
+    let story = || {
+        let story = story().tell(N1, appended(1, 1, 10)).tell(N1, appended(2, 1, 11)).tell(N1, appended(3, 1, 12));
+        let story = story.tell(N1, appended(2, 2, 21)).tell(N1, appended(3, 2, 22));
+        story.tell(N1, persisted(3))
+    };
+    let cut = |story: Story| restart(story, NodeDown::PowerLost, recovered(2, None, (2, 2)));
+    cut(story()).accepted(Durability);
+    cut(story().tell(N1, persisted(3))).rejected(Durability, "its log beyond 2");
+}
+
+#[test]
+fn the_snapshot_that_a_node_starts_from_does_not_end_its_promises() {
+    let persisted = Observation::Persisted { group: GROUP, last: LogIndex(2) };
+    let story = |last| {
+        let story = story().tell(N1, appended(1, 1, 10)).tell(N1, appended(2, 1, 11)).tell(N1, persisted.clone());
+        let story = story.down(N1, NodeDown::PowerLost).up(N1).tell(N1, opened()).tell(N1, snapshot(1, 1, 0));
+        story.tell(N1, recovered(1, None, last))
+    };
+    story((1, 1)).rejected(Durability, "its log beyond 1 (promised up to 2)");
+    story((2, 1)).accepted(Durability);
 }
 
 #[test]
