@@ -70,6 +70,66 @@ fn the_same_seed_is_the_same_run() {
 }
 
 #[test]
+fn a_lost_connection_fails_its_confirms_in_an_order_of_the_seed() {
+    let order = |seed| {
+        let script = Script { publishes_before_end: Some(30), confirms_together: 100, ..Script::default() };
+        let told = simulate_in(config(seed), script, async |client| {
+            let connection = client.connect(Options { poll_every: None, ..client.options() }).await.unwrap();
+            let publishing = async {
+                let channel = confirming(&connection).await;
+                for number in 0..30 {
+                    let confirm = publish(&channel, b"lost").await.unwrap();
+                    let waiting = client.clone();
+                    client.platform.spawn("confirm", async move {
+                        confirm.await.unwrap_err();
+                        waiting.note(format!("unknown {number}"));
+                    });
+                }
+            };
+            connection.watch(publishing).await;
+            client.threads_end().await;
+        });
+        told.into_iter().filter(|(_, event)| event.contains("unknown")).collect::<Told>()
+    };
+    let first = order(1);
+    assert_eq!(first.len(), 30);
+    assert_eq!(first, order(1));
+    let numbers = |told: Told| -> Vec<String> { told.into_iter().map(|(_, event)| event).collect() };
+    assert_ne!(numbers(first), numbers(order(2)), "lapin walks a hash map whose keys are the seed's");
+}
+
+#[test]
+fn a_paused_client_goes_on_where_it_stopped() {
+    let confirmed = run_isolated(1, || {
+        let world = world(config(1));
+        let diary = Diary::default();
+        machine(&world, "broker", move |platform| broker::serve(platform, Script::default(), Diary::default()));
+        let told = diary.clone();
+        let client = machine(&world, "client", move |platform| {
+            let client = Client::new(&platform, &Rc::default(), &told, &Threads::default());
+            async move {
+                let connection = client.connect(client.options()).await.unwrap();
+                work(&client, &connection).await;
+            }
+        });
+        run(&world, millis(60));
+        world.pause(client);
+        run(&world, seconds(5));
+        world.resume(client);
+        run(&world, seconds(5));
+        let told = diary.0.take();
+        let confirmed_at = |number| {
+            let mut confirms = told.iter().filter(|(_, event)| event.contains("confirmed"));
+            confirms.nth(number).unwrap().0
+        };
+        (confirmed_at(0), confirmed_at(MESSAGES - 1))
+    });
+    let (first, last) = confirmed.unwrap();
+    assert!(first < millis(60), "{first:?}");
+    assert!(last > seconds(5), "{last:?}");
+}
+
+#[test]
 fn a_confirm_fails_when_the_broker_hangs_up() {
     simulate(Script { publishes_before_end: Some(3), ..Script::default() }, async |client| {
         let connection = client.connect(client.options()).await.unwrap();
