@@ -26,11 +26,12 @@
 //!   all of lapin's code has run; the operating system may list the thread for some microseconds more.
 //!
 //! # Chance and time in lapin 4.12
+//! lapin's thread joins the [simulation](crate::sim::entropy) of the thread that connects: its chance, its clocks.
 //! - `RandomState`: the maps of channels, expected replies, consumers and pending confirms. A confirm with `multiple`,
 //!   a lost connection and a recovery walk them in the order of their keys' hashes. Keys are drawn on the
-//!   simulation's thread and (after `multiple` with tag 0) on lapin's: [`EnterSimulation`] seeds that one.
+//!   simulation's thread and (after `multiple` with tag 0) on lapin's.
 //! - `Instant`: only the heartbeat, which notes on lapin's thread when it last read and wrote, and compares on the
-//!   simulation's. [`EnterSimulation`] gives it the same virtual clock.
+//!   simulation's.
 //! - Sleeps: the heartbeat's and the secret refresh's go through the kit. The one real sleep, before a reconnection,
 //!   belongs to automatic recovery, which is off; a second connect by one connection is refused.
 //! - `backon` draws no jitter unless asked; nothing else draws chance.
@@ -58,7 +59,7 @@ use async_rs::Runtime;
 use futures_core::Stream;
 use warren::platform::Platform;
 
-pub use thread::EnterSimulation;
+pub use thread::OnThread;
 
 use self::{kit::Kit, link::Link, pump::Pump, thread::Entrance, watch::watched};
 
@@ -67,6 +68,9 @@ use self::{kit::Kit, link::Link, pump::Pump, thread::Entrance, watch::watched};
 pub struct Options {
     /// Virtual host, user, password, and in its query heartbeat, frame and channel limits. Host and port are not used:
     /// the stream is already connected. By default user `guest`, virtual host `/`, what the server proposes.
+    ///
+    /// lapin holds two buffers of 32 frames per connection: 8 MiB at the usual frame size of 128 KiB. Many clients
+    /// fit better with `frame_max=8192`.
     pub uri: AMQPUri,
     /// The connection's name, as the broker's management shows it.
     pub name: Option<String>,
@@ -79,8 +83,8 @@ pub struct Options {
     pub poll_every: Option<Duration>,
     /// How long (real time) lapin may keep a turn before the run fails.
     pub patience: Duration,
-    /// Makes lapin's thread part of the simulation. Without it chance and clocks there are the real ones.
-    pub enter_simulation: Option<Arc<EnterSimulation>>,
+    /// Called first on lapin's thread, to name it in a log or find it in a debugger.
+    pub on_thread: Option<Arc<OnThread>>,
 }
 
 impl Default for Options {
@@ -90,7 +94,7 @@ impl Default for Options {
             name: None,
             poll_every: Some(Duration::from_millis(1)),
             patience: Duration::from_secs(30),
-            enter_simulation: None,
+            on_thread: None,
         }
     }
 }
@@ -106,7 +110,7 @@ impl fmt::Debug for Options {
 /// # Errors
 /// Whatever lapin makes of the handshake; an I/O error also when the process is out of threads.
 pub async fn connect<P: Platform>(platform: &P, stream: P::Stream, options: Options) -> Result<Connection> {
-    let Options { uri, name, poll_every, patience, enter_simulation } = options;
+    let Options { uri, name, poll_every, patience, on_thread } = options;
     let mut properties = ConnectionProperties::default();
     if let Some(name) = name {
         properties = properties.with_connection_name(LongString::from(name));
@@ -115,7 +119,7 @@ pub async fn connect<P: Platform>(platform: &P, stream: P::Stream, options: Opti
     let (grants, turns) = turn::exchange(patience);
     let (kit, requests) = Kit::new();
     platform.spawn("lapin-kit", kit::serve(platform.clone(), link.clone(), requests));
-    let entrance = Entrance::new(turns, link.clone(), enter_simulation);
+    let entrance = Entrance::new(turns, link.clone(), on_thread);
     let enter = async move |_uri, _runtime| Ok(AsyncTcpStream::Plain(entrance.enter()?));
     let mut handshake = pin!(::lapin::Connection::connector(uri, Runtime::new(kit), enter, properties));
 

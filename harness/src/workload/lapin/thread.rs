@@ -1,7 +1,6 @@
 //! lapin's side: what its I/O thread finds where it expects a socket.
 
 use std::{
-    any::Any,
     cell::RefCell,
     io::{self, ErrorKind},
     pin::Pin,
@@ -12,14 +11,10 @@ use std::{
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::{link::Link, turn::Turns};
+use crate::sim::entropy::{self, Entered, Ticket};
 
-/// Makes the calling thread, which is lapin's, part of the simulation: chance and clocks of a thread that the
-/// simulation did not make are the real ones. Called before anything of lapin's draws chance or reads the clock there;
-/// what it returns is kept for as long as the thread lives.
-///
-/// Both matter: hash maps that lapin creates there draw their keys on that thread, and lapin notes there when it last
-/// read and wrote, to compare it with the time it sees on the simulation's thread.
-pub type EnterSimulation = dyn Fn() -> Box<dyn Any> + Send + Sync;
+/// Runs first on lapin's thread.
+pub type OnThread = dyn Fn() + Send + Sync;
 
 thread_local! {
     /// The thread's end of the exchange of turns. Thread-local, so that the operating system drops it after all of
@@ -27,19 +22,21 @@ thread_local! {
     static TURNS: RefCell<Option<Turns>> = const { RefCell::new(None) };
 
     /// Keeps the thread in the simulation.
-    static ENTERED: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+    static ENTERED: RefCell<Option<Entered>> = const { RefCell::new(None) };
 }
 
 /// Where lapin's I/O thread comes in: hands it its socket, once.
 pub(super) struct Entrance {
     turns: Mutex<Option<Turns>>,
     link: Arc<Link>,
-    enter_simulation: Option<Arc<EnterSimulation>>,
+    simulation: Option<Ticket>,
+    on_thread: Option<Arc<OnThread>>,
 }
 
 impl Entrance {
-    pub(super) fn new(turns: Turns, link: Arc<Link>, enter_simulation: Option<Arc<EnterSimulation>>) -> Self {
-        Self { turns: Mutex::new(Some(turns)), link, enter_simulation }
+    /// lapin's thread is to join the simulation of the calling one.
+    pub(super) fn new(turns: Turns, link: Arc<Link>, on_thread: Option<Arc<OnThread>>) -> Self {
+        Self { turns: Mutex::new(Some(turns)), link, simulation: entropy::ticket(), on_thread }
     }
 
     /// Blocks until the first turn is granted.
@@ -54,7 +51,11 @@ impl Entrance {
         turns.take();
         TURNS.set(Some(turns));
         let socket = Socket { link: self.link.clone(), idle: false };
-        ENTERED.set(self.enter_simulation.as_ref().map(|enter| enter()));
+        // Nothing of lapin's has drawn chance or read the clock on this thread so far.
+        ENTERED.set(self.simulation.clone().map(Ticket::enter));
+        if let Some(on_thread) = &self.on_thread {
+            on_thread();
+        }
         Ok(socket)
     }
 }

@@ -48,3 +48,32 @@ impl Wake for Alarm {
         outer.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn only_a_poll_after_a_wake_up_is_a_step() {
+        let link = Arc::new(Link::default());
+        let steps = Cell::new(0);
+        let stepping = std::future::poll_fn(|cx| {
+            steps.set(steps.get() + 1);
+            if steps.get() == 1 {
+                cx.waker().wake_by_ref();
+            }
+            Poll::<()>::Pending
+        });
+        let mut watched = pin!(watched(link.clone(), stepping));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut nudges = Vec::new();
+        for _ in 0..4 {
+            assert!(watched.as_mut().poll(&mut cx).is_pending());
+            nudges.push(link.take_nudge(&cx));
+        }
+        assert_eq!(nudges, [true, true, false, false]);
+        assert_eq!(steps.get(), 2);
+    }
+}
