@@ -84,9 +84,8 @@ fn serve(arguments: Serve) -> Result<(), String> {
         .map_err(|error| format!("cannot start: {error}"))?;
     let tasks = tokio::task::LocalSet::new();
     let end = tasks.block_on(&runtime, async {
-        let platform = RealPlatform::open(config.node, &arguments.data).map_err(|error| {
-            format!("cannot use the data folder {}: {error}", arguments.data.display())
-        })?;
+        let platform = RealPlatform::new(config.node, &arguments.data)
+            .map_err(|error| format!("cannot use the data folder {}: {error}", arguments.data.display()))?;
         tokio::select! {
             end = node::run(platform, config) => match end {
                 Err(error) => Err(error.to_string()),

@@ -110,16 +110,8 @@ async fn serve<P: Platform>(platform: P, config: Config) -> Result<Infallible, N
     let session = Session { node: config.node, incarnation };
     let (handle, inputs) = DriverHandle::channel();
     let links = Links::new(config.node, fingerprint(&nodes), nodes.iter().copied());
-    let cluster_config =
-        ClusterConfig { resend_after: config.resend_after, node_lost_after: config.node_lost_after };
-    let cluster = Cluster::new(
-        platform.clone(),
-        cluster_config,
-        session,
-        nodes.clone(),
-        handle.clone(),
-        links.clone(),
-    );
+    let cluster_config = ClusterConfig { resend_after: config.resend_after, node_lost_after: config.node_lost_after };
+    let cluster = Cluster::new(platform.clone(), cluster_config, session, nodes.clone(), handle.clone(), links.clone());
     let driver = Driver::new(
         platform.clone(),
         config.replication(),

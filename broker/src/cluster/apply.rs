@@ -51,7 +51,7 @@ impl<P: Platform> Inner<P> {
         let gone: Vec<GroupId> = self.queues.borrow().keys().filter(|group| !kept.contains(group)).copied().collect();
         {
             let mut meta = self.meta.borrow_mut();
-            let applied = state.last_applied(self.session).unwrap_or(0);
+            let applied = state.last_applied(self.session);
             meta.state = state;
             for (sequence, _) in meta.pending.applied(applied, self.platform.now()) {
                 if let Some(waiting) = meta.waiting.remove(&sequence) {
@@ -112,8 +112,7 @@ impl<P: Platform> Inner<P> {
             let missed: BTreeMap<u64, Operation> =
                 queue.pending.applied(applied, self.platform.now()).into_iter().collect();
             // What the old state had delivered, the channels know.
-            let known: BTreeSet<_> =
-                queue.state.reconcile(self.session, before).iter().filter_map(delivered).collect();
+            let known: BTreeSet<_> = queue.state.reconcile(self.session, before).iter().filter_map(delivered).collect();
             let mut effects = state.reconcile(self.session, before);
             effects.retain(|effect| delivered(effect).is_none_or(|delivery| !known.contains(&delivery)));
             let revoked = revoked(self.session, &queue.state, &state, &missed);

@@ -110,9 +110,7 @@ impl<T: Clone> Pending<T> {
 
     /// Whether there is something to propose and the window has room.
     pub(super) fn may_propose(&self) -> bool {
-        self.proposed < self.operations.len()
-            && self.proposed < WINDOW_OPERATIONS
-            && self.proposed_bytes < WINDOW_BYTES
+        self.proposed < self.operations.len() && self.proposed < WINDOW_OPERATIONS && self.proposed_bytes < WINDOW_BYTES
     }
 
     /// Takes back all proposals: whoever got them may have lost them.

@@ -137,3 +137,76 @@ impl Listener for RealListener {
         Ok((stream, peer.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::platform::{Disk, File, OpenMode};
+
+    /// Runs `test` as a node would be run, on a platform with an empty folder.
+    fn on_platform<F: Future<Output = ()>>(test: impl FnOnce(RealPlatform) -> F) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let platform = RealPlatform::new(NodeId(1), folder.path()).expect("the folder is free");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        tokio::task::LocalSet::new().block_on(&runtime, test(platform));
+    }
+
+    #[test]
+    fn a_data_folder_belongs_to_one_process_at_a_time() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let first = RealPlatform::new(NodeId(1), folder.path()).expect("the folder is free");
+        let error = RealPlatform::new(NodeId(2), folder.path()).err().expect("the folder is taken");
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+        assert!(error.to_string().contains("in use by another process"), "{error}");
+        drop(first);
+        assert!(RealPlatform::new(NodeId(2), folder.path()).is_ok());
+    }
+
+    #[test]
+    fn files_keep_what_is_written_to_them_under_the_names_they_are_given() {
+        on_platform(async |platform| {
+            let disk = platform.disk();
+            let file = disk.open("a", OpenMode::New).await.expect("it is new");
+            file.write_at(3, b"abcdef").await.expect("writable");
+            file.set_len(6).await.expect("it can be cut");
+            file.sync().await.expect("it can be synced");
+            assert_eq!(file.read_at(0, 100).await.expect("readable"), b"\0\0\0abc");
+            assert_eq!(file.size().await.expect("measurable"), 6);
+            let again = disk.open("a", OpenMode::New).await.err().expect("it exists");
+            assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+            disk.rename("a", "b").await.expect("it can be renamed");
+            disk.sync_names().await.expect("the folder can be synced");
+            let missing = disk.open("a", OpenMode::Existing).await.err().expect("it has another name");
+            assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+            assert_eq!(disk.list().await.expect("listable"), ["b"]);
+            disk.remove("b").await.expect("it can be removed");
+            assert!(disk.list().await.expect("listable").is_empty());
+        });
+    }
+
+    #[test]
+    fn a_connection_carries_bytes_both_ways_at_once_and_a_closed_port_refuses() {
+        on_platform(async |platform| {
+            let mut listener = platform.listen("127.0.0.1:0").await.expect("a free port");
+            let address = listener.local_address().expect("it is bound").to_string();
+            platform.spawn("echo", async move {
+                let (mut stream, _) = listener.accept().await.expect("someone connects");
+                assert!(stream.nodelay().expect("readable"));
+                let mut bytes = [0; 4];
+                stream.read_exact(&mut bytes).await.expect("four bytes come");
+                drop(listener);
+                stream.write_all(&bytes).await.expect("they can be sent back");
+            });
+            let mut stream = platform.connect(&address).await.expect("someone listens");
+            assert!(stream.nodelay().expect("readable"));
+            stream.write_all(b"ping").await.expect("connected");
+            let mut bytes = [0; 4];
+            stream.read_exact(&mut bytes).await.expect("they come back");
+            assert_eq!(&bytes, b"ping");
+            let refused = platform.connect(&address).await.expect_err("nobody listens any more");
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        });
+    }
+}

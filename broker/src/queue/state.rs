@@ -141,6 +141,11 @@ impl QueueState {
         self.messages.held().get(&message).map(|held| held.channel)
     }
 
+    /// Whether `session` has consumers here or holds messages.
+    pub fn holds_for(&self, session: Session) -> bool {
+        !self.channels_of(session).is_empty()
+    }
+
     fn perform(
         &mut self,
         session: Session,

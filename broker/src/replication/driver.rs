@@ -31,7 +31,7 @@ const INPUTS_PER_ROUND_MAX: usize = 512;
 
 /// What the loop reacts to.
 pub(crate) enum Input {
-    Peer { from: NodeId, group: GroupId, message: WireMessage },
+    Peer { from: NodeId, group: GroupId, message: Box<WireMessage> },
     Forwarded { group: GroupId, command: Bytes },
     Disconnected(NodeId),
     Open(OpenGroup),
@@ -190,7 +190,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
 
     fn take(&mut self, input: Input) -> Result<(), DriverError> {
         match input {
-            Input::Peer { from, group, message } => self.receive(from, group, message),
+            Input::Peer { from, group, message } => self.receive(from, group, *message),
             Input::Forwarded { group, command } => self.propose(group, command),
             Input::Disconnected(peer) => self.disconnected(peer),
             Input::Open(open) => self.open(open)?,
@@ -261,11 +261,8 @@ impl<P: Platform, H: Host> Driver<P, H> {
         if let Some(snapshot) = recovered.as_ref().and_then(|group| group.snapshot.as_ref()) {
             self.restore(id, snapshot)?;
         }
-        let mut group =
-            Group::open(&self.platform, &self.config, open, recovered).map_err(|source| DriverError::Raft {
-                group: id,
-                source,
-            })?;
+        let mut group = Group::open(&self.platform, &self.config, open, recovered)
+            .map_err(|source| DriverError::Raft { group: id, source })?;
         // Alone it needs nobody's vote, and nobody else would ever wake it.
         if campaign || group.is_alone() {
             group.node.campaign().ok();
@@ -432,9 +429,11 @@ impl<P: Platform, H: Host> Driver<P, H> {
     }
 
     fn restore(&mut self, id: GroupId, snapshot: &Snapshot) -> Result<(), DriverError> {
-        self.host
-            .restore(id, &snapshot.data)
-            .map_err(|reason| DriverError::Snapshot { group: id, index: snapshot.index, reason })?;
+        self.host.restore(id, &snapshot.data).map_err(|reason| DriverError::Snapshot {
+            group: id,
+            index: snapshot.index,
+            reason,
+        })?;
         let state_hash = self.host.state_hash(id);
         let (index, term) = (snapshot.index, snapshot.term);
         self.platform.observe(Observation::SnapshotInstalled { group: id, index, term, state_hash });
@@ -481,7 +480,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
             }
             let snapshot = message.msg_type == MessageType::MsgSnapshot;
             let Some(message) = WireMessage::from_raft(message) else { continue };
-            let sent = self.links.send(to, &Frame::Raft { group: id, message });
+            let sent = self.links.send(to, &Frame::Raft { group: id, message: Box::new(message) });
             if snapshot
                 && !sent
                 && let Some(group) = self.groups.get_mut(&id)

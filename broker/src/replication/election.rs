@@ -57,16 +57,8 @@ impl Election {
         changed.then_some(Change { leader: (leader != 0).then_some(NodeId(leader)), term: Term(term) })
     }
 
-    pub(crate) fn leads(&self) -> bool {
-        self.role == StateRole::Leader
-    }
-
     pub(crate) fn leader(&self) -> Option<NodeId> {
         (self.leader != 0).then_some(NodeId(self.leader))
-    }
-
-    pub(crate) fn term(&self) -> Term {
-        Term(self.term)
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) enum Frame {
     Pong,
     Raft {
         group: GroupId,
-        message: WireMessage,
+        // Boxed: the other frames are small.
+        message: Box<WireMessage>,
     },
     /// A command for the receiver to propose, if it leads the group; dropped otherwise: its session resends it.
     Propose {
@@ -232,7 +233,8 @@ pub(crate) fn snapshot_to_raft(snapshot: &Snapshot) -> eraftpb::Snapshot {
 impl Frame {
     /// The frame as it goes on the stream.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = postcard::to_extend(self, vec![0; HEADER_BYTES]).expect("plain structs in memory always encode");
+        let mut bytes =
+            postcard::to_extend(self, vec![0; HEADER_BYTES]).expect("plain structs in memory always encode");
         let payload = &bytes[HEADER_BYTES..];
         let (len, crc) = (payload.len() as u32, crc32c::crc32c(payload));
         bytes[..4].copy_from_slice(&len.to_le_bytes());
@@ -326,7 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flipped_bit_is_refused() {
-        let frame = Frame::Raft { group: GroupId(2), message: append() };
+        let frame = Frame::Raft { group: GroupId(2), message: Box::new(append()) };
         let mut bytes = frame.encode();
         assert_eq!(Frame::read(&mut bytes.as_slice(), || {}).await.expect("intact"), frame);
         *bytes.last_mut().expect("not empty") ^= 1;

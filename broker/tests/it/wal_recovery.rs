@@ -327,6 +327,36 @@ fn a_sync_that_failed_leaves_nothing_that_is_believed_and_not_durable() {
 }
 
 #[test]
+fn a_sync_under_way_vouches_only_for_what_was_written_before_it() {
+    let (disk, _) = three_synced_entries();
+    let (mut wal, _) = open(&disk, LARGE).unwrap();
+    now(wal.write(&[append(4)])).unwrap();
+    disk.hold_syncs(true);
+    let mut sync = Box::pin(wal.sync());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(sync.as_mut().poll(&mut context).is_pending());
+    now(wal.write(&[append(5)])).unwrap();
+    disk.hold_syncs(false);
+    assert!(matches!(sync.as_mut().poll(&mut context), Poll::Ready(Ok(()))));
+    assert!(!wal.is_synced(), "entry 5 came after");
+    now(wal.sync()).unwrap();
+    assert!(wal.is_synced());
+    assert_eq!(last_index(&open(&disk, LARGE).unwrap().1), 5);
+}
+
+#[test]
+fn a_sync_that_is_dropped_half_way_closes_the_log() {
+    let (disk, _) = three_synced_entries();
+    let (mut wal, _) = open(&disk, LARGE).unwrap();
+    now(wal.write(&[append(4)])).unwrap();
+    disk.hold_syncs(true);
+    let mut sync = Box::pin(wal.sync());
+    assert!(sync.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(sync);
+    assert!(matches!(now(wal.write(&[append(5)])), Err(StorageError::Failed)));
+}
+
+#[test]
 fn entries_that_leave_a_gap_are_refused() {
     let (disk, _) = three_synced_entries();
     let (mut wal, _) = open(&disk, LARGE).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! First a recoverability oracle: with a majority of nodes gone at the end, or ended by what they could not go on
 //! after, nothing is owed. Then, each only where the history lasts long enough to tell:
-//! - a publish whose channel lives has an outcome;
+//! - a publish whose channel lives, and whose publisher waits, has an outcome;
 //! - every group has a leader;
 //! - every running replica has applied what any replica had applied one bound before the end;
 //! - no message is still assigned to a process that is gone;
@@ -99,11 +99,13 @@ impl Watch<'_, '_> {
             if due > self.end || lost.is_some_and(|at| ledger.time(at).0 <= due) {
                 continue;
             }
-            self.checked += 1;
             let answered = match attempt.outcome {
-                None | Some((PublishOutcome::Unknown, _)) => false,
+                None => false,
+                // The publisher stopped listening; what it would have heard is unknown.
+                Some((PublishOutcome::Unknown, at)) if ledger.time(at).0 < due => continue,
                 Some((_, at)) => ledger.time(at).0 <= due,
             };
+            self.checked += 1;
             if !answered {
                 let sentence = format!(
                     "{} was published at {} on a channel that lived on; {} after the heal it had no outcome",

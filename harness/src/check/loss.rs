@@ -29,7 +29,7 @@ pub(crate) fn no_confirmed_loss(ledger: &Ledger<'_>) -> Judgement {
     let count = missing.len();
     let running = ledger.running();
     let up = running.values().filter(|since| since.is_some()).count();
-    if up * 2 <= running.len() {
+    if !running.is_empty() && up * 2 <= running.len() {
         let reason = format!(
             "{count} confirmed messages were not seen, but only {up} of {} nodes run at the end: they may be on the \
              others",

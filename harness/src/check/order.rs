@@ -1,9 +1,10 @@
 //! `publisher-order`: first deliveries keep the order of a publishing channel (AMQP 0-9-1, section 4.7).
 //!
 //! Between one publishing channel, one queue and one consuming channel, fresh deliveries never go back. Gaps are
-//! allowed: the missing message may have been refused, or taken by another consumer.
+//! allowed: the missing message may have been refused, or taken by another consumer. Only the first sight of a message
+//! counts: a second one that claims to be fresh is the matter of `no-fresh-duplicate`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use super::{
     ledger::{Ledger, Position},
@@ -16,15 +17,18 @@ const UNIT: &str = "pairs of fresh deliveries";
 pub(crate) fn publisher_order(ledger: &Ledger<'_>) -> Judgement {
     let mut latest: BTreeMap<(ChannelId, QueueId, ChannelId), (Position, Position)> = BTreeMap::new();
     let mut checked = 0;
-    for sighting in ledger.sightings.iter().filter(|sighting| sighting.fresh()) {
+    for (number, sighting) in ledger.sightings.iter().enumerate().filter(|(_, sighting)| sighting.fresh()) {
         let Some(index) = sighting.attempt else { continue };
         let attempt = &ledger.attempts[index as usize];
+        if attempt.sightings.first() != Some(&(number as u32)) {
+            continue;
+        }
         let here = (attempt.published, sighting.received);
         match latest.entry((attempt.channel, sighting.queue, sighting.channel)) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
+            Entry::Vacant(entry) => {
                 entry.insert(here);
             }
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
+            Entry::Occupied(mut entry) => {
                 checked += 1;
                 let before = *entry.get();
                 if here.0 < before.0 {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::history::{ChannelId, Delivery, EventKind, MessageId, NodeDown, PublishOutcome, QueueId, Settle};
 
-/// A witness is for reading: beyond this many events only the first ones are shown.
+/// A witness is for reading: beyond this many events its middle is left out.
 const WITNESS_EVENTS_MAX: usize = 40;
 
 /// A checker's conclusion.
@@ -103,7 +103,10 @@ impl Ledger<'_> {
         }
         told.sort_unstable();
         told.dedup();
-        told.truncate(WITNESS_EVENTS_MAX);
+        if told.len() > WITNESS_EVENTS_MAX {
+            let half = WITNESS_EVENTS_MAX / 2;
+            told.drain(half..told.len() - half);
+        }
         told.into_iter().map(|at| self.line(at)).collect()
     }
 

@@ -194,16 +194,17 @@ impl Nemesis {
             Action::PowerLoss { node } => Some(self.take_down(node, NodeDown::PowerLost, &mut effect)),
             Action::DiskStall { node, what: StallWhat::Sync } => Some(self.disk_fault(node, &DiskFault::StallSync)),
             Action::DiskStall { node, what: StallWhat::All } => Some(self.disk_fault(node, &DiskFault::StallAll)),
-            Action::DiskSlow { node, sync } => {
-                Some(self.disk_fault(node, &DiskFault::Slow { sync: sync.min..sync.max }))
-            }
+            Action::DiskSlow { node, sync } => Some(self.disk_fault(node, &DiskFault::Slow(sync.min..sync.max))),
             Action::Reset(reset) => {
                 self.reset(reset, &mut effect);
                 None
             }
             Action::Pause { node } => {
                 let machines: Vec<MachineId> = node.iter().map(|node| self.nodes[node]).collect();
-                let held = machines.iter().map(|machine| (*machine, self.world.machine_counters(*machine).polls_held)).collect();
+                let held = machines
+                    .iter()
+                    .map(|machine| (*machine, self.world.machine_counters(*machine).polls_held))
+                    .collect();
                 for machine in machines {
                     self.world.pause(machine);
                 }

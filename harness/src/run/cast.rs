@@ -62,8 +62,7 @@ pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, Machine
     let boot = |node: NodeId| {
         let peers = peers.clone();
         move |platform: SimPlatform| {
-            let config =
-                Config::new(node, format!("{node}:{CLIENT_PORT}"), format!("{node}:{CLUSTER_PORT}"), peers.clone());
+            let config = Config::new(node, format!("{node}:{CLIENT_PORT}"), peers.clone());
             let running = async move {
                 let Err(error) = node::run(platform, config).await;
                 tracing::warn!(%node, %error, "the node ended");
@@ -184,7 +183,9 @@ impl Cast<'_> {
         let floor = self.floor.clone();
         let name = floor.recorder.with(|history| history.clients[self.client_next as usize].clone());
         self.client_next += 1;
-        let boot = move |platform: SimPlatform| Box::pin(play(platform, floor.clone())) as crate::sim::LocalBoxFuture<'static, ()>;
+        let boot = move |platform: SimPlatform| {
+            Box::pin(play(platform, floor.clone())) as crate::sim::LocalBoxFuture<'static, ()>
+        };
         let machine = self.world.add_machine(&name, NodeId(0), boot);
         self.machines.entry(group.to_owned()).or_default().push(machine);
     }

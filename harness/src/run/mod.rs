@@ -13,7 +13,7 @@ use warren::platform::Sabotage;
 
 pub use self::stage::Played;
 use crate::{
-    check::{self, CheckConfig},
+    check::{self, CheckConfig, Invariant},
     history::History,
     progress::{Phase, Progress},
     scenario::{ClientKind, Scenario},
@@ -66,7 +66,7 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
     record.messages = measure::messages(&history);
     record.latency = measure::latency(&history);
     record.timeline = timeline::timeline(&history, &played.roles, record.latency.bucket_ns);
-    record.invariants = check::check(&history, &config);
+    record.invariants = check::check(&history, &config, &Invariant::ALL);
     for result in &mut record.invariants {
         result.required = verdict::required(&scenario.expect, &result.name);
     }

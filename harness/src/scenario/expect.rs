@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-pub use crate::check::Invariant;
+use crate::check::Invariant;
 
 /// What a run must show to pass.
 #[derive(Clone, Debug, Default, PartialEq)]

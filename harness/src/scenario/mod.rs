@@ -16,8 +16,9 @@ mod steps;
 mod target;
 mod text;
 
+pub use crate::check::Invariant;
 pub use draw::{DrawnStep, DrawnTarget, resolve};
-pub use expect::{Comparison, Expect, Invariant, Limit, Metric, Quantile, Sometimes, Threshold};
+pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
     AckMode, Action, ClientKind, Cluster, Consumers, DiskSpeed, Getters, Net, Partition, Placement, Publishers, Queue,
     QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step,

@@ -58,7 +58,12 @@ impl Link {
     ///
     /// # Errors
     /// In words, for the history: refused, timed out, reset, or closed by the broker with its reason.
-    pub async fn open<P: Platform>(kind: ClientKind, platform: &P, address: &str, setup: &LinkSetup) -> Result<Self, String> {
+    pub async fn open<P: Platform>(
+        kind: ClientKind,
+        platform: &P,
+        address: &str,
+        setup: &LinkSetup,
+    ) -> Result<Self, String> {
         match kind {
             ClientKind::Native => NativeLink::open(platform, address, setup).await.map(Self::Native),
             ClientKind::Lapin => LapinLink::open(platform, address, setup).await.map(Self::Lapin),

@@ -22,6 +22,7 @@ use lapin::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    runtime::UnhandledPanic,
     task::{AbortHandle, LocalSet},
     time::Instant,
 };
@@ -36,7 +37,7 @@ fn messages_are_published_confirmed_consumed_and_acked() {
         let broker = host.broker(Script::default());
         let connection = lock_step::connect(&host, broker, host.options()).await.unwrap();
         work(&host, &connection).await;
-        // lapin answers a close in the same breath as its channels' with their error.
+        // A channel that is still closing makes lapin fail the close of the connection.
         host.sleep(Duration::from_secs(1)).await;
         connection.close(200, "bye".into()).await.unwrap();
         drop(connection);
@@ -55,7 +56,8 @@ fn two_runs_are_the_same_run() {
     let run = || {
         simulate(async |host| {
             let broker = host.broker(Script::default());
-            let connection = lock_step::connect(&host, broker, host.options()).await.unwrap();
+            let options = Options { poll_every: None, ..host.options() };
+            let connection = lock_step::connect(&host, broker, options).await.unwrap();
             work(&host, &connection).await;
             drop(connection);
             host.threads_end().await;
@@ -92,7 +94,7 @@ fn a_call_outside_watch_waits_for_the_next_poll_and_a_watched_one_does_not() {
     simulate(async |host| {
         let broker = host.broker(Script { latency: Duration::ZERO, ..Script::default() });
         let poll_every = Duration::from_millis(700);
-        let options = Options { poll_every, ..host.options() };
+        let options = Options { poll_every: Some(poll_every), ..host.options() };
         let connection = lock_step::connect(&host, broker, options).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         host.sleep(Duration::from_millis(1)).await;
@@ -200,40 +202,54 @@ fn a_large_message_passes_through_a_small_stream() {
     });
 }
 
+#[test]
+#[should_panic(expected = "a spawned task panicked and the LocalSet is configured to shutdown on unhandled panic")]
+fn a_panic_on_lapins_thread_fails_the_run() {
+    simulate(async |host| {
+        let broker = host.broker(Script::default());
+        let options = Options { enter_simulation: Some(Arc::new(|| panic!("on purpose"))), ..host.options() };
+        let _never = lock_step::connect(&host, broker, options).await;
+    });
+}
+
 /// How many messages [`work`] moves.
 const MESSAGES: usize = 50;
 
-/// A publisher with confirms in one task and a consumer with acks in another, on one connection.
+/// A publisher with confirms in one task and a consumer with acks in another, on one connection. All calls are watched.
 async fn work(host: &Host, connection: &lock_step::Connection) {
-    let publisher = connection.create_channel().await.unwrap();
-    publisher.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-    publisher.queue_declare("q".into(), QueueDeclareOptions::default(), FieldTable::default()).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
-    let mut consumer = channel
-        .basic_consume("q".into(), "c".into(), BasicConsumeOptions::default(), FieldTable::default())
-        .await
-        .unwrap();
     let (done, finished) = tokio::sync::oneshot::channel();
     let consuming = host.clone();
-    host.spawn("consumer", async move {
+    let channel = connection.watch(connection.create_channel()).await.unwrap();
+    let consumer = async move {
+        let mut consumer = channel
+            .basic_consume("q".into(), "c".into(), BasicConsumeOptions::default(), FieldTable::default())
+            .await
+            .unwrap();
         for _ in 0..MESSAGES {
             let delivery = lock_step::next(&mut consumer).await.unwrap().unwrap();
             consuming.record(format!("client: message {}", String::from_utf8_lossy(&delivery.data)));
             delivery.ack(BasicAckOptions::default()).await.unwrap();
         }
         done.send(channel).unwrap();
-    });
-    for number in 0..MESSAGES {
-        host.sleep(Duration::from_micros(700)).await;
-        let confirm = publish(&publisher, format!("m{number}").as_bytes()).await.unwrap();
-        let publishing = host.clone();
-        host.spawn("confirm", async move {
-            assert!(confirm.await.unwrap().is_ack());
-            publishing.record(format!("client: confirmed {number}"));
-        });
-    }
-    finished.await.unwrap();
-    host.sleep(Duration::from_secs(1)).await;
+    };
+    host.spawn("consumer", connection.watch(consumer));
+    let publisher = async {
+        let channel = connection.create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        channel.queue_declare("q".into(), QueueDeclareOptions::default(), FieldTable::default()).await.unwrap();
+        for number in 0..MESSAGES {
+            host.sleep(Duration::from_micros(700)).await;
+            let confirm = publish(&channel, format!("m{number}").as_bytes()).await.unwrap();
+            let publishing = host.clone();
+            host.spawn("confirm", async move {
+                assert!(confirm.await.unwrap().is_ack());
+                publishing.record(format!("client: confirmed {number}"));
+            });
+        }
+        finished.await.unwrap();
+        host.sleep(Duration::from_secs(1)).await;
+    };
+    connection.watch(publisher).await;
 }
 
 async fn publish(channel: &lapin::Channel, body: &[u8]) -> lapin::Result<PublisherConfirm> {
@@ -244,7 +260,8 @@ async fn publish(channel: &lapin::Channel, body: &[u8]) -> lapin::Result<Publish
 /// Runs `main` on a paused clock and a single thread; then the host and all its tasks are dropped.
 fn simulate(main: impl AsyncFnOnce(Host)) -> Trace {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let tasks = LocalSet::new();
+    let mut tasks = LocalSet::new();
+    tasks.unhandled_panic(UnhandledPanic::ShutdownRuntime);
     let trace = Rc::<RefCell<Trace>>::default();
     let recorder = trace.clone();
     tasks.block_on(&runtime, async move {

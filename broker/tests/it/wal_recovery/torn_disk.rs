@@ -10,8 +10,10 @@
 use std::{
     cell::{RefCell, RefMut},
     collections::{BTreeMap, BTreeSet},
+    future::poll_fn,
     io,
     rc::Rc,
+    task::Poll,
 };
 
 use rand::{RngExt, rngs::Xoshiro256PlusPlus};
@@ -32,6 +34,8 @@ struct State {
     /// How many more calls that change something succeed before power goes away.
     fuel: Option<u64>,
     fail_syncs: bool,
+    /// A sync does not end before this is off again.
+    hold_syncs: bool,
 }
 
 #[derive(Default)]
@@ -57,6 +61,10 @@ impl TornDisk {
         self.state.borrow_mut().fail_syncs = fail;
     }
 
+    pub(super) fn hold_syncs(&self, hold: bool) {
+        self.state.borrow_mut().hold_syncs = hold;
+    }
+
     /// Power goes away now and comes back: what was not synced survives in part, as `chance` has it.
     pub(super) fn power_loss(&self, chance: &mut Xoshiro256PlusPlus) {
         let state = &mut *self.state.borrow_mut();
@@ -75,16 +83,13 @@ impl TornDisk {
         }
     }
 
-    /// Only what was synced survives, and of the rest what lies in `file` at or after `from`.
+    /// Power goes away and comes back, and of what was not synced in `file` just what lies at or after `from` survives.
     pub(super) fn power_loss_with_hole(&self, file: &str, from: usize) {
         let state = &mut *self.state.borrow_mut();
-        let inode = state.names[file];
-        for (number, inode) in state.inodes.iter_mut().enumerate().filter(|(number, _)| *number == inode) {
-            let _ = number;
-            inode.dirty.retain(|sector| sector * SECTOR >= from);
-            inode.write_back();
-            inode.volatile = inode.durable.clone();
-        }
+        let inode = &mut state.inodes[state.names[file]];
+        inode.dirty.retain(|sector| sector * SECTOR >= from);
+        inode.write_back();
+        inode.volatile = inode.durable.clone();
     }
 
     pub(super) fn content(&self, name: &str) -> Vec<u8> {
@@ -218,6 +223,9 @@ impl File for TornFile {
     }
 
     async fn sync(&self) -> io::Result<()> {
+        let held = || self.disk.state.borrow().hold_syncs;
+        // Whoever tests this polls again without being woken.
+        poll_fn(|_| if held() { Poll::Pending } else { Poll::Ready(()) }).await;
         let mut state = self.disk.change()?;
         if state.fail_syncs {
             state.inodes[self.inode].dirty.clear();

@@ -18,7 +18,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use warren::platform::Platform;
 
-use super::{link::Link, thread::Socket, watched};
+use super::{link::Link, thread::Socket, watch::watched};
 
 /// What lapin asks of its runtime, on its way to the simulated host: the kit itself must be `Send`, a platform is not.
 pub(super) enum Request {

@@ -17,9 +17,9 @@
 //!   back when it has read, handled and written all there is. All wake-ups of tasks that lapin causes happen
 //!   while the simulation is blocked in the pump, in one order.
 //! - lapin's tasks and timers go through our runtime `kit` to [`Platform::spawn`] and [`Platform::sleep`].
-//! - A turn is granted when bytes arrived, when lapin's tasks or a [watched](Connection::watch) future ran, when the
-//!   turn before moved bytes, and otherwise every [`Options::poll_every`]: lapin's queues cannot be observed, so calls
-//!   that nobody announces are found by asking.
+//! - A turn is granted when bytes arrived, when there is room again for those that did not fit, and when lapin's tasks
+//!   or a [watched](Connection::watch) future ran. lapin's queues cannot be observed, so calls that nobody announces
+//!   are found by asking: after each turn that moved bytes, and every [`Options::poll_every`].
 //! - The thread ends when lapin's loop ends (close, error, end of stream), when the connection is
 //!   [aborted](Connection::abort), when [`connect`] is cancelled, or when the host's tasks are dropped; the pump's
 //!   destructor waits for it. The simulation hears of the end from the destructor of a thread-local, after
@@ -47,6 +47,7 @@ mod link;
 mod pump;
 mod thread;
 mod turn;
+mod watch;
 
 use std::{fmt, ops::Deref, pin::pin, sync::Arc, task::Poll, time::Duration};
 
@@ -59,7 +60,7 @@ use warren::platform::Platform;
 
 pub use thread::EnterSimulation;
 
-use self::{kit::Kit, link::Link, pump::Pump, thread::Entrance};
+use self::{kit::Kit, link::Link, pump::Pump, thread::Entrance, watch::watched};
 
 /// How to connect.
 #[derive(Clone)]
@@ -71,7 +72,11 @@ pub struct Options {
     pub name: Option<String>,
     /// How often (virtual time) lapin is asked whether it has something to do when nothing hints at it: the longest
     /// that a call of lapin's API outside [`Connection::watch`] waits before it is sent.
-    pub poll_every: Duration,
+    ///
+    /// `None` is a promise that every such call is watched: about half as many turns per message, and none while the
+    /// connection is idle. A call that breaks the promise waits until something else wakes lapin, perhaps for ever.
+    /// Dropping lapin's objects is no call.
+    pub poll_every: Option<Duration>,
     /// How long (real time) lapin may keep a turn before the run fails.
     pub patience: Duration,
     /// Makes lapin's thread part of the simulation. Without it chance and clocks there are the real ones.
@@ -83,7 +88,7 @@ impl Default for Options {
         Self {
             uri: AMQPUri::default(),
             name: None,
-            poll_every: Duration::from_millis(1),
+            poll_every: Some(Duration::from_millis(1)),
             patience: Duration::from_secs(30),
             enter_simulation: None,
         }
@@ -148,7 +153,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Runs `future` and grants lapin a turn after each of its polls, so that what it asked of lapin's API is sent
+    /// Runs `future` and grants lapin a turn after each of its steps, so that what it asked of lapin's API is sent
     /// without delay. Wrap one call of lapin's, or a whole client.
     pub fn watch<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         watched(self.link.clone(), future)
@@ -178,15 +183,4 @@ impl fmt::Debug for Connection {
 /// The next delivery of `consumer`; `None` when the consumer was cancelled.
 pub async fn next(consumer: &mut Consumer) -> Option<Result<Delivery>> {
     std::future::poll_fn(|cx| std::pin::Pin::new(&mut *consumer).poll_next(cx)).await
-}
-
-/// Nudges the pump after each poll of `future`.
-async fn watched<F: Future>(link: Arc<Link>, future: F) -> F::Output {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| {
-        let polled = future.as_mut().poll(cx);
-        link.nudge();
-        polled
-    })
-    .await
 }

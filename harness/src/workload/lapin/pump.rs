@@ -2,7 +2,7 @@
 
 use std::{
     io::ErrorKind,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -17,6 +17,10 @@ use super::{
     turn::{Grants, Outcome},
 };
 
+/// How often whoever is ready goes first before a turn is granted. An ack passes through two tasks of lapin's before it
+/// becomes a frame; a turn in between would be in vain, and costs far more than a yield.
+const YIELDS_BEFORE_GRANT: usize = 2;
+
 /// How much one read of the stream may yield.
 const READ_SIZE: usize = 16 * 1024;
 
@@ -25,7 +29,7 @@ pub(super) struct Pump<P: Platform> {
     platform: P,
     link: Arc<Link>,
     thread: LapinThread,
-    poll_every: Duration,
+    poll_every: Option<Duration>,
     stream: P::Stream,
     /// The stream may still yield bytes.
     readable: bool,
@@ -36,7 +40,13 @@ pub(super) struct Pump<P: Platform> {
 }
 
 impl<P: Platform> Pump<P> {
-    pub(super) fn new(platform: P, link: Arc<Link>, grants: Grants, stream: P::Stream, poll_every: Duration) -> Self {
+    pub(super) fn new(
+        platform: P,
+        link: Arc<Link>,
+        grants: Grants,
+        stream: P::Stream,
+        poll_every: Option<Duration>,
+    ) -> Self {
         let thread = LapinThread { link: link.clone(), grants, ended: false };
         let unsent = BytesMut::new();
         Self { platform, link, thread, poll_every, stream, readable: true, unsent, unflushed: false }
@@ -53,18 +63,26 @@ impl<P: Platform> Pump<P> {
             // Whoever lapin woke runs before lapin does again: they may have more for it.
             tokio::task::yield_now().await;
             self.reason_to_grant().await;
+            for _ in 0..YIELDS_BEFORE_GRANT {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
     /// Waits until lapin may have something to do.
     async fn reason_to_grant(&mut self) {
-        let mut moved = self.link.take_moved();
-        let mut poll_again = std::pin::pin!(self.platform.sleep(self.poll_every));
+        let asked_later = self.poll_every.map(|duration| self.platform.sleep(duration));
+        let mut asked_later = pin!(asked_later);
+        // What lapin moved may have made somebody call it, without telling us.
+        let mut reason = self.poll_every.is_some() && self.link.take_moved();
         std::future::poll_fn(|cx| {
-            moved |= self.link.take_nudge(cx);
-            moved |= self.send(cx);
-            moved |= self.receive(cx);
-            if moved { Poll::Ready(()) } else { poll_again.as_mut().poll(cx) }
+            reason |= self.link.take_nudge(cx);
+            reason |= self.send(cx);
+            reason |= self.receive(cx);
+            if reason {
+                return Poll::Ready(());
+            }
+            asked_later.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx))
         })
         .await;
     }

@@ -53,8 +53,9 @@ impl Entrance {
         };
         turns.take();
         TURNS.set(Some(turns));
+        let socket = Socket { link: self.link.clone(), idle: false };
         ENTERED.set(self.enter_simulation.as_ref().map(|enter| enter()));
-        Ok(Socket { link: self.link.clone(), idle: false })
+        Ok(socket)
     }
 }
 
