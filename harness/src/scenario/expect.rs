@@ -17,52 +17,59 @@ pub struct Expect {
     pub thresholds: Vec<Threshold>,
 }
 
-macro_rules! named {
-    ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)* }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum $type {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl $type {
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The name in scenario files and reports.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-
-            pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.name() == name)
-            }
-        }
-    };
+/// Something that a run must have reached, or the scenario tests less than it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sometimes {
+    /// A queue's leader changed after the first election.
+    LeaderChanged,
+    /// A delivery was flagged as redelivered.
+    Redelivered,
+    /// A publish ended without an answer.
+    UnknownOutcome,
+    /// A publish was nacked.
+    Nacked,
+    /// A replica received a snapshot from its leader.
+    SnapshotInstalled,
+    /// A log was cut behind a snapshot.
+    Compacted,
+    /// A client lost its connection and made another.
+    Reconnected,
+    /// A get found the queue empty.
+    GetEmpty,
+    /// A publish was returned as unroutable.
+    Returned,
 }
 
-named! {
-    /// Something that a run must have reached, or the scenario tests less than it says.
-    Sometimes {
-        /// A queue's leader changed after the first election.
-        LeaderChanged = "leader-changed",
-        /// A delivery was flagged as redelivered.
-        Redelivered = "redelivered",
-        /// A publish ended without an answer.
-        UnknownOutcome = "unknown-outcome",
-        /// A publish was nacked.
-        Nacked = "nacked",
-        /// A replica received a snapshot from its leader.
-        SnapshotInstalled = "snapshot-installed",
-        /// A log was cut behind a snapshot.
-        Compacted = "compacted",
-        /// A client lost its connection and made another.
-        Reconnected = "reconnected",
-        /// A get found the queue empty.
-        GetEmpty = "get-empty",
-        /// A publish was returned as unroutable.
-        Returned = "returned",
+impl Sometimes {
+    pub const ALL: [Self; 9] = [
+        Self::LeaderChanged,
+        Self::Redelivered,
+        Self::UnknownOutcome,
+        Self::Nacked,
+        Self::SnapshotInstalled,
+        Self::Compacted,
+        Self::Reconnected,
+        Self::GetEmpty,
+        Self::Returned,
+    ];
+
+    /// The name in scenario files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LeaderChanged => "leader-changed",
+            Self::Redelivered => "redelivered",
+            Self::UnknownOutcome => "unknown-outcome",
+            Self::Nacked => "nacked",
+            Self::SnapshotInstalled => "snapshot-installed",
+            Self::Compacted => "compacted",
+            Self::Reconnected => "reconnected",
+            Self::GetEmpty => "get-empty",
+            Self::Returned => "returned",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
     }
 }
 

@@ -517,9 +517,9 @@ pub(super) mod names {
         AckName, "ack mode", vec!["manual", "auto"];
         StallName, "kind of stall", vec!["sync", "all"];
         HealName, "thing to heal", vec!["all"];
-        InvariantName, "invariant", Invariant::ALL.iter().map(|known| known.name()).collect();
+        InvariantName, "invariant", Invariant::ALL.into_iter().map(Invariant::name).collect();
         InvariantOrAll, "invariant",
-            std::iter::once("all").chain(Invariant::ALL.iter().map(|known| known.name())).collect();
-        SometimesName, "thing that may happen", Sometimes::ALL.iter().map(|known| known.name()).collect();
+            std::iter::once("all").chain(Invariant::ALL.into_iter().map(Invariant::name)).collect();
+        SometimesName, "thing that may happen", Sometimes::ALL.into_iter().map(Sometimes::name).collect();
     }
 }

@@ -15,8 +15,7 @@ pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
         scenario.steps.iter().any(|step| matches!(step.action, Action::Kill { .. } | Action::PowerLoss { .. }));
     let replicas = scenario.cluster.nodes > 1;
     Invariant::ALL
-        .iter()
-        .copied()
+        .into_iter()
         .filter(|invariant| match invariant {
             Invariant::NoConfirmedLoss => confirms,
             Invariant::NoPhantom
