@@ -58,6 +58,7 @@ impl<P: Platform> Server<P> {
 pub async fn serve<P: Platform>(cluster: Cluster<P>, address: &str, config: AmqpConfig) -> io::Result<()> {
     let platform = cluster.platform().clone();
     let mut listener = platform.listen(address).await?;
+    tracing::info!("ready for clients on {address}");
     let server = Rc::new(Server { cluster, config, last_consumer: Cell::new(0) });
     loop {
         match listener.accept().await {

@@ -156,12 +156,13 @@ mod tests {
     #[test]
     fn a_data_folder_belongs_to_one_process_at_a_time() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let first = RealPlatform::new(NodeId(1), folder.path()).expect("the folder is free");
-        let error = RealPlatform::new(NodeId(2), folder.path()).err().expect("the folder is taken");
+        let path = folder.path().join("new/deep");
+        let first = RealPlatform::new(NodeId(1), &path).expect("the folder is free");
+        let error = RealPlatform::new(NodeId(2), &path).err().expect("the folder is taken");
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
         assert!(error.to_string().contains("in use by another process"), "{error}");
         drop(first);
-        assert!(RealPlatform::new(NodeId(2), folder.path()).is_ok());
+        assert!(RealPlatform::new(NodeId(2), &path).is_ok());
     }
 
     #[test]

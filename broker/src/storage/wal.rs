@@ -104,8 +104,7 @@ impl<D: Disk> Wal<D> {
                 continue;
             }
             let rule = self.note(record)?;
-            // An outdated snapshot must not be written: once the newer one has moved on and older segments are gone,
-            // recovery would see the outdated one alone and miss the entries after it.
+            // An outdated snapshot changes nothing, so it need not take space.
             if rule != Some(SnapshotRule::Ignore) {
                 self.frame.push(&StoredRef::of(record, rule == Some(SnapshotRule::ReplaceLog)));
             }

@@ -255,6 +255,40 @@ fn settle(channel: u64, numbers: &[u64], settle: Settle) -> Operation {
 }
 
 #[test]
+fn states_that_differ_in_one_thing_only_have_different_hashes() {
+    // `idle` changes nothing but how far the session is, so all histories end at the same operation.
+    let idle = || Operation::Count { channel: 1 };
+    let get = |channel| Operation::Get { channel, acks: Acks::Manual };
+    let automatic = || Operation::Attach { channel: 1, consumer: 1, prefetch: None, acks: Acks::Automatic };
+    let requeue = || settle(1, &[1], Settle::Requeue);
+    let histories = [
+        vec![idle(), idle(), idle(), idle()],
+        vec![publish(b"a"), Operation::Purge { channel: 1 }, idle(), idle()],
+        vec![publish(b"a"), idle(), idle(), idle()],
+        vec![publish(b"b"), idle(), idle(), idle()],
+        vec![publish(b"a"), get(1), requeue(), idle()],
+        vec![publish(b"a"), get(1), requeue(), get(1)],
+        vec![publish(b"a"), idle(), idle(), get(1)],
+        vec![publish(b"a"), idle(), idle(), get(2)],
+        vec![publish(b"a"), idle(), get(1), idle()],
+        vec![attach(1, 1, None), idle(), idle(), idle()],
+        vec![attach(2, 1, None), idle(), idle(), idle()],
+        vec![attach(1, 2, None), idle(), idle(), idle()],
+        vec![attach(1, 1, Some(1)), idle(), idle(), idle()],
+        vec![automatic(), idle(), idle(), idle()],
+        vec![attach(1, 1, None), attach(1, 2, None), idle(), idle()],
+        vec![attach(1, 2, None), attach(1, 1, None), idle(), idle()],
+    ];
+    let mut hashes = BTreeMap::new();
+    for (history, incarnation) in histories.into_iter().flat_map(|history| [(history.clone(), 1), (history, 2)]) {
+        let mut queue = Bench { session: session(1, incarnation), ..Bench::default() };
+        queue.run(history.clone());
+        let same = hashes.insert(queue.state.state_hash(), history.clone());
+        assert_eq!(same, None, "the same hash as {history:?}");
+    }
+}
+
+#[test]
 fn a_requeued_message_comes_before_all_fresh_ones_and_is_flagged() {
     let mut queue = Bench::default();
     let get = || Operation::Get { channel: 1, acks: Acks::Manual };

@@ -28,7 +28,7 @@ struct Folder {
 
 impl RealDisk {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        fs::create_dir_all(path)?;
+        create_durably(path)?;
         let lock = fs::File::options().create(true).truncate(false).write(true).open(path.join(LOCK))?;
         lock.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => io::Error::new(
@@ -43,6 +43,17 @@ impl RealDisk {
         let handle = fs::File::open(path)?;
         Ok(Self { folder: Arc::new(Folder { path: path.to_owned(), handle, _lock: lock }) })
     }
+}
+
+/// Creates the folder with whatever it lies in. The names of new folders survive a power loss, or the log would vanish
+/// with them.
+fn create_durably(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
+    fs::create_dir_all(path)?;
+    for parent in path.canonicalize()?.ancestors().skip(1).take(missing) {
+        fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 impl Disk for RealDisk {
