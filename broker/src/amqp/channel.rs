@@ -37,7 +37,7 @@ pub(super) enum State {
     Open,
     /// The broker has closed it and waits for the client's `channel.close-ok`. The cluster knows.
     Closing,
-    /// Both sides have closed it. The cluster knows.
+    /// It is over. The cluster knows.
     Closed,
 }
 
@@ -82,10 +82,16 @@ pub(super) struct Channel<P: Platform> {
 }
 
 /// What a request leads to.
-pub(super) enum Flow {
+enum Flow {
     Continue,
-    /// The client has closed the channel.
-    Closed,
+    End(End),
+}
+
+/// How a channel ends without an error.
+enum End {
+    /// The client has closed the channel and awaits `channel.close-ok`.
+    ByClient,
+    WithConnection,
 }
 
 /// The queue was deleted before it answered.
@@ -109,31 +115,32 @@ impl<P: Platform> Channel<P> {
         }
     }
 
-    /// Serves the channel until either side closes it. The connection aborts it when it ends itself.
+    /// Serves the channel until either side closes it, or the connection.
     pub(super) async fn run(mut self) {
         let result = self.work().await;
         self.tell_confirms();
-        let Parts { number, id, outgoing, state, endings, server, .. } = &self.parts;
-        match result {
-            Ok(()) => {
+        let Parts { number, id, outgoing, inbox, state, endings, server, .. } = &self.parts;
+        let (end_state, ending) = match result {
+            Ok(End::ByClient) => {
                 outgoing.method(*number, &close_ok());
-                state.set(State::Closed);
+                (State::Closed, Ending::Channel)
             }
+            Ok(End::WithConnection) => (State::Closed, Ending::Channel),
             Err(error) if error.code.scope() == Scope::Channel => {
                 tracing::info!(channel = number, %error, "closing the channel");
                 outgoing.method(*number, &error.channel_close());
-                state.set(State::Closing);
+                (State::Closing, Ending::Channel)
             }
-            Err(error) => {
-                // The connection's reader ends the connection and, with it, this channel.
-                let _ = endings.send(Ending::Error(error));
-                return;
-            }
-        }
+            Err(error) => (State::Closed, Ending::Error(error)),
+        };
         server.cluster.close_channel(*id);
+        inbox.close();
+        state.set(end_state);
+        // Nobody listens if the connection is gone already.
+        let _ = endings.send(ending);
     }
 
-    async fn work(&mut self) -> Result<(), AmqpError> {
+    async fn work(&mut self) -> Result<End, AmqpError> {
         loop {
             let mut idle = true;
             for _ in 0..BATCH {
@@ -142,8 +149,8 @@ impl<P: Platform> Channel<P> {
                 }
                 let Some(request) = self.parts.inbox.pop() else { break };
                 idle = false;
-                if let Flow::Closed = self.handle(request).await? {
-                    return Ok(());
+                if let Flow::End(end) = self.handle(request).await? {
+                    return Ok(end);
                 }
             }
             for _ in 0..BATCH {
@@ -186,6 +193,7 @@ impl<P: Platform> Channel<P> {
                 let result = self.publish(&publish, content);
                 result.map(|()| Flow::Continue).map_err(|error| caused_by_publish(error, publish))
             }
+            Request::ConnectionEnds => Ok(Flow::End(End::WithConnection)),
             Request::TooLarge { size } => {
                 let limit = self.parts.server.config.message_size_max;
                 let text = format!("message size {size} is larger than configured max size {limit}");
@@ -197,7 +205,7 @@ impl<P: Platform> Channel<P> {
 
     async fn method(&mut self, method: &AMQPClass) -> Result<Flow, AmqpError> {
         match method {
-            AMQPClass::Channel(channel::AMQPMethod::Close(_)) => return Ok(Flow::Closed),
+            AMQPClass::Channel(channel::AMQPMethod::Close(_)) => return Ok(Flow::End(End::ByClient)),
             AMQPClass::Channel(channel::AMQPMethod::Flow(flow)) => self.flow(flow.active)?,
             AMQPClass::Access(access::AMQPMethod::Request(_)) => {
                 // Deprecated; every client may do everything it asks for here.

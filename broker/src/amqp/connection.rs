@@ -13,7 +13,7 @@ use super::{
     Server,
     channel::{self, Channel},
     codec::Frame,
-    content::Assembly,
+    content::{Assembly, Request},
     error::{AmqpError, ReplyCode},
     handshake::{self, Agreed, HandshakeError},
     inbox::Inbox,
@@ -25,8 +25,14 @@ use crate::platform::Platform;
 /// How long a client may take to answer `connection.close`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Something else than the client's frames that ends a connection.
+/// How long channels may go on with what the client had asked for when its connection ended. Publishes and settles
+/// need no time; a request that waits for the cluster holds up those behind it.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What ends, other than by the client's word.
 pub(super) enum Ending {
+    /// One channel; its state says how.
+    Channel,
     /// A channel found an error of connection scope.
     Error(AmqpError),
     /// The stream no longer takes bytes.
@@ -89,9 +95,12 @@ async fn refuse<P: Platform>(
 
 async fn until_close_ok<P: Platform>(incoming: &mut Incoming<P, impl AsyncRead + Unpin>) {
     use connection::AMQPMethod::CloseOk;
-    while let Ok(Some(frame)) = incoming.frame().await {
-        if matches!(frame, Frame::Method(0, AMQPClass::Connection(CloseOk(_)))) {
-            return;
+    loop {
+        match incoming.frame().await {
+            Ok(Some(Frame::Method(0, AMQPClass::Connection(CloseOk(_))))) => return,
+            Ok(Some(_)) => {}
+            Err(IncomingError::Frame(_)) => incoming.discard(),
+            Ok(None) | Err(IncomingError::Io(_)) => return,
         }
     }
 }
@@ -114,6 +123,16 @@ struct Slot {
     assembly: Assembly,
 }
 
+/// How a connection ends.
+enum End {
+    /// The client awaits `connection.close-ok`.
+    ByClient,
+    /// The client is to be told.
+    Error(AmqpError),
+    /// There is nobody to tell.
+    Lost,
+}
+
 /// What the reader does after a frame.
 enum Next {
     Read,
@@ -130,9 +149,13 @@ impl<P: Platform> Connection<P> {
         mut endings: mpsc::UnboundedReceiver<Ending>,
         peer: &str,
     ) {
-        let error = self.read(&mut incoming, &mut endings, peer).await;
-        self.drop_channels();
-        if let Some(error) = error {
+        let end = self.read(&mut incoming, &mut endings, peer).await;
+        self.end_channels(&mut endings).await;
+        if let End::ByClient = end {
+            let close_ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
+            self.outgoing.method(0, &AMQPClass::Connection(close_ok));
+        }
+        if let End::Error(error) = end {
             tracing::info!(peer, %error, "closing the connection");
             self.outgoing.method(0, &error.connection_close());
             tokio::select! {
@@ -144,53 +167,55 @@ impl<P: Platform> Connection<P> {
         self.outgoing.finish();
     }
 
-    /// Reads and dispatches until the connection ends; yields the error that the client must be told, if any.
+    /// Reads and dispatches until the connection ends.
     async fn read(
         &mut self,
         incoming: &mut Incoming<P, ReadHalf<P::Stream>>,
         endings: &mut mpsc::UnboundedReceiver<Ending>,
         peer: &str,
-    ) -> Option<AmqpError> {
+    ) -> End {
         let platform = self.server.cluster.platform().clone();
         let heard = incoming.heard();
         let mut silence = pin!(silence(platform.clone(), Rc::clone(&heard), self.agreed.heartbeat));
         loop {
             let frame = tokio::select! {
                 biased;
-                ending = endings.recv() => return ended(ending),
+                ending = endings.recv() => match ended(ending) {
+                    Some(end) => return end,
+                    None => continue,
+                },
                 frame = incoming.frame() => frame,
                 () = &mut silence => {
                     tracing::info!(peer, "two heartbeats missed");
-                    return None;
+                    return End::Lost;
                 }
             };
             let next = match frame {
                 Ok(Some(frame)) => self.dispatch(frame),
-                Ok(None) => return None,
+                Ok(None) => return End::Lost,
                 Err(IncomingError::Io(error)) => {
                     tracing::debug!(peer, %error, "the stream failed");
-                    return None;
+                    return End::Lost;
                 }
-                Err(IncomingError::Frame(error)) => return Some(error.into()),
+                Err(IncomingError::Frame(error)) => return End::Error(error.into()),
             };
             match next {
                 Ok(Next::Read) => {}
-                Ok(Next::Closed) => {
-                    self.drop_channels();
-                    let close_ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
-                    self.outgoing.method(0, &AMQPClass::Connection(close_ok));
-                    return None;
-                }
+                Ok(Next::Closed) => return End::ByClient,
                 Ok(Next::WaitFor(inbox)) => {
-                    tokio::select! {
-                        biased;
-                        ending = endings.recv() => return ended(ending),
-                        () = inbox.room() => {}
+                    while !inbox.has_room() {
+                        tokio::select! {
+                            biased;
+                            ending = endings.recv() => if let Some(end) = ended(ending) {
+                                return end;
+                            },
+                            () = inbox.room() => {}
+                        }
                     }
                     // The client was not silent: nobody listened.
                     heard.set(platform.now());
                 }
-                Err(error) => return Some(error),
+                Err(error) => return End::Error(error),
             }
         }
     }
@@ -251,7 +276,7 @@ impl<P: Platform> Connection<P> {
     fn channel_content(
         &mut self,
         number: u16,
-        feed: impl FnOnce(&mut Assembly) -> Result<Option<super::content::Request>, AmqpError>,
+        feed: impl FnOnce(&mut Assembly) -> Result<Option<Request>, AmqpError>,
     ) -> Result<Next, AmqpError> {
         match self.state(number) {
             None => return Err(not_open(number)),
@@ -304,13 +329,28 @@ impl<P: Platform> Connection<P> {
         Ok(())
     }
 
-    /// Ends all channels at once, whatever they are waiting for. Those that ended before have said so to the cluster.
-    fn drop_channels(&mut self) {
-        for slot in std::mem::take(&mut self.channels).into_values() {
-            slot.task.abort();
-            if slot.state.get() == channel::State::Open {
-                self.server.cluster.close_channel(slot.id);
+    /// Ends all channels once they have done what the client had asked for, or when that takes too long.
+    async fn end_channels(&mut self, endings: &mut mpsc::UnboundedReceiver<Ending>) {
+        for slot in self.channels.values() {
+            slot.inbox.push(Request::ConnectionEnds);
+        }
+        let mut patience = pin!(self.server.cluster.platform().sleep(DRAIN_PATIENCE));
+        let mut channels = std::mem::take(&mut self.channels);
+        loop {
+            channels.retain(|_, slot| slot.state.get() == channel::State::Open);
+            if channels.is_empty() {
+                return;
             }
+            tokio::select! {
+                biased;
+                // Whatever it was, the connection is ending already.
+                _ = endings.recv() => {}
+                () = &mut patience => break,
+            }
+        }
+        for slot in channels.into_values() {
+            slot.task.abort();
+            self.server.cluster.close_channel(slot.id);
         }
     }
 }
@@ -335,10 +375,11 @@ fn not_open(number: u16) -> AmqpError {
     AmqpError::new(ReplyCode::ChannelError, format!("expected 'channel.open' on channel {number}"))
 }
 
-fn ended(ending: Option<Ending>) -> Option<AmqpError> {
+fn ended(ending: Option<Ending>) -> Option<End> {
     match ending {
-        Some(Ending::Error(error)) => Some(error),
-        Some(Ending::Broken) | None => None,
+        Some(Ending::Error(error)) => Some(End::Error(error)),
+        Some(Ending::Broken) | None => Some(End::Lost),
+        Some(Ending::Channel) => None,
     }
 }
 

@@ -92,14 +92,19 @@ impl<P: Platform> Channel<P> {
     pub(super) async fn get(&mut self, get: &basic::Get) -> Result<(), AmqpError> {
         let (name, queue) = self.existing_queue(get.queue.as_str()).await?;
         let acks = acks(get.no_ack);
-        let outcome = self.outcome(queue.group, Operation::Get { channel: self.parts.id, acks }).await;
-        let (delivery, ready) = match outcome {
-            Ok(Outcome::Got { delivery, ready }) => (delivery, ready),
-            Err(QueueGone) => return Err(Refusal::no_queue(&name).into()),
-            Ok(_) => {
-                // A message may have been taken that this node will never see. Closing the channel gives it back.
-                let text = format!("the answer of queue '{name}' was lost while this node caught up: get again");
-                return Err(AmqpError::new(ReplyCode::ResourceLocked, text));
+        let (delivery, ready) = loop {
+            match self.outcome(queue.group, Operation::Get { channel: self.parts.id, acks }).await {
+                Ok(Outcome::Got { delivery, ready }) => break (delivery, ready),
+                Err(QueueGone) => return Err(Refusal::no_queue(&name).into()),
+                // The answer was lost while this node caught up, and no message is held for it: ask again.
+                Ok(_) if acks == Acks::Manual => {}
+                Ok(_) => {
+                    let text = format!(
+                        "queue '{name}' may have answered with a message that is lost by now, for it \
+                                        needed no ack: get again"
+                    );
+                    return Err(AmqpError::new(ReplyCode::ResourceLocked, text));
+                }
             }
         };
         let Some(delivery) = delivery else {

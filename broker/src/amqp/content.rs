@@ -23,6 +23,8 @@ pub(super) enum Request {
     TooLarge {
         size: u64,
     },
+    /// The connection ends; there is nothing after this.
+    ConnectionEnds,
 }
 
 /// A message's properties, in wire encoding, and its body.
@@ -39,7 +41,7 @@ impl Request {
         let fixed = size_of::<Self>();
         match self {
             Self::Publish(_, content) => fixed + content.properties.len() + content.body.len(),
-            Self::Method(_) | Self::TooLarge { .. } => fixed,
+            Self::Method(_) | Self::TooLarge { .. } | Self::ConnectionEnds => fixed,
         }
     }
 }

@@ -16,6 +16,8 @@ const LIMIT: usize = 1 << 20;
 pub(super) struct Inbox {
     requests: RefCell<VecDeque<Request>>,
     bytes: Cell<usize>,
+    /// The channel has ended: requests are dropped.
+    closed: Cell<bool>,
     arrived: Notify,
     taken: Notify,
 }
@@ -23,6 +25,9 @@ pub(super) struct Inbox {
 impl Inbox {
     /// Adds a request, whatever its size; the reader must wait for [`Self::room`] before it reads on.
     pub(super) fn push(&self, request: Request) {
+        if self.closed.get() {
+            return;
+        }
         self.bytes.set(self.bytes.get() + request.weight());
         self.requests.borrow_mut().push_back(request);
         self.arrived.notify_one();
@@ -33,6 +38,14 @@ impl Inbox {
         self.bytes.set(self.bytes.get() - request.weight());
         self.taken.notify_one();
         Some(request)
+    }
+
+    /// Drops what is queued and whatever comes.
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        self.requests.borrow_mut().clear();
+        self.bytes.set(0);
+        self.taken.notify_one();
     }
 
     /// Waits until there is a request. One task at a time may wait.

@@ -69,6 +69,11 @@ impl<P: Platform, R: AsyncRead + Unpin> Incoming<P, R> {
         }
     }
 
+    /// Forgets what was read and not yet cut into frames: after bytes that are no frame there is no next one in them.
+    pub(super) fn discard(&mut self) {
+        self.buffer.clear();
+    }
+
     async fn fill(&mut self) -> io::Result<usize> {
         self.buffer.reserve(READ_SIZE);
         let read = self.stream.read_buf(&mut self.buffer).await?;

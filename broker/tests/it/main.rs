@@ -1,4 +1,6 @@
 //! Warren's parts from the outside, through their public interfaces.
 
+mod amqp_protocol;
+mod memory_platform;
 mod queue_model;
 mod wal_recovery;
