@@ -128,6 +128,8 @@ pub enum EventKind {
         complete: bool,
         reason: String,
     },
+    /// The history ends here: since the event before, nothing happened.
+    Ended,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

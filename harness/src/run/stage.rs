@@ -204,6 +204,7 @@ impl Stage {
     }
 
     fn finish(self) -> Played {
+        self.recorder.record(EventKind::Ended);
         let (trace_hash, trace_events) = self.world.trace_hash();
         let faults = self.nemesis.records();
         let mut history = self.recorder.finish();

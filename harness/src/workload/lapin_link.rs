@@ -3,7 +3,7 @@
 //! Commands go through one task, in order, as an application would await them; confirms, deliveries and the end of
 //! the connection each arrive through a task of their own. lapin's own recovery is off: a lost connection is lost.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use ::lapin::{
     Channel, Confirmation,
@@ -23,10 +23,7 @@ use super::{
     link::{Incoming, LinkEvent, LinkSetup},
     native,
 };
-use crate::{
-    history::{PublishOutcome, Settle},
-    sim::entropy,
-};
+use crate::history::{PublishOutcome, Settle};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Everything that we ask of lapin is watched; this is for what lapin does on its own.
@@ -58,8 +55,7 @@ impl LapinLink {
     pub async fn open<P: Platform>(platform: &P, address: &str, setup: &LinkSetup) -> Result<Self, String> {
         let opening = async {
             let stream = platform.connect(address).await.map_err(|error| format!("connect: {error}"))?;
-            let options =
-                Options { poll_every: Some(POLL_EVERY), enter_simulation: enter_simulation(), ..Options::default() };
+            let options = Options { poll_every: Some(POLL_EVERY), ..Options::default() };
             let connection = lapin::connect(platform, stream, options).await.map_err(|error| error.to_string())?;
             let prepared = connection.watch(prepare(&connection, setup)).await;
             let channel = prepared.map_err(|error| error.to_string())?;
@@ -114,12 +110,6 @@ impl Drop for LapinLink {
     fn drop(&mut self) {
         self.worker.abort();
     }
-}
-
-/// Takes lapin's thread into the simulation that this thread is in.
-fn enter_simulation() -> Option<Arc<lapin::EnterSimulation>> {
-    let ticket = entropy::ticket()?;
-    Some(Arc::new(move || Box::new(ticket.clone().enter())))
 }
 
 async fn prepare(connection: &Connection, setup: &LinkSetup) -> Result<Channel, ::lapin::Error> {
