@@ -171,6 +171,7 @@ impl Ledger<'_> {
             EventKind::LoadStopped => ("run".to_owned(), "the load stopped".to_owned()),
             EventKind::Healed => ("run".to_owned(), "all faults were healed".to_owned()),
             EventKind::DrainBegan => ("run".to_owned(), "the final drain began".to_owned()),
+            EventKind::Ended => ("run".to_owned(), "the run ended".to_owned()),
             EventKind::DrainEnded { complete: true, .. } => {
                 ("run".to_owned(), "the final drain found every queue empty, through every node".to_owned())
             }
