@@ -1,3 +1,58 @@
 //! Ferret, on the command line.
 
-fn main() {}
+use std::{
+    io::{IsTerminal, stderr, stdout},
+    process::ExitCode,
+    sync::atomic::AtomicBool,
+};
+
+use ferret::{
+    cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
+    progress::Progress,
+    run::{self, RunOptions, RunOutput},
+    scenario::Scenario,
+    sim::TraceEvent,
+};
+
+/// The simulated world.
+struct Simulation;
+
+impl Simulate for Simulation {
+    type Event = TraceEvent;
+
+    fn simulate(
+        &self,
+        scenario: &Scenario,
+        seed: u64,
+        request: &Request,
+        stop: &AtomicBool,
+        progress: &Progress,
+    ) -> Simulated<TraceEvent> {
+        let Request { sabotage, client, record_trace } = *request;
+        let options = RunOptions { sabotage, client, record_trace };
+        let RunOutput { record, trace, history } = run::run(scenario, seed, &options, stop, progress);
+        Simulated { record, trace, history }
+    }
+
+    fn describe(event: &TraceEvent) -> String {
+        event.to_string()
+    }
+}
+
+fn main() -> ExitCode {
+    let interrupt = match Interrupt::listen() {
+        Ok(interrupt) => interrupt,
+        Err(error) => {
+            eprintln!("ferret: cannot listen for Ctrl-C: {error}");
+            return exit::INTERNAL.into();
+        }
+    };
+    let mut streams = Streams {
+        out: &mut stdout(),
+        err: &mut stderr(),
+        out_style: Style::of_stdout(),
+        err_style: Style::of_stderr(),
+        progress: stderr().is_terminal(),
+    };
+    cli::main(std::env::args_os(), &Simulation, &interrupt, &mut streams).into()
+}

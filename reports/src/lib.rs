@@ -1,7 +1,24 @@
 //! The record of a Ferret run and its renderings: HTML, JUnit, Markdown, JSON.
 //!
-//! This crate knows nothing of brokers or simulations: it takes a [`RunRecord`] and makes it readable.
+//! This crate runs nothing and judges nothing: it takes [`RunRecord`]s and makes them readable. Everything that comes
+//! from outside (names, scenario text, explanations) passes through `escape` on its way into a document, and every
+//! rendering is a pure function of its records, so equal runs give equal files.
 
+mod escape;
+mod finding;
+mod glossary;
+mod html;
+mod junit;
+mod markdown;
+mod quantity;
 mod record;
 
+pub use html::render_html;
+pub use junit::render_junit;
+pub use markdown::{MARKDOWN_BYTES_MAX, render_markdown};
 pub use record::*;
+
+/// The JSON schema of [`RunRecord`], which is what `run.json` holds.
+pub fn record_schema() -> serde_json::Value {
+    schemars::schema_for!(RunRecord).to_value()
+}

@@ -29,7 +29,7 @@ pub struct Term(pub u64);
 pub struct LogIndex(pub u64);
 
 /// What happened inside a node. The node and the time are added by the platform.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Observation {
     /// The node runs, with everything it recovered; `incarnation` counts its starts.
     Started {

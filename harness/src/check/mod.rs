@@ -1,1 +1,151 @@
 //! The invariants, one file per family.
+//!
+//! A checker reads a [`History`] and nothing else. It never reports what a correct broker may do: where the history
+//! does not say enough, the verdict is *undecided* or the case is left out of the count. Every checker is linear in
+//! the length of the history, or linear after one sort.
+//!
+//! Client side: `loss`, `delivery`, `order`, `prefetch`, `linearizability` (on top of the bare algorithm in [`fifo`]),
+//! and the second half of `requeue`. White-box: the first half of `requeue`, `replication`, `durability`. Both:
+//! `liveness`. What they share: `ledger` (the history, indexed), `logs` (each node's log, rebuilt), `verdict` (what is
+//! concluded, and how a witness is told).
+
+mod delivery;
+mod durability;
+pub mod fifo;
+mod ledger;
+mod linearizability;
+mod liveness;
+mod logs;
+mod loss;
+mod order;
+mod prefetch;
+mod replication;
+mod requeue;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::time::Duration;
+
+use ferret_reports::InvariantResult;
+use ledger::Ledger;
+use serde::{Deserialize, Serialize};
+use verdict::Judgement;
+
+use crate::history::History;
+
+/// What the checkers need to know besides the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckConfig {
+    /// How long after the last heal the cluster may take until everything works again (virtual time).
+    pub liveness_bound: Duration,
+}
+
+impl Default for CheckConfig {
+    fn default() -> Self {
+        Self { liveness_bound: Duration::from_secs(10) }
+    }
+}
+
+/// A promise that the broker makes, by the name used in scenarios and reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Invariant {
+    NoConfirmedLoss,
+    NoPhantom,
+    NoFreshDuplicate,
+    AttemptsBound,
+    PublisherOrder,
+    RequeueOrder,
+    Prefetch,
+    QueueLinearizable,
+    OneLeaderPerTerm,
+    CommittedStays,
+    ReplicaAgreement,
+    Durability,
+    Liveness,
+}
+
+impl Invariant {
+    pub const ALL: [Self; 13] = [
+        Self::NoConfirmedLoss,
+        Self::NoPhantom,
+        Self::NoFreshDuplicate,
+        Self::AttemptsBound,
+        Self::PublisherOrder,
+        Self::RequeueOrder,
+        Self::Prefetch,
+        Self::QueueLinearizable,
+        Self::OneLeaderPerTerm,
+        Self::CommittedStays,
+        Self::ReplicaAgreement,
+        Self::Durability,
+        Self::Liveness,
+    ];
+
+    /// The name used in scenarios and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoConfirmedLoss => "no-confirmed-loss",
+            Self::NoPhantom => "no-phantom",
+            Self::NoFreshDuplicate => "no-fresh-duplicate",
+            Self::AttemptsBound => "attempts-bound",
+            Self::PublisherOrder => "publisher-order",
+            Self::RequeueOrder => "requeue-order",
+            Self::Prefetch => "prefetch",
+            Self::QueueLinearizable => "queue-linearizable",
+            Self::OneLeaderPerTerm => "one-leader-per-term",
+            Self::CommittedStays => "committed-stays",
+            Self::ReplicaAgreement => "replica-agreement",
+            Self::Durability => "durability",
+            Self::Liveness => "liveness",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|invariant| invariant.name() == name)
+    }
+
+    /// What is promised, in a sentence.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::NoConfirmedLoss => "every confirmed message is seen at least once by the end of the final drain",
+            Self::NoPhantom => "every delivered message was published before, to that queue, with that body",
+            Self::NoFreshDuplicate => "no message is delivered again without being flagged as redelivered",
+            Self::AttemptsBound => "a sequence enters its queue at most once per attempt to publish it",
+            Self::PublisherOrder => "first deliveries keep each publisher's order, per pair of channels",
+            Self::RequeueOrder => "requeued messages are served from their original position",
+            Self::Prefetch => "no consumer holds more unsettled deliveries than its prefetch",
+            Self::QueueLinearizable => "publishes and first removals are those of one FIFO queue",
+            Self::OneLeaderPerTerm => "no two nodes lead one group in the same term",
+            Self::CommittedStays => "a committed entry is in the log of every later leader, unchanged",
+            Self::ReplicaAgreement => "replicas that have applied the same entries have the same state",
+            Self::Durability => "a restarted node remembers every vote and log entry that it promised",
+            Self::Liveness => "after the last heal everything works again within the bound",
+        }
+    }
+}
+
+/// Judges `history` under each of `names`, in their order. Every result counts as required.
+pub fn check(history: &History, config: &CheckConfig, names: &[Invariant]) -> Vec<InvariantResult> {
+    let ledger = Ledger::new(history);
+    names.iter().map(|&name| judge(&ledger, config, name).into_result(name, &ledger)).collect()
+}
+
+fn judge(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgement {
+    match name {
+        Invariant::NoConfirmedLoss => loss::no_confirmed_loss(ledger),
+        Invariant::NoPhantom => delivery::no_phantom(ledger),
+        Invariant::NoFreshDuplicate => delivery::no_fresh_duplicate(ledger),
+        Invariant::AttemptsBound => delivery::attempts_bound(ledger),
+        Invariant::PublisherOrder => order::publisher_order(ledger),
+        Invariant::RequeueOrder => requeue::requeue_order(ledger),
+        Invariant::Prefetch => prefetch::prefetch(ledger),
+        Invariant::QueueLinearizable => linearizability::queue_linearizable(ledger),
+        Invariant::OneLeaderPerTerm => replication::one_leader_per_term(ledger),
+        Invariant::CommittedStays => replication::committed_stays(ledger),
+        Invariant::ReplicaAgreement => replication::replica_agreement(ledger),
+        Invariant::Durability => durability::durability(ledger),
+        Invariant::Liveness => liveness::liveness(ledger, config),
+    }
+}

@@ -1,1 +1,121 @@
-//! One file per verb of the command line.
+//! The command line: one file per verb, and what they share on the way to the terminal and the disk.
+//!
+//! Standard output carries results, standard error carries progress and mistakes. The command line is the only part
+//! of Ferret that looks at the wall clock, and nothing it finds there reaches a simulation.
+
+mod artifacts;
+mod check;
+mod interrupt;
+mod paths;
+mod pool;
+mod run;
+mod run_id;
+mod schema;
+mod simulate;
+mod sometimes;
+mod terminal;
+mod twice;
+
+use std::{ffi::OsString, io::Write};
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use interrupt::Interrupt;
+pub use simulate::{Request, Simulate, Simulated};
+pub use terminal::{Style, render_problem};
+
+/// How the process ends when no run decides it; runs have [`ferret_reports::Verdict::exit_code`].
+pub mod exit {
+    pub const PASS: u8 = 0;
+    /// A bug of Ferret, or output that cannot be written.
+    pub const INTERNAL: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const INVALID_SCENARIO: u8 = 3;
+    pub const NOTHING_SELECTED: u8 = 4;
+    pub const INCOMPLETE: u8 = 5;
+}
+
+/// Where output goes. Tests give buffers.
+pub struct Streams<'a> {
+    pub out: &'a mut dyn Write,
+    pub err: &'a mut dyn Write,
+    pub out_style: Style,
+    pub err_style: Style,
+    /// Whether to show progress on `err`.
+    pub progress: bool,
+}
+
+const ABOUT: &str =
+    "Runs a whole Warren cluster in a deterministic simulation, breaks it on a script, and proves what survived.";
+
+const EXAMPLES: &str = "\
+Examples:
+  ferret run scenarios/smoke                 all scenarios of a folder
+  ferret run my.toml --seed 7                one scenario, one seed: the same run every time
+  ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
+  ferret check scenarios                     only look for mistakes in the files
+  ferret schema > scenario.schema.json       completion and checks in your editor
+
+Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
+    0  pass                             99  a threshold was crossed
+    1  internal error                  100  an invariant was violated
+    2  wrong usage                     102  undecided
+    3  invalid scenario                103  not deterministic
+    4  nothing selected                104  vacuous: a fault had no effect, or something
+    5  incomplete (interrupted)             that must happen never did";
+
+#[derive(Debug, Parser)]
+#[command(name = "ferret", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::RunArgs),
+    Check(check::CheckArgs),
+    Schema(schema::SchemaArgs),
+}
+
+/// Runs the command line `args` (the program's name first) and returns the exit code.
+///
+/// `interrupt` tells when the user wants to stop; `simulate` is what runs scenarios.
+pub fn main<S: Simulate>(
+    args: impl IntoIterator<Item = OsString>,
+    simulate: &S,
+    interrupt: &Interrupt,
+    streams: &mut Streams<'_>,
+) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let (target, style): (&mut dyn Write, Style) =
+                if error.use_stderr() { (streams.err, streams.err_style) } else { (streams.out, streams.out_style) };
+            let text = error.render();
+            // Nothing is left to tell it to if the stream is closed.
+            let _ = if style.colour { write!(target, "{}", text.ansi()) } else { write!(target, "{text}") };
+            return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
+        }
+    };
+    let result = match cli.verb {
+        Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
+        Verb::Check(args) => check::check(&args, streams),
+        Verb::Schema(_) => schema::schema(streams),
+    };
+    result.unwrap_or_else(|error| {
+        let _ = writeln!(streams.err, "ferret: {error}");
+        exit::INTERNAL
+    })
+}
+
+/// The help text of `ferret VERB --help`, or of `ferret --help`, for tests and documentation.
+pub fn help(verb: Option<&str>) -> String {
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    let mut command = match verb {
+        Some(verb) => command.find_subcommand(verb).expect("a verb of the command line").clone(),
+        None => command,
+    };
+    command.render_long_help().to_string()
+}

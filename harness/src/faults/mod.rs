@@ -1,1 +1,12 @@
 //! What can go wrong, where, when, and what it did.
+//!
+//! The nemesis walks the drawn timeline between the ticks of the simulation. Each step is applied to the simulated
+//! world, undone when it ends, and leaves a record of its effect in the world's own counters: a fault that dropped no
+//! packet, held no sync and hit no connection did nothing, and says so.
+
+mod cluster_view;
+mod effect;
+mod nemesis;
+
+pub use cluster_view::ClusterView;
+pub use nemesis::Nemesis;

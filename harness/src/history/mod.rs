@@ -3,12 +3,22 @@
 //! The order of events in a history is the order in which they happened; the simulation is single-threaded, so it is
 //! total. Checkers need nothing else.
 
+pub mod recorder;
+
 use serde::{Deserialize, Serialize};
 use warren::platform::{NodeId, Observation};
 
 /// Virtual nanoseconds since the start of the simulation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Nanos(pub u64);
+
+impl Nanos {
+    /// In virtual seconds.
+    #[expect(clippy::cast_precision_loss, reason = "for people; virtual time stays far below 2^53 ns")]
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+}
 
 /// A client process of the workload, `pub-1` or `con-2`: an index into [`History::clients`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,7 +46,7 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EventKind {
     /// A client has a new channel, through `node`.
     ChannelOpened {
@@ -118,9 +128,11 @@ pub enum EventKind {
         complete: bool,
         reason: String,
     },
+    /// The history ends here: since the event before, nothing happened.
+    Ended,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PublishOutcome {
     Confirmed,
     Nacked,
@@ -129,7 +141,7 @@ pub enum PublishOutcome {
     Unknown,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Delivery {
     /// `None`: the body does not parse as one of ours.
     pub message: Option<MessageId>,
@@ -138,14 +150,14 @@ pub struct Delivery {
     pub tag: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Settle {
     Ack { multiple: bool },
     Reject { requeue: bool },
     Nack { requeue: bool, multiple: bool },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NodeDown {
     /// The process was killed; the machine and its page cache live on.
     Killed,

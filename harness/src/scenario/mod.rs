@@ -1,1 +1,34 @@
 //! The scenario file: parse, check, schema, draw from ranges.
+//!
+//! The way of a file: [`shape`] holds it against the JSON schema, [`file`] reads it with serde, [`check`] and
+//! [`steps`] turn it into a [`Scenario`] or into [`Problem`]s with their places; [`Scenario::draw`] makes a concrete
+//! timeline of it for one seed.
+
+mod check;
+mod draw;
+mod expect;
+mod file;
+mod model;
+mod problem;
+mod required;
+mod shape;
+mod steps;
+mod target;
+mod text;
+
+pub use crate::check::Invariant;
+pub use draw::{DrawnStep, DrawnTarget, resolve};
+pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
+pub use model::{
+    AckMode, Action, ClientKind, Cluster, Consumers, DiskSpeed, Getters, Net, Partition, Placement, Publishers, Queue,
+    QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step,
+};
+pub use problem::Problem;
+pub use target::Target;
+
+/// The JSON schema of scenario files.
+pub fn schema() -> schemars::Schema {
+    let mut schema = schemars::schema_for!(file::File);
+    schema.insert("title".to_owned(), "Ferret scenario".into());
+    schema
+}

@@ -1,0 +1,272 @@
+//! The history, indexed once for all checkers: what became of each publish, who saw each message, when.
+//!
+//! Points in time are positions in [`History::events`]: they are distinct and totally ordered, so no checker has to
+//! reason about ties. Times in seconds are for the reader only.
+
+use std::collections::BTreeMap;
+
+use warren::platform::{GroupId, NodeId, Observation};
+
+use crate::history::{
+    ChannelId, ClientId, Delivery, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome, QueueId,
+};
+
+/// A position in [`History::events`].
+pub(crate) type Position = usize;
+
+/// One publish and all that is known of it.
+pub(crate) struct Attempt {
+    pub(crate) id: MessageId,
+    pub(crate) queue: QueueId,
+    pub(crate) channel: ChannelId,
+    pub(crate) published: Position,
+    /// `None`: the history ends before any outcome.
+    pub(crate) outcome: Option<(PublishOutcome, Position)>,
+    /// Indices into [`Ledger::sightings`], in order of receipt.
+    pub(crate) sightings: Vec<u32>,
+}
+
+impl Attempt {
+    /// When the publisher was told that the message is safe.
+    pub(crate) fn confirmed(&self) -> Option<Position> {
+        match self.outcome {
+            Some((PublishOutcome::Confirmed, at)) => Some(at),
+            _ => None,
+        }
+    }
+}
+
+/// One message received by a client: a delivery, or the answer to a get.
+pub(crate) struct Sighting {
+    pub(crate) received: Position,
+    pub(crate) channel: ChannelId,
+    pub(crate) queue: QueueId,
+    pub(crate) delivery: Delivery,
+    /// Index into [`Ledger::attempts`]; `None` if nothing of that name was ever published.
+    pub(crate) attempt: Option<u32>,
+    /// The broker cannot have dispatched it before this: the consumer subscribed (or the get was sent) no earlier,
+    /// and what the same channel received up to here from this queue was published no earlier. A channel receives
+    /// what one queue dispatches to it in the order of dispatch.
+    pub(crate) dispatched_after: Position,
+}
+
+impl Sighting {
+    pub(crate) fn fresh(&self) -> bool {
+        !self.delivery.redelivered
+    }
+}
+
+pub(crate) struct Channel {
+    pub(crate) client: ClientId,
+    pub(crate) node: NodeId,
+    pub(crate) lost: Option<Position>,
+}
+
+pub(crate) struct Subscription {
+    pub(crate) at: Position,
+    pub(crate) channel: ChannelId,
+    pub(crate) queue: QueueId,
+    pub(crate) no_ack: bool,
+}
+
+pub(crate) struct Get {
+    pub(crate) sent: Position,
+    pub(crate) queue: QueueId,
+    /// When the answer came and whether it was "empty"; `None` if none ever came.
+    pub(crate) reply: Option<(Position, bool)>,
+}
+
+/// How the final drain went.
+pub(crate) enum Drain {
+    Complete(Position),
+    /// With the reason.
+    Failed(String),
+}
+
+pub(crate) struct FaultWindow {
+    pub(crate) began: Position,
+    pub(crate) ended: Option<Position>,
+}
+
+/// One end of a node's process.
+pub(crate) struct Crash {
+    pub(crate) node: NodeId,
+    pub(crate) at: Position,
+    pub(crate) how: NodeDown,
+}
+
+pub(crate) struct Ledger<'h> {
+    pub(crate) history: &'h History,
+    /// In order of publish.
+    pub(crate) attempts: Vec<Attempt>,
+    by_id: BTreeMap<MessageId, u32>,
+    /// In order of receipt.
+    pub(crate) sightings: Vec<Sighting>,
+    pub(crate) channels: BTreeMap<ChannelId, Channel>,
+    /// In order of time.
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// In order of sending.
+    pub(crate) gets: Vec<Get>,
+    pub(crate) faults: Vec<FaultWindow>,
+    pub(crate) crashes: Vec<Crash>,
+    pub(crate) healed: Option<Position>,
+    pub(crate) drain: Drain,
+    pub(crate) groups: BTreeMap<GroupId, String>,
+}
+
+impl<'h> Ledger<'h> {
+    pub(crate) fn new(history: &'h History) -> Self {
+        let mut ledger = Self {
+            history,
+            attempts: Vec::new(),
+            by_id: BTreeMap::new(),
+            sightings: Vec::new(),
+            channels: BTreeMap::new(),
+            subscriptions: Vec::new(),
+            gets: Vec::new(),
+            faults: Vec::new(),
+            crashes: Vec::new(),
+            healed: None,
+            drain: Drain::Failed("the history ends before the final drain did".to_owned()),
+            groups: BTreeMap::new(),
+        };
+        // Publishes first: a phantom must be told from a message that was delivered before it was published.
+        for (at, event) in history.events.iter().enumerate() {
+            if let EventKind::Publish { message, queue, channel } = event.kind {
+                ledger.publish(at, message, queue, channel);
+            }
+        }
+        let mut pass = Pass::default();
+        for (at, event) in history.events.iter().enumerate() {
+            ledger.take(at, &event.kind, &mut pass);
+        }
+        ledger
+    }
+
+    fn publish(&mut self, at: Position, id: MessageId, queue: QueueId, channel: ChannelId) {
+        let index = self.attempts.len() as u32;
+        self.by_id.entry(id).or_insert(index);
+        self.attempts.push(Attempt { id, queue, channel, published: at, outcome: None, sightings: Vec::new() });
+    }
+
+    fn take(&mut self, at: Position, kind: &EventKind, pass: &mut Pass) {
+        match kind {
+            EventKind::ChannelOpened { client, channel, node } => {
+                self.channels.insert(*channel, Channel { client: *client, node: *node, lost: None });
+            }
+            EventKind::ChannelLost { channel, .. } => {
+                if let Some(channel) = self.channels.get_mut(channel) {
+                    channel.lost.get_or_insert(at);
+                }
+            }
+            EventKind::PublishOutcome { message, outcome } => {
+                if let Some(&index) = self.by_id.get(message) {
+                    self.attempts[index as usize].outcome.get_or_insert((*outcome, at));
+                }
+            }
+            &EventKind::Subscribe { channel, queue, no_ack, .. } => {
+                pass.floors.entry((channel, queue)).or_insert(at);
+                self.subscriptions.push(Subscription { at, channel, queue, no_ack });
+            }
+            EventKind::Deliver { channel, queue, delivery } => self.sighting(at, *channel, *queue, *delivery, 0, pass),
+            &EventKind::Get { channel, queue } => {
+                pass.gets.insert(channel, self.gets.len());
+                self.gets.push(Get { sent: at, queue, reply: None });
+            }
+            EventKind::GetReply { channel, queue, delivery } => {
+                let mut sent = 0;
+                if let Some(get) = pass.gets.remove(channel) {
+                    let get = &mut self.gets[get];
+                    get.reply = Some((at, delivery.is_none()));
+                    sent = get.sent;
+                }
+                if let Some(delivery) = delivery {
+                    self.sighting(at, *channel, *queue, *delivery, sent, pass);
+                }
+            }
+            &EventKind::FaultBegan { fault } => {
+                pass.faults.insert(fault, self.faults.len());
+                self.faults.push(FaultWindow { began: at, ended: None });
+            }
+            EventKind::FaultEnded { fault } => {
+                if let Some(window) = pass.faults.remove(fault) {
+                    self.faults[window].ended = Some(at);
+                }
+            }
+            &EventKind::NodeDown { node, how } => self.crashes.push(Crash { node, at, how }),
+            EventKind::Healed => self.healed = Some(at),
+            EventKind::DrainEnded { complete, reason } => {
+                self.drain = if *complete { Drain::Complete(at) } else { Drain::Failed(reason.clone()) };
+            }
+            EventKind::Observed { observation: Observation::GroupOpened { group, queue }, .. } => {
+                self.groups.insert(*group, queue.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn sighting(
+        &mut self,
+        at: Position,
+        channel: ChannelId,
+        queue: QueueId,
+        delivery: Delivery,
+        asked: Position,
+        pass: &mut Pass,
+    ) {
+        let attempt = delivery.message.and_then(|id| self.by_id.get(&id).copied());
+        let published = attempt.map_or(0, |index| self.attempts[index as usize].published);
+        let floor = pass.floors.entry((channel, queue)).or_insert(0);
+        // A publish after the receipt is a phantom's matter; it must not push the bound past the receipt.
+        *floor = (*floor).max(asked).max(if published < at { published } else { 0 });
+        let dispatched_after = *floor;
+        if let Some(index) = attempt {
+            self.attempts[index as usize].sightings.push(self.sightings.len() as u32);
+        }
+        self.sightings.push(Sighting { received: at, channel, queue, delivery, attempt, dispatched_after });
+    }
+
+    /// When the event at `at` happened.
+    pub(crate) fn time(&self, at: Position) -> Nanos {
+        self.history.events[at].at
+    }
+
+    /// When the history ends.
+    pub(crate) fn end(&self) -> Nanos {
+        self.history.events.last().map_or(Nanos(0), |event| event.at)
+    }
+
+    pub(crate) fn sightings_of<'a>(&'a self, attempt: &'a Attempt) -> impl Iterator<Item = &'a Sighting> {
+        attempt.sightings.iter().map(|&index| &self.sightings[index as usize])
+    }
+
+    /// All observations with their positions and nodes.
+    pub(crate) fn observations(&self) -> impl Iterator<Item = (Position, NodeId, &'h Observation)> {
+        self.history.events.iter().enumerate().filter_map(|(at, event)| match &event.kind {
+            EventKind::Observed { node, observation } => Some((at, *node, observation)),
+            _ => None,
+        })
+    }
+
+    /// The first event of each node's last run, if it runs at the end; `Some(0)` for a node that was always up.
+    pub(crate) fn running(&self) -> BTreeMap<NodeId, Option<Position>> {
+        let mut running: BTreeMap<NodeId, Option<Position>> =
+            self.history.nodes.iter().map(|&node| (node, Some(0))).collect();
+        for (at, event) in self.history.events.iter().enumerate() {
+            match event.kind {
+                EventKind::NodeUp { node } => running.insert(node, Some(at)),
+                EventKind::NodeDown { node, .. } => running.insert(node, None),
+                _ => None,
+            };
+        }
+        running
+    }
+}
+
+/// What the indexing pass has to remember on its way.
+#[derive(Default)]
+struct Pass {
+    floors: BTreeMap<(ChannelId, QueueId), Position>,
+    gets: BTreeMap<ChannelId, usize>,
+    faults: BTreeMap<u32, usize>,
+}

@@ -1,0 +1,291 @@
+//! `liveness`: after the last heal and a bound, everything works again.
+//!
+//! First a recoverability oracle: with a majority of nodes gone at the end, or ended by what they could not go on
+//! after, nothing is owed. Then, each only where the history lasts long enough to tell:
+//! - a publish whose channel lives, and whose publisher waits, has an outcome;
+//! - every group has a leader;
+//! - every running replica has applied what any replica had applied one bound before the end;
+//! - no message is still assigned to a process that is gone;
+//! - the final drain emptied every queue: what was ready could be delivered. If it did not, and nothing above is
+//!   broken, the question stays open.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use warren::platform::{GroupId, NodeId, Observation};
+
+use super::{
+    CheckConfig,
+    ledger::{Drain, Ledger, Position},
+    verdict::{Judgement, Witness, seconds},
+};
+use crate::history::{EventKind, NodeDown, PublishOutcome};
+
+const UNIT: &str = "obligations";
+
+pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
+    let running = ledger.running();
+    let down = running.values().filter(|since| since.is_none()).count();
+    if !running.is_empty() && gone_for_cause(ledger, &running) * 2 >= running.len() {
+        let reason = format!("{down} of {} nodes are gone at the end, so no majority can form", running.len());
+        return Judgement::not_recoverable(0, UNIT, reason);
+    }
+    let bound = u64::try_from(config.liveness_bound.as_nanos()).unwrap_or(u64::MAX);
+    let Some(healed) = ledger.healed else {
+        return Judgement::undecided(0, UNIT, "the history ends before the faults were healed".to_owned());
+    };
+    let owed = ledger.time(healed).0.saturating_add(bound);
+    let end = ledger.end().0;
+    // A run may end before the bound, with everything done; what is not done yet by then is not late either.
+    let early = end < owed;
+    let (due, patience) = if early { (end, 0) } else { (owed, bound) };
+    let mut watch = Watch { ledger, running, healed, due, patience, end, checked: 0 };
+    let broken =
+        watch.outcomes().or_else(|| watch.leaders()).or_else(|| watch.convergence()).or_else(|| watch.orphans());
+    let since_heal = seconds(end.saturating_sub(ledger.time(healed).0));
+    match (broken, &ledger.drain) {
+        (Some(witness), _) if early => {
+            let reason = format!(
+                "{}; but the run ended {since_heal} after the heal, before the bound of {}",
+                witness.sentence,
+                seconds(bound)
+            );
+            Judgement::undecided(watch.checked, UNIT, reason)
+        }
+        (Some(witness), _) => Judgement::violated(watch.checked, UNIT, witness),
+        (None, Drain::Failed(reason)) => {
+            Judgement::undecided(watch.checked, UNIT, format!("the final drain failed: {reason}"))
+        }
+        (None, Drain::Complete(_)) => Judgement::holds(watch.checked, UNIT),
+    }
+}
+
+/// Nodes that do not run at the end, other than those that ended by themselves without saying why: a crash of the
+/// broker's own making excuses nothing.
+fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Position>>) -> usize {
+    let mut fatal: BTreeSet<NodeId> = BTreeSet::new();
+    let mut unexplained: BTreeSet<NodeId> = BTreeSet::new();
+    for event in &ledger.history.events {
+        match &event.kind {
+            EventKind::NodeUp { node } => {
+                fatal.remove(node);
+                unexplained.remove(node);
+            }
+            EventKind::Observed { node, observation: Observation::Fatal { .. } } => {
+                fatal.insert(*node);
+            }
+            EventKind::NodeDown { node, how: NodeDown::Exited } if !fatal.contains(node) => {
+                unexplained.insert(*node);
+            }
+            _ => {}
+        }
+    }
+    running.iter().filter(|(node, since)| since.is_none() && !unexplained.contains(node)).count()
+}
+
+struct Watch<'a, 'h> {
+    ledger: &'a Ledger<'h>,
+    /// Since when each node runs; `None` if it does not at the end.
+    running: BTreeMap<NodeId, Option<Position>>,
+    healed: Position,
+    /// When everything must work, in virtual nanoseconds.
+    due: u64,
+    /// How long anything may take, in virtual nanoseconds.
+    patience: u64,
+    end: u64,
+    checked: u64,
+}
+
+impl Watch<'_, '_> {
+    fn outcomes(&mut self) -> Option<Witness> {
+        let ledger = self.ledger;
+        for attempt in &ledger.attempts {
+            let due = self.due.max(ledger.time(attempt.published).0.saturating_add(self.patience));
+            let lost = ledger.channels.get(&attempt.channel).and_then(|channel| channel.lost);
+            if due > self.end || lost.is_some_and(|at| ledger.time(at).0 <= due) {
+                continue;
+            }
+            let answered = match attempt.outcome {
+                None => false,
+                // The publisher stopped listening; what it would have heard is unknown.
+                Some((PublishOutcome::Unknown, at)) if ledger.time(at).0 < due => continue,
+                Some((_, at)) => ledger.time(at).0 <= due,
+            };
+            self.checked += 1;
+            if !answered {
+                let sentence = format!(
+                    "{} was published at {} on a channel that lived on; {} after the heal it had no outcome",
+                    ledger.message(attempt.id),
+                    ledger.clock(attempt.published),
+                    seconds(due.saturating_sub(ledger.time(self.healed).0))
+                );
+                let mut events = vec![attempt.published, self.healed];
+                events.extend(attempt.outcome.map(|(_, at)| at));
+                return Some(Witness { sentence, events });
+            }
+        }
+        None
+    }
+
+    /// Every group has a leader at some moment after the bound.
+    fn leaders(&mut self) -> Option<Witness> {
+        let ledger = self.ledger;
+        let mut groups: BTreeMap<GroupId, Leadership> = BTreeMap::new();
+        for (at, event) in ledger.history.events.iter().enumerate() {
+            let late = event.at.0 > self.due;
+            match &event.kind {
+                EventKind::NodeUp { node } | EventKind::NodeDown { node, .. } => {
+                    groups.values_mut().for_each(|group| group.leave(*node, late, at));
+                }
+                EventKind::Observed { node, observation } => match *observation {
+                    Observation::GroupOpened { group, .. } | Observation::Recovered { group, .. } => {
+                        groups.entry(group).or_default();
+                    }
+                    Observation::GroupClosed { group } => {
+                        groups.remove(&group);
+                    }
+                    Observation::BecameLeader { group, .. } => {
+                        let group = groups.entry(group).or_default();
+                        group.leaders.insert(*node);
+                        group.served |= late;
+                    }
+                    Observation::SteppedDown { group, .. } => {
+                        groups.entry(group).or_default().leave(*node, late, at);
+                    }
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        self.checked += groups.len() as u64;
+        let (group, state) = groups.into_iter().find(|(_, group)| !group.served && group.leaders.is_empty())?;
+        let since = state.left.map_or("ever".to_owned(), |at| format!("since {}", ledger.clock(at)));
+        let sentence = format!(
+            "{} had no leader {since}, although the faults were healed at {} and a majority runs",
+            ledger.group(group),
+            ledger.clock(self.healed)
+        );
+        Some(Witness { sentence, events: state.left.into_iter().chain([self.healed]).collect() })
+    }
+
+    /// Every running replica has applied what any replica had applied one bound before the end.
+    fn convergence(&mut self) -> Option<Witness> {
+        let ledger = self.ledger;
+        let settled = self.end - self.patience;
+        let mut goal: BTreeMap<GroupId, (u64, Position)> = BTreeMap::new();
+        let mut reached: BTreeMap<(NodeId, GroupId), u64> = BTreeMap::new();
+        for (at, node, observation) in ledger.observations() {
+            let (group, index) = match *observation {
+                Observation::Applied { group, index, .. } | Observation::SnapshotInstalled { group, index, .. } => {
+                    (group, index)
+                }
+                Observation::Recovered { group, snapshot, .. } => (group, snapshot.0),
+                Observation::GroupClosed { group } => {
+                    goal.remove(&group);
+                    reached.retain(|(_, of), _| *of != group);
+                    continue;
+                }
+                _ => continue,
+            };
+            reached.insert((node, group), index.0);
+            let goal = goal.entry(group).or_insert((0, at));
+            if ledger.time(at).0 <= settled && goal.0 < index.0 {
+                *goal = (index.0, at);
+            }
+        }
+        for (&group, &(goal, at)) in &goal {
+            for (&node, since) in &self.running {
+                if since.is_none_or(|since| since != 0 && ledger.time(since).0 > settled) {
+                    continue;
+                }
+                self.checked += 1;
+                let reached = reached.get(&(node, group)).copied().unwrap_or(0);
+                if reached < goal {
+                    let sentence = format!(
+                        "entry {goal} of {} was applied at {}, but {node}, which runs, had applied only up to {reached} \
+                         at the end, {} later",
+                        ledger.group(group),
+                        ledger.clock(at),
+                        seconds(self.end.saturating_sub(ledger.time(at).0))
+                    );
+                    return Some(Witness { sentence, events: vec![self.healed, at] });
+                }
+            }
+        }
+        None
+    }
+
+    /// No message is still assigned to a process that ended long ago.
+    fn orphans(&mut self) -> Option<Witness> {
+        let ledger = self.ledger;
+        // Held messages as each node's stream tells, since its state was last unknown.
+        let mut held: BTreeMap<(NodeId, GroupId), BTreeMap<u64, (NodeId, Position)>> = BTreeMap::new();
+        for (at, event) in ledger.history.events.iter().enumerate() {
+            let (node, observation) = match &event.kind {
+                EventKind::Observed { node, observation } => (*node, observation),
+                EventKind::NodeUp { node } | EventKind::NodeDown { node, .. } => {
+                    held.retain(|(of, _), _| of != node);
+                    continue;
+                }
+                _ => continue,
+            };
+            match *observation {
+                Observation::Assigned { group, message, owner, .. } => {
+                    held.entry((node, group)).or_default().insert(message, (owner, at));
+                }
+                Observation::Settled { group, message } | Observation::Requeued { group, message } => {
+                    if let Some(held) = held.get_mut(&(node, group)) {
+                        held.remove(&message);
+                    }
+                }
+                Observation::SnapshotInstalled { group, .. }
+                | Observation::Recovered { group, .. }
+                | Observation::GroupClosed { group } => {
+                    held.remove(&(node, group));
+                }
+                _ => {}
+            }
+        }
+        let mut ended: BTreeMap<NodeId, Position> = BTreeMap::new();
+        for crash in &ledger.crashes {
+            let requeue_by = self.due.max(ledger.time(crash.at).0.saturating_add(self.patience));
+            if requeue_by <= self.end {
+                ended.insert(crash.node, crash.at);
+            }
+        }
+        for ((node, group), held) in held {
+            self.checked += held.len() as u64;
+            let orphan = held.into_iter().find_map(|(message, (owner, assigned))| {
+                let ended = *ended.get(&owner)?;
+                (assigned < ended).then_some((message, owner, assigned, ended))
+            });
+            if let Some((message, owner, assigned, ended)) = orphan {
+                let sentence = format!(
+                    "message {message} of {} is still assigned to a channel of {owner}, whose process ended at {} \
+                     (as {node} knows)",
+                    ledger.group(group),
+                    ledger.clock(ended)
+                );
+                return Some(Witness { sentence, events: vec![assigned, ended, self.healed] });
+            }
+        }
+        None
+    }
+}
+
+#[derive(Default)]
+struct Leadership {
+    leaders: BTreeSet<NodeId>,
+    /// There was a leader after the bound.
+    served: bool,
+    /// When the last leader was gone.
+    left: Option<Position>,
+}
+
+impl Leadership {
+    fn leave(&mut self, node: NodeId, late: bool, at: Position) {
+        if self.leaders.remove(&node) {
+            self.served |= late;
+            self.left = Some(at);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `no-confirmed-loss`: what was confirmed is seen at least once by the end of a complete drain.
+//!
+//! A message that was seen counts as kept, whatever happened to it later: from then on its consumer decides. Not
+//! reported: messages that may have been dispatched, unseen, to a consumer that does not acknowledge (the broker is
+//! done with a message when it has sent it there).
+
+use warren::platform::Observation;
+
+use super::{
+    ledger::{Attempt, Drain, Ledger, Position},
+    verdict::{Judgement, Witness, down},
+};
+use crate::history::{EventKind, Settle};
+
+const UNIT: &str = "confirmed messages";
+
+pub(crate) fn no_confirmed_loss(ledger: &Ledger<'_>) -> Judgement {
+    let mut checked = 0;
+    let mut missing: Vec<&Attempt> = Vec::new();
+    for attempt in ledger.attempts.iter().filter(|attempt| attempt.confirmed().is_some()) {
+        checked += 1;
+        if !ledger.sightings_of(attempt).any(|sighting| sighting.queue == attempt.queue) {
+            missing.push(attempt);
+        }
+    }
+    if missing.is_empty() {
+        return Judgement::holds(checked, UNIT);
+    }
+    let count = missing.len();
+    let running = ledger.running();
+    let up = running.values().filter(|since| since.is_some()).count();
+    if !running.is_empty() && up * 2 <= running.len() {
+        let reason = format!(
+            "{count} confirmed messages were not seen, but only {up} of {} nodes run at the end: they may be on the \
+             others",
+            running.len()
+        );
+        return Judgement::undecided(checked, UNIT, reason);
+    }
+    let drained = match &ledger.drain {
+        Drain::Complete(at) => *at,
+        Drain::Failed(reason) => {
+            let reason = format!("{count} confirmed messages were not seen, but the final drain failed: {reason}");
+            return Judgement::undecided(checked, UNIT, reason);
+        }
+    };
+    let lost = missing.iter().copied().find(|attempt| !may_be_settled_unseen(ledger, attempt));
+    match lost {
+        Some(lost) => Judgement::violated(checked, UNIT, witness(ledger, lost, count, drained)),
+        None => Judgement::undecided(
+            checked,
+            UNIT,
+            format!(
+                "{count} confirmed messages were not seen, but they may have been on their way to a consumer that \
+                     does not acknowledge, or that acknowledged everything unseen"
+            ),
+        ),
+    }
+}
+
+/// Whether a consumer without acks, or one that acked "everything" by tag 0, may have had the message on its way.
+fn may_be_settled_unseen(ledger: &Ledger<'_>, attempt: &Attempt) -> bool {
+    let alive = |channel| {
+        ledger.channels.get(&channel).is_none_or(|channel| channel.lost.is_none_or(|at| at > attempt.published))
+    };
+    ledger.subscriptions.iter().any(|s| s.no_ack && s.queue == attempt.queue && alive(s.channel))
+        || ledger.history.events[attempt.published..]
+            .iter()
+            .any(|event| matches!(event.kind, EventKind::Settle { tag: 0, settle, .. } if covers_all(settle)))
+}
+
+fn covers_all(settle: Settle) -> bool {
+    matches!(settle, Settle::Ack { multiple: true } | Settle::Nack { multiple: true, requeue: false })
+}
+
+/// Tells what happened to the nodes between the publish and the next election after the confirm, which is where a
+/// confirmed message usually goes.
+fn witness(ledger: &Ledger<'_>, lost: &Attempt, count: usize, drained: Position) -> Witness {
+    let confirmed = lost.confirmed().unwrap_or(lost.published);
+    let node = ledger.channels.get(&lost.channel).map(|channel| channel.node);
+    let mut events = vec![lost.published, confirmed, drained];
+    let mut sentence = format!("message {} was confirmed at {}", ledger.message(lost.id), ledger.clock(confirmed));
+    if let Some(node) = node {
+        sentence += &format!(" by {node}");
+    }
+    let queue = ledger.queue(lost.queue);
+    let election = ledger.observations().filter(|(at, ..)| *at > lost.published).find(|(_, _, observation)| {
+        matches!(observation, Observation::BecameLeader { group, .. } if ledger.group(*group) == queue)
+    });
+    let until = election.map_or(drained, |(at, ..)| at);
+    for crash in ledger.crashes.iter().filter(|crash| crash.at > lost.published && crash.at < until).take(4) {
+        sentence += &format!("; {} {} at {}", crash.node, down(crash.how), ledger.clock(crash.at));
+        events.push(crash.at);
+    }
+    if let Some((at, leader, _)) = election {
+        sentence += &format!("; {leader} was elected without it at {}", ledger.clock(at));
+        events.push(at);
+    }
+    sentence += "; it was never seen again, although the final drain found every queue empty through every node";
+    if count > 1 {
+        sentence += &format!(" ({} more were lost)", count - 1);
+    }
+    Witness { sentence, events }
+}

@@ -1,0 +1,102 @@
+//! What runs leave on disk.
+//!
+//! ```text
+//! DIR/report.html, junit.xml, summary.md      all runs
+//! DIR/SCENARIO/seed-N/run.json                the record
+//! DIR/SCENARIO/seed-N/history.jsonl.gz        a header line, then one event per line
+//! DIR/SCENARIO/seed-N/report.html             this run alone
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use ferret_reports::{RunRecord, render_html, render_junit, render_markdown};
+use flate2::{Compression, write::GzEncoder};
+
+use super::run_id;
+use crate::{history::History, scenario::Scenario};
+
+/// The folder of one call of `ferret run`.
+pub(super) struct Artifacts {
+    folder: PathBuf,
+}
+
+impl Artifacts {
+    /// `out`, or a fresh folder below `target/ferret` with `target/ferret/latest` pointing to it.
+    pub(super) fn create(out: Option<&Path>) -> io::Result<Self> {
+        if let Some(out) = out {
+            fs::create_dir_all(out)?;
+            return Ok(Self { folder: out.to_owned() });
+        }
+        let parent = Path::new("target").join("ferret");
+        let id = run_id::fresh();
+        let folder = parent.join(&id);
+        fs::create_dir_all(&folder)?;
+        // A rename replaces the old link in one step, so that `latest` never dangles.
+        let link = parent.join(format!("latest-{id}"));
+        std::os::unix::fs::symlink(&id, &link)?;
+        fs::rename(&link, parent.join("latest"))?;
+        Ok(Self { folder })
+    }
+
+    pub(super) fn report(&self) -> PathBuf {
+        self.folder.join("report.html")
+    }
+
+    pub(super) fn run_folder(&self, scenario: &str, seed: u64) -> PathBuf {
+        self.folder.join(scenario).join(format!("seed-{seed}"))
+    }
+
+    /// Writes the files of all runs together.
+    pub(super) fn write_summary(&self, records: &[RunRecord]) -> io::Result<()> {
+        fs::write(self.report(), render_html(records))?;
+        fs::write(self.folder.join("junit.xml"), render_junit(records))?;
+        fs::write(self.folder.join("summary.md"), render_markdown(records))
+    }
+}
+
+/// Writes the files of one run.
+pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History) -> io::Result<()> {
+    write_record(folder, record)?;
+    write_history(&folder.join("history.jsonl.gz"), history)
+}
+
+/// Writes the record of one run and its rendering.
+pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("run.json"), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)?;
+    fs::write(folder.join("report.html"), render_html(std::slice::from_ref(record)))
+}
+
+fn write_history(path: &Path, history: &History) -> io::Result<()> {
+    let mut lines = GzEncoder::new(BufWriter::new(File::create(path)?), Compression::fast());
+    let header = serde_json::json!({
+        "clients": history.clients,
+        "queues": history.queues,
+        "nodes": history.nodes,
+        "faults": history.faults,
+    });
+    serde_json::to_writer(&mut lines, &header)?;
+    for event in &history.events {
+        lines.write_all(b"\n")?;
+        serde_json::to_writer(&mut lines, event)?;
+    }
+    lines.write_all(b"\n")?;
+    lines.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    Ok(())
+}
+
+/// A folder name for each scenario: its own name, numbered when two files use the same.
+pub(super) fn folder_names(scenarios: &[Scenario]) -> Vec<String> {
+    let mut used: BTreeMap<&str, u32> = BTreeMap::new();
+    let names = scenarios.iter().map(|scenario| {
+        let count = used.entry(&scenario.name).or_default();
+        *count += 1;
+        if *count == 1 { scenario.name.clone() } else { format!("{}~{count}", scenario.name) }
+    });
+    names.collect()
+}

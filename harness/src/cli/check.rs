@@ -1,0 +1,68 @@
+//! `ferret check`: only look for mistakes in scenario files.
+
+use std::{io, path::PathBuf};
+
+use clap::Args;
+
+use super::{Streams, exit, paths::Selection, render_problem};
+
+const EXAMPLES: &str = "\
+Examples:
+  ferret check my.toml
+  ferret check scenarios          every .toml file below the folder
+
+Every mistake is shown with its line and how to mend it.
+Exit codes: 0 all are valid, 3 some are not, 4 no scenario was found.";
+
+/// Check scenario files without running them
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CheckArgs {
+    /// Scenario files, or folders to search for `.toml` files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+pub(super) fn check(args: &CheckArgs, streams: &mut Streams<'_>) -> io::Result<u8> {
+    let selection = Selection::read(&args.paths);
+    if selection.is_empty() {
+        return nothing_found(streams);
+    }
+    for scenario in &selection.scenarios {
+        let steps = counted(scenario.steps.len() as u64, "step");
+        let nodes = counted(scenario.cluster.nodes, "node");
+        writeln!(
+            streams.out,
+            "{}  {}  {nodes}, {steps}, {:?}",
+            streams.out_style.good("ok"),
+            scenario.path,
+            scenario.run.duration
+        )?;
+    }
+    report_invalid(&selection, streams)?;
+    Ok(if selection.is_valid() { exit::PASS } else { exit::INVALID_SCENARIO })
+}
+
+pub(super) fn nothing_found(streams: &mut Streams<'_>) -> io::Result<u8> {
+    writeln!(streams.err, "ferret: no scenario found: there is no .toml file below the given folders")?;
+    Ok(exit::NOTHING_SELECTED)
+}
+
+/// Writes what is wrong with the files that cannot be run.
+pub(super) fn report_invalid(selection: &Selection, streams: &mut Streams<'_>) -> io::Result<()> {
+    for (path, error) in &selection.unreadable {
+        writeln!(streams.err, "{}  {}: {error}", streams.err_style.bad("unreadable"), path.display())?;
+    }
+    for (path, problems) in &selection.invalid {
+        for problem in problems {
+            writeln!(streams.err, "{}", render_problem(problem, streams.err_style))?;
+        }
+        let mistakes = counted(problems.len() as u64, "mistake");
+        writeln!(streams.err, "{}  {}: {mistakes}", streams.err_style.bad("invalid"), path.display())?;
+    }
+    Ok(())
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

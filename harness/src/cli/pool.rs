@@ -1,0 +1,207 @@
+//! Runs in parallel, results in order.
+//!
+//! Every simulation gets a fresh thread, because the overrides of entropy and time that make it deterministic belong
+//! to a thread. How many run at once changes nothing in any of them.
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    io,
+    ops::RangeInclusive,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
+
+use super::{
+    artifacts,
+    interrupt::Interrupt,
+    simulate::{Request, Simulate, Simulated},
+    sometimes, twice,
+};
+use crate::{history::History, progress::Progress, scenario::Scenario};
+
+/// A simulation's futures are large, and so are its checkers' recursions.
+const STACK_BYTES: usize = 32 * 1024 * 1024;
+/// How often progress is shown.
+const TICK: Duration = Duration::from_millis(200);
+
+/// One scenario with one seed.
+pub(super) struct Job<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) seed: u64,
+    /// Where its files go.
+    pub(super) folder: PathBuf,
+}
+
+/// How all jobs are run.
+pub(super) struct Pool<'a, S> {
+    pub(super) simulate: &'a S,
+    pub(super) request: Request,
+    /// Run each job twice and compare.
+    pub(super) twice: bool,
+    /// Judge what must happen at least once over the seeds of a scenario.
+    pub(super) sometimes: bool,
+    /// Jobs at a time.
+    pub(super) workers: usize,
+    pub(super) interrupt: &'a Interrupt,
+}
+
+/// A job under way.
+pub(super) struct Running {
+    pub(super) job: usize,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl<S: Simulate> Pool<'_, S> {
+    /// Runs the jobs. `finished` hears of each, in their order, with those before it; `tick` now and then of what is
+    /// under way, with the number of jobs finished so far. After an interrupt no job is begun.
+    ///
+    /// # Errors
+    /// The first failure to write a run's files, or of `finished`.
+    pub(super) fn run(
+        &self,
+        jobs: &[Job<'_>],
+        mut finished: impl FnMut(&[RunRecord]) -> io::Result<()>,
+        mut tick: impl FnMut(usize, &[Running]),
+    ) -> io::Result<Vec<RunRecord>> {
+        let (sender, receiver) = mpsc::channel();
+        let mut running: Vec<Running> = Vec::new();
+        let mut early = BTreeMap::new();
+        let mut records = Vec::new();
+        let mut next = 0;
+        thread::scope(|scope| {
+            loop {
+                while next < jobs.len() && running.len() < self.workers && !self.interrupt.asked() {
+                    let progress = Arc::new(Progress::default());
+                    running.push(Running { job: next, progress: progress.clone() });
+                    let (sender, job, index) = (sender.clone(), &jobs[next], next);
+                    scope.spawn(move || {
+                        let result = self.job(job, &progress);
+                        // The receiver is gone only if an earlier job's files could not be written.
+                        let _ = sender.send((index, result));
+                    });
+                    next += 1;
+                }
+                if running.is_empty() {
+                    return Ok(records);
+                }
+                match receiver.recv_timeout(TICK) {
+                    Ok((index, result)) => {
+                        running.retain(|one| one.job != index);
+                        let record = result.inspect_err(|_| self.interrupt.ask())?;
+                        early.insert(index, record);
+                        while let Some(record) = early.remove(&records.len()) {
+                            records.push(record);
+                            let told = self.judge_seeds(jobs, &mut records).and_then(|()| finished(&records));
+                            told.inspect_err(|_| self.interrupt.ask())?;
+                        }
+                    }
+                    Err(_) => tick(records.len() + early.len(), &running),
+                }
+            }
+        })
+    }
+
+    /// When the last seed of a scenario is done, judges what only all of them together can show.
+    fn judge_seeds(&self, jobs: &[Job<'_>], records: &mut [RunRecord]) -> io::Result<()> {
+        let last = records.len() - 1;
+        if self.sometimes && is_last_seed(jobs, last) && sometimes::judge(&mut records[seeds(jobs, last)]) {
+            artifacts::write_record(&jobs[last].folder, &records[last])?;
+        }
+        Ok(())
+    }
+
+    fn job(&self, job: &Job<'_>, progress: &Progress) -> io::Result<RunRecord> {
+        let mut first = self.simulate(job, progress);
+        if self.twice && !self.interrupt.asked() {
+            let second = self.simulate(job, progress);
+            // A run that was cut short tells nothing about the other.
+            if !self.interrupt.asked() {
+                twice::compare::<S>(&mut first, &second);
+            }
+        }
+        artifacts::write_run(&job.folder, &first.record, &first.history)?;
+        Ok(first.record)
+    }
+
+    fn simulate(&self, job: &Job<'_>, progress: &Progress) -> Simulated<S::Event> {
+        let result = thread::scope(|scope| {
+            let run = || self.simulate.simulate(job.scenario, job.seed, &self.request, self.interrupt.flag(), progress);
+            let name = format!("{} {}", job.scenario.name, job.seed);
+            let thread = thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn_scoped(scope, run);
+            thread
+                .map_err(|error| format!("no thread for the simulation: {error}"))?
+                .join()
+                .map_err(|panic| panicked(&*panic))
+        });
+        result.unwrap_or_else(|reason| Simulated {
+            record: internal(job.scenario, job.seed, &self.request, reason),
+            trace: Vec::new(),
+            history: History::default(),
+        })
+    }
+}
+
+/// Whether the job at `index` is the last of its scenario.
+pub(super) fn is_last_seed(jobs: &[Job<'_>], index: usize) -> bool {
+    jobs.get(index + 1).is_none_or(|next| !std::ptr::eq(next.scenario, jobs[index].scenario))
+}
+
+/// The jobs of the same scenario up to the one at `index`.
+pub(super) fn seeds(jobs: &[Job<'_>], index: usize) -> RangeInclusive<usize> {
+    let same = |job: &Job<'_>| std::ptr::eq(job.scenario, jobs[index].scenario);
+    let first = jobs.iter().position(same).expect("the job itself is among them");
+    first..=index
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let message = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("the simulation panicked: {}", message.unwrap_or("(no message)"))
+}
+
+/// The record of a run that the harness itself broke.
+fn internal(scenario: &Scenario, seed: u64, request: &Request, reason: String) -> RunRecord {
+    let sabotage = request.sabotage.or(scenario.sabotage);
+    RunRecord {
+        version: RECORD_VERSION,
+        scenario: ScenarioInfo {
+            name: scenario.name.clone(),
+            description: scenario.description.clone(),
+            path: scenario.path.clone(),
+            text: scenario.text.clone(),
+            tags: scenario.tags.clone(),
+        },
+        seed,
+        sabotage: sabotage.map(|sabotage| sabotage.name().to_owned()),
+        trace_hash: "0".repeat(16),
+        trace_events: 0,
+        replay: replay_line(scenario, seed, request),
+        verdict: Verdict::Internal,
+        reasons: vec![reason],
+        invariants: Vec::new(),
+        faults: Vec::new(),
+        sometimes: Vec::new(),
+        thresholds: Vec::new(),
+        messages: MessageCounts::default(),
+        virtual_seconds: 0.0,
+        wall_seconds: 0.0,
+        timeline: Timeline::default(),
+        latency: Latency::default(),
+    }
+}
+
+/// The command that runs the same again.
+pub(super) fn replay_line(scenario: &Scenario, seed: u64, request: &Request) -> String {
+    let mut line = format!("ferret run {} --seed {seed}", scenario.path);
+    if let Some(sabotage) = request.sabotage {
+        line += &format!(" --sabotage {}", sabotage.name());
+    }
+    if let Some(client) = request.client {
+        line += &format!(" --client {}", client.name());
+    }
+    line
+}

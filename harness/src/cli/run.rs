@@ -1,0 +1,286 @@
+//! `ferret run`: scenarios times seeds, each judged, printed in order, and left on disk.
+
+use std::{
+    io::{self, Write},
+    num::NonZeroUsize,
+    path::PathBuf,
+    thread,
+};
+
+use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
+use ferret_reports::{RunRecord, Verdict};
+use serde_json::json;
+use warren::platform::Sabotage;
+
+use super::{
+    Streams,
+    artifacts::{self, Artifacts},
+    check::{nothing_found, report_invalid},
+    exit,
+    interrupt::Interrupt,
+    paths::Selection,
+    pool::{self, Job, Pool},
+    simulate::{Request, Simulate},
+    terminal,
+};
+use crate::scenario::{ClientKind, Scenario};
+
+const EXAMPLES: &str = "\
+Examples:
+  ferret run scenarios/smoke
+      Every scenario below the folder, each with the seeds that its file names.
+  ferret run scenarios/gate/quorum-leader-loss.toml --seed 7
+      One run. The same program, file and seed give the same run, to the byte, on every machine.
+  ferret run scenarios/smoke --seeds 1..100 --verify-determinism
+      A hundred seeds, 1 to 100 (both included), each run twice and compared event by event.
+  ferret run scenarios/smoke --sabotage confirm-before-sync
+      With a planted bug in every node: the run must fail, or the checkers are blind.
+  ferret run scenarios/smoke --message-format json | jq -r .verdict
+      For programs: one JSON object per run on standard output, nothing else.
+
+Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves report.html,
+junit.xml and summary.md. They go to target/ferret/<time>/; target/ferret/latest points there.
+
+Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
+    0  pass                             99  a threshold was crossed
+    1  internal error                  100  an invariant was violated
+    2  wrong usage                     102  undecided
+    3  invalid scenario                103  not deterministic
+    4  nothing selected                104  vacuous: a fault had no effect, or something
+    5  incomplete (interrupted)             that must happen never did";
+
+/// Run scenarios and judge them
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES, after_help = "See `ferret run --help` for examples and exit codes.")]
+pub(super) struct RunArgs {
+    /// Scenario files, or folders to search for `.toml` files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Run with this seed only
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
+
+    /// Run with every seed from A to B, both included
+    #[arg(long, value_name = "A..B", value_parser = seed_range)]
+    seeds: Option<SeedRange>,
+
+    /// Plant a bug in every node, whatever the scenario says: the run should then fail
+    #[arg(long, value_name = "NAME", value_parser = sabotage_parser())]
+    sabotage: Option<Sabotage>,
+
+    /// Run everything twice and compare the two event by event
+    #[arg(long)]
+    verify_determinism: bool,
+
+    /// What to write on standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = MessageFormat::Human)]
+    message_format: MessageFormat,
+
+    /// The folder to leave results in, instead of a fresh one below target/ferret
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// How many runs at a time; the default is the number of processor cores
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+
+    /// The client library to use, whatever the scenario says
+    #[arg(long, value_name = "KIND", value_parser = client_parser())]
+    client: Option<ClientKind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MessageFormat {
+    /// For people
+    Human,
+    /// One JSON object per run and line
+    Json,
+}
+
+/// Both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SeedRange {
+    first: u64,
+    last: u64,
+}
+
+fn seed_range(text: &str) -> Result<SeedRange, String> {
+    let (first, last) = text.split_once("..").ok_or("write two numbers with `..` between them, such as 1..100")?;
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("`{text}` is no seed: seeds are numbers"));
+    let range = SeedRange { first: number(first)?, last: number(last.trim_start_matches('='))? };
+    if range.first > range.last {
+        return Err(format!("the range ends before it begins: write {}..{}", range.last, range.first));
+    }
+    Ok(range)
+}
+
+fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
+    PossibleValuesParser::new(Sabotage::ALL.map(Sabotage::name))
+        .map(|name| Sabotage::from_name(&name).expect("clap has checked the name"))
+}
+
+fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
+    PossibleValuesParser::new(ClientKind::ALL.map(ClientKind::name))
+        .map(|name| ClientKind::from_name(&name).expect("clap has checked the name"))
+}
+
+impl RunArgs {
+    fn seeds_of(&self, scenario: &Scenario) -> Vec<u64> {
+        match (self.seed, self.seeds) {
+            (Some(seed), _) => vec![seed],
+            (None, Some(range)) => (range.first..=range.last).collect(),
+            (None, None) => scenario.run.seeds.iter().collect(),
+        }
+    }
+
+    fn workers(&self) -> usize {
+        self.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+}
+
+pub(super) fn run<S: Simulate>(
+    args: &RunArgs,
+    simulate: &S,
+    interrupt: &Interrupt,
+    streams: &mut Streams<'_>,
+) -> io::Result<u8> {
+    let selection = Selection::read(&args.paths);
+    if selection.is_empty() {
+        return nothing_found(streams);
+    }
+    if !selection.is_valid() {
+        report_invalid(&selection, streams)?;
+        return Ok(exit::INVALID_SCENARIO);
+    }
+    let artifacts = Artifacts::create(args.out.as_deref())?;
+    let folders = artifacts::folder_names(&selection.scenarios);
+    let mut jobs = Vec::new();
+    for (scenario, folder) in selection.scenarios.iter().zip(&folders) {
+        for seed in args.seeds_of(scenario) {
+            jobs.push(Job { scenario, seed, folder: artifacts.run_folder(folder, seed) });
+        }
+    }
+    let request = Request { sabotage: args.sabotage, client: args.client, record_trace: args.verify_determinism };
+    // One seed that the user picked out need not show what a scenario's seeds show together.
+    let sometimes = args.seed.is_none();
+    let twice = args.verify_determinism;
+    let pool = Pool { simulate, request, twice, sometimes, workers: args.workers(), interrupt };
+    let records = match args.message_format {
+        MessageFormat::Human => run_for_people(&pool, &jobs, streams)?,
+        MessageFormat::Json => run_for_programs(&pool, &jobs, streams)?,
+    };
+    artifacts.write_summary(&records)?;
+    if args.message_format == MessageFormat::Human {
+        writeln!(streams.out, "\n{}", terminal::summary(&records, jobs.len(), streams.out_style))?;
+        writeln!(streams.out, "report: {}", artifacts.report().display())?;
+    }
+    Ok(exit_code(&records, jobs.len()))
+}
+
+fn run_for_people<S: Simulate>(
+    pool: &Pool<'_, S>,
+    jobs: &[Job<'_>],
+    streams: &mut Streams<'_>,
+) -> io::Result<Vec<RunRecord>> {
+    let Streams { out, err, out_style, err_style, progress } = streams;
+    let (out_style, width) = (*out_style, err_style.width);
+    let name_width = jobs.iter().map(|job| job.scenario.name.len()).max().unwrap_or(0);
+    // Written by one closure, cleared by the other.
+    let line = std::cell::RefCell::new((&mut **err, false));
+    let clear = || -> io::Result<()> {
+        let (err, shown) = &mut *line.borrow_mut();
+        if std::mem::take(shown) {
+            write!(err, "\r\x1b[K")?;
+            err.flush()?;
+        }
+        Ok(())
+    };
+    let records = pool.run(
+        jobs,
+        |records| {
+            clear()?;
+            let index = records.len() - 1;
+            writeln!(out, "{}", terminal::run_line(&records[index], name_width, out_style))?;
+            write!(out, "{}", terminal::failure(&records[index], out_style))?;
+            if pool::is_last_seed(jobs, index) {
+                write!(out, "{}", terminal::invariants(&records[pool::seeds(jobs, index)], out_style))?;
+            }
+            out.flush()
+        },
+        |done, running| {
+            if *progress {
+                let (err, shown) = &mut *line.borrow_mut();
+                // A terminal that does not take the progress line does not stop the runs.
+                let _ = write!(err, "\r\x1b[K{}", terminal::progress_line(done, jobs, running, width));
+                let _ = err.flush();
+                *shown = true;
+            }
+        },
+    )?;
+    clear()?;
+    // An interrupt may have come between two seeds of one scenario.
+    if let Some(index) = records.len().checked_sub(1).filter(|index| !pool::is_last_seed(jobs, *index)) {
+        write!(out, "{}", terminal::invariants(&records[pool::seeds(jobs, index)], out_style))?;
+    }
+    Ok(records)
+}
+
+fn run_for_programs<S: Simulate>(
+    pool: &Pool<'_, S>,
+    jobs: &[Job<'_>],
+    streams: &mut Streams<'_>,
+) -> io::Result<Vec<RunRecord>> {
+    let out = &mut streams.out;
+    pool.run(
+        jobs,
+        |records| {
+            let index = records.len() - 1;
+            let report = jobs[index].folder.join("report.html");
+            writeln!(out, "{}", message(&records[index], &report.to_string_lossy()))?;
+            out.flush()
+        },
+        |_, _| (),
+    )
+}
+
+/// The JSON object of a run.
+fn message(record: &RunRecord, report: &str) -> serde_json::Value {
+    let invariants: serde_json::Map<String, serde_json::Value> =
+        record.invariants.iter().map(|result| (result.name.clone(), json!(result.verdict))).collect();
+    let faults: serde_json::Map<String, serde_json::Value> =
+        record.faults.iter().map(|fault| (fault.step.to_string(), json!(fault.effect))).collect();
+    json!({
+        "scenario": record.scenario.name,
+        "seed": record.seed,
+        "trace_hash": record.trace_hash,
+        "verdict": record.verdict,
+        "invariants": invariants,
+        "faults": faults,
+        "virtual_seconds": record.virtual_seconds,
+        "wall_seconds": record.wall_seconds,
+        "messages": record.messages,
+        "report": report,
+    })
+}
+
+/// The worst verdict's; runs that never began make the whole incomplete.
+fn exit_code(records: &[RunRecord], planned: usize) -> u8 {
+    let unfinished = (records.len() < planned).then_some(Verdict::Incomplete);
+    let worst = records.iter().map(|record| record.verdict).chain(unfinished).max();
+    worst.unwrap_or(Verdict::Pass).exit_code()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_seeds_includes_both_ends() {
+        assert_eq!(seed_range("1..100"), Ok(SeedRange { first: 1, last: 100 }));
+        assert_eq!(seed_range("7..=7"), Ok(SeedRange { first: 7, last: 7 }));
+        assert!(seed_range("9..1").is_err());
+        assert!(seed_range("12").is_err());
+        assert!(seed_range("a..b").is_err());
+    }
+}

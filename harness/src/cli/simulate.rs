@@ -1,0 +1,52 @@
+//! What the command line asks of the simulation, and nothing more: tests of the command line put a script here.
+
+use std::sync::atomic::AtomicBool;
+
+use ferret_reports::RunRecord;
+use warren::platform::Sabotage;
+
+use crate::{
+    history::History,
+    progress::Progress,
+    scenario::{ClientKind, Scenario},
+};
+
+/// How to run a scenario, beyond what its file says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The planted bug to switch on instead of the scenario's.
+    pub sabotage: Option<Sabotage>,
+    /// The client library to use instead of the scenario's.
+    pub client: Option<ClientKind>,
+    /// Whether to keep every event that goes into the trace hash.
+    pub record_trace: bool,
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Simulated<E> {
+    pub record: RunRecord,
+    /// Empty unless asked for.
+    pub trace: Vec<E>,
+    pub history: History,
+}
+
+/// Runs scenarios.
+pub trait Simulate: Sync {
+    /// An event of the simulation.
+    type Event: PartialEq + Send;
+
+    /// Runs `scenario` with `seed` on the calling thread, which is fresh. When `stop` turns true, ends soon, with the
+    /// verdict `incomplete` and what is known.
+    fn simulate(
+        &self,
+        scenario: &Scenario,
+        seed: u64,
+        request: &Request,
+        stop: &AtomicBool,
+        progress: &Progress,
+    ) -> Simulated<Self::Event>;
+
+    /// The event in words: when, where, what.
+    fn describe(event: &Self::Event) -> String;
+}

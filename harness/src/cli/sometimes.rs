@@ -1,0 +1,33 @@
+//! What must have happened at least once is judged over all seeds of a scenario, when the last of them is done.
+
+use ferret_reports::{RunRecord, Verdict};
+
+/// Turns the last of `seeds` vacuous if something that the scenario requires happened in none of them. Returns whether
+/// it did. Seeds that were cut short tell nothing.
+pub(super) fn judge(seeds: &mut [RunRecord]) -> bool {
+    let count = seeds.len();
+    let cut_short = |record: &RunRecord| matches!(record.verdict, Verdict::Incomplete | Verdict::Internal);
+    if seeds.iter().any(cut_short) {
+        return false;
+    }
+    let happened = |name: &str| {
+        seeds.iter().flat_map(|record| &record.sometimes).any(|result| result.name == name && result.count > 0)
+    };
+    let Some(last) = seeds.last() else { return false };
+    let missed: Vec<String> = last
+        .sometimes
+        .iter()
+        .filter(|result| result.required && !happened(&result.name))
+        .map(|result| match count {
+            1 => format!("`{}` should have happened, and did not", result.name),
+            _ => format!("`{}` should have happened at least once, and did not in {count} seeds", result.name),
+        })
+        .collect();
+    if missed.is_empty() {
+        return false;
+    }
+    let last = seeds.last_mut().expect("there is a last one, see above");
+    last.verdict = last.verdict.max(Verdict::Vacuous);
+    last.reasons.extend(missed);
+    true
+}

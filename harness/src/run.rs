@@ -1,1 +1,0 @@
-//! One scenario with one seed: build the world, load it, break it, drain it, judge it.

@@ -1,0 +1,196 @@
+//! Who plays: broker nodes and clients, as machines of the world.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+use warren::{
+    node::{self, Config},
+    platform::NodeId,
+};
+
+use super::timeline::ClientRole;
+use crate::{
+    faults::ClusterView,
+    history::{ClientId, History, QueueId},
+    scenario::{AckMode, Placement, Scenario, Target},
+    sim::{MachineId, SimPlatform, World},
+    workload::{
+        Floor, Role,
+        consumer::{self, ConsumerPlan},
+        drain::{self, DrainPlan},
+        getter::{self, GetterPlan},
+        link::LinkSetup,
+        publisher::{self, PublisherPlan},
+    },
+};
+
+const CLIENT_PORT: u16 = 5672;
+const CLUSTER_PORT: u16 = 25672;
+/// The drain's prefetch: it is in a hurry.
+const DRAIN_PREFETCH: u16 = 500;
+/// A get without an answer for so long is unknown.
+const GET_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The names of clients and queues, in the order of their ids, as the history lists them.
+pub fn names(scenario: &Scenario) -> (History, Vec<ClientRole>) {
+    let mut roles = Vec::new();
+    let mut group = |name: &str, count: u32, role: &'static str| {
+        roles.extend((1..=count).map(|number| ClientRole { name: format!("{name}-{number}"), role }));
+    };
+    for publishers in &scenario.publishers {
+        group(&publishers.name, publishers.count, "publisher");
+    }
+    for consumers in &scenario.consumers {
+        group(&consumers.name, consumers.count, "consumer");
+    }
+    for getters in &scenario.getters {
+        group(&getters.name, getters.count, "getter");
+    }
+    roles.push(ClientRole { name: "drain".into(), role: "drain" });
+    let history = History {
+        clients: roles.iter().map(|role| role.name.clone()).collect(),
+        queues: scenario.queues.iter().map(|queue| queue.name.clone()).collect(),
+        nodes: scenario.cluster.node_ids().collect(),
+        ..History::default()
+    };
+    (history, roles)
+}
+
+/// Adds the broker nodes to the world.
+pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, MachineId> {
+    let peers: BTreeMap<NodeId, String> =
+        scenario.cluster.node_ids().map(|node| (node, format!("{node}:{CLUSTER_PORT}"))).collect();
+    let boot = |node: NodeId| {
+        let peers = peers.clone();
+        move |platform: SimPlatform| {
+            let config = Config::new(node, format!("{node}:{CLIENT_PORT}"), peers.clone());
+            let running = async move {
+                let Err(error) = node::run(platform, config).await;
+                tracing::warn!(%node, %error, "the node ended");
+            };
+            Box::pin(running) as crate::sim::LocalBoxFuture<'static, ()>
+        }
+    };
+    scenario.cluster.node_ids().map(|node| (node, world.add_machine(&node.to_string(), node, boot(node)))).collect()
+}
+
+/// Adds the clients to the world; gives the machines of each group by its name.
+pub fn add_clients(
+    world: &World,
+    scenario: &Rc<Scenario>,
+    floor: &Rc<Floor>,
+    view: &Rc<RefCell<ClusterView>>,
+) -> BTreeMap<String, Vec<MachineId>> {
+    let mut cast = Cast { world, scenario, floor, view, client_next: 0, machines: BTreeMap::new() };
+    for group in &scenario.publishers {
+        for member in 0..group.count {
+            let plan = PublisherPlan {
+                role: cast.role(group.queue, group.node, member, group.confirms, 0),
+                interval: interval(group.rate),
+                body: group.body,
+                in_flight: group.in_flight as usize,
+                retry: group.retry,
+                timeout: scenario.run.publish_timeout,
+            };
+            cast.add(&group.name, move |platform, floor| publisher::run(platform, plan.clone(), floor));
+        }
+    }
+    for group in &scenario.consumers {
+        for member in 0..group.count {
+            let plan = ConsumerPlan {
+                role: cast.role(group.queue, group.node, member, false, group.prefetch),
+                no_ack: group.ack == AckMode::Auto,
+                work: group.work,
+                requeue: group.requeue,
+            };
+            cast.add(&group.name, move |platform, floor| consumer::run(platform, plan.clone(), floor));
+        }
+    }
+    for group in &scenario.getters {
+        for member in 0..group.count {
+            let plan = GetterPlan {
+                role: cast.role(group.queue, group.node, member, false, 0),
+                no_ack: group.ack == AckMode::Auto,
+                interval: interval(group.rate),
+                timeout: GET_TIMEOUT,
+            };
+            cast.add(&group.name, move |platform, floor| getter::run(platform, plan.clone(), floor));
+        }
+    }
+    let plan = DrainPlan {
+        roles: (0..scenario.queues.len())
+            .map(|queue| cast.role(queue, Placement::Spread, 0, false, DRAIN_PREFETCH))
+            .collect(),
+        nodes: usize::try_from(scenario.cluster.nodes).expect("a handful"),
+        limit: scenario.run.drain,
+    };
+    cast.add("drain", move |platform, floor| drain::run(platform, plan.clone(), floor));
+    cast.machines
+}
+
+struct Cast<'a> {
+    world: &'a World,
+    scenario: &'a Rc<Scenario>,
+    floor: &'a Rc<Floor>,
+    view: &'a Rc<RefCell<ClusterView>>,
+    client_next: u32,
+    machines: BTreeMap<String, Vec<MachineId>>,
+}
+
+impl Cast<'_> {
+    /// The next client's role. `member` is its position within its group.
+    fn role(&self, queue: usize, placement: Placement, member: u32, confirms: bool, prefetch: u16) -> Role {
+        let wanted = &self.scenario.queues[queue];
+        Role {
+            client: ClientId(self.client_next),
+            queue: QueueId(u32::try_from(queue).expect("few queues")),
+            setup: LinkSetup {
+                queue: wanted.name.clone(),
+                group_size: Some(u32::try_from(wanted.group_size).expect("at most 7")),
+                confirms,
+                prefetch,
+            },
+            choose: self.choose(placement, member),
+        }
+    }
+
+    fn choose(&self, placement: Placement, member: u32) -> Rc<dyn Fn(usize) -> (NodeId, String)> {
+        let nodes: Vec<NodeId> = self.scenario.cluster.node_ids().collect();
+        let scenario = self.scenario.clone();
+        let view = self.view.clone();
+        Rc::new(move |hop| {
+            let leader = |queue: usize| view.borrow().leader(&scenario.queues[queue].name);
+            let spread = nodes[(member as usize + hop) % nodes.len()];
+            let node = match placement {
+                Placement::At(Target::Node(node)) => node,
+                Placement::At(Target::Leader(queue)) => leader(queue).unwrap_or(spread),
+                Placement::At(Target::Followers(queue) | Target::OneFollower(queue)) => {
+                    let leader = leader(queue);
+                    let followers: Vec<NodeId> = nodes.iter().copied().filter(|node| Some(*node) != leader).collect();
+                    followers.get((member as usize + hop) % followers.len().max(1)).copied().unwrap_or(spread)
+                }
+                Placement::Spread | Placement::At(Target::Majority | Target::Minority | Target::All | Target::Any) => {
+                    spread
+                }
+            };
+            (node, format!("{node}:{CLIENT_PORT}"))
+        })
+    }
+
+    fn add<F>(&mut self, group: &str, play: impl Fn(SimPlatform, Rc<Floor>) -> F + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let floor = self.floor.clone();
+        let name = floor.recorder.with(|history| history.clients[self.client_next as usize].clone());
+        self.client_next += 1;
+        let boot = move |platform: SimPlatform| {
+            Box::pin(play(platform, floor.clone())) as crate::sim::LocalBoxFuture<'static, ()>
+        };
+        let machine = self.world.add_machine(&name, NodeId(0), boot);
+        self.machines.entry(group.to_owned()).or_default().push(machine);
+    }
+}
+
+fn interval(rate: f64) -> Duration {
+    Duration::from_secs_f64(1.0 / rate)
+}

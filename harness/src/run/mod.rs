@@ -1,0 +1,131 @@
+//! One scenario with one seed: build the world, load it, break it, drain it, judge it.
+
+mod cast;
+mod measure;
+mod stage;
+mod timeline;
+mod verdict;
+
+use std::{path::Path, sync::atomic::AtomicBool, time::Instant};
+
+use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
+use warren::platform::Sabotage;
+
+pub use self::stage::Played;
+use crate::{
+    check::{self, CheckConfig, Invariant},
+    history::History,
+    progress::{Phase, Progress},
+    scenario::{ClientKind, Scenario},
+    sim::{self, TraceEvent},
+};
+
+/// What the command line may change of a scenario.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Plants this bug, whatever the scenario says.
+    pub sabotage: Option<Sabotage>,
+    /// Runs with this client library, whatever the scenario says.
+    pub client: Option<ClientKind>,
+    /// Keeps every event of the trace, for comparing two runs.
+    pub record_trace: bool,
+}
+
+/// What a run leaves.
+pub struct RunOutput {
+    pub record: RunRecord,
+    /// Empty unless asked for.
+    pub trace: Vec<TraceEvent>,
+    pub history: History,
+}
+
+/// Runs `scenario` with `seed`, on a thread of its own, until it is done or `stop` is set.
+pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBool, progress: &Progress) -> RunOutput {
+    #[expect(clippy::disallowed_methods, reason = "wall time is for the reader; the simulation never sees it")]
+    let began = Instant::now();
+    let mut scenario = scenario.clone();
+    scenario.sabotage = options.sabotage.or(scenario.sabotage);
+    scenario.run.client = options.client.unwrap_or(scenario.run.client);
+    let played = sim::run_isolated(seed, || stage::play(&scenario, seed, options.record_trace, stop, progress));
+    let played = played.unwrap_or_else(|error| Played { failure: Some(error), ..Played::default() });
+    progress.enter(Phase::Judging);
+    let mut output = judge(&scenario, seed, options, played);
+    output.record.wall_seconds = began.elapsed().as_secs_f64();
+    progress.enter(Phase::Done);
+    output
+}
+
+fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -> RunOutput {
+    let history = played.history;
+    let config = CheckConfig { liveness_bound: scenario.run.liveness };
+    let mut record = blank_record(scenario, seed, options);
+    record.trace_hash = format!("{:016x}", played.trace_hash);
+    record.trace_events = played.trace_events;
+    record.faults = played.faults;
+    record.virtual_seconds = history.events.last().map_or(0.0, |last| last.at.seconds());
+    record.messages = measure::messages(&history);
+    record.latency = measure::latency(&history);
+    record.timeline = timeline::timeline(&history, &played.roles, record.latency.bucket_ns);
+    record.invariants = check::check(&history, &config, &Invariant::ALL);
+    for result in &mut record.invariants {
+        result.required = verdict::required(&scenario.expect, &result.name);
+    }
+    record.thresholds = verdict::thresholds(&scenario.expect, &record.latency, &history);
+    record.sometimes = verdict::sometimes(&history, &scenario.expect.sometimes);
+    (record.verdict, record.reasons) =
+        verdict::verdict(&scenario.expect, &record.invariants, &record.faults, &record.thresholds);
+    if played.stopped {
+        record.verdict = record.verdict.max(Verdict::Incomplete);
+        record.reasons.push("the run was stopped before its end".into());
+    }
+    if let Some(error) = played.failure {
+        record.verdict = Verdict::Internal;
+        record.reasons.insert(0, format!("the simulation failed: {error}"));
+    }
+    RunOutput { record, trace: played.trace, history }
+}
+
+fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunRecord {
+    let mut replay = format!("ferret run {} --seed {seed}", quoted(&scenario.path));
+    if let Some(sabotage) = options.sabotage {
+        replay.push_str(&format!(" --sabotage {}", sabotage.name()));
+    }
+    if let Some(client) = options.client {
+        replay.push_str(&format!(" --client {}", client.name()));
+    }
+    RunRecord {
+        version: RECORD_VERSION,
+        scenario: ScenarioInfo {
+            name: scenario.name.clone(),
+            description: scenario.description.clone(),
+            path: scenario.path.clone(),
+            text: scenario.text.clone(),
+            tags: scenario.tags.clone(),
+        },
+        seed,
+        sabotage: scenario.sabotage.map(|sabotage| sabotage.name().into()),
+        trace_hash: String::new(),
+        trace_events: 0,
+        replay,
+        verdict: Verdict::Pass,
+        reasons: Vec::new(),
+        invariants: Vec::new(),
+        faults: Vec::new(),
+        sometimes: Vec::new(),
+        thresholds: Vec::new(),
+        messages: MessageCounts::default(),
+        virtual_seconds: 0.0,
+        wall_seconds: 0.0,
+        timeline: Timeline::default(),
+        latency: Latency::default(),
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    match Path::new(path).to_str() {
+        Some(path) if path.bytes().all(plain) => path.to_owned(),
+        _ => format!("'{}'", path.replace('\'', r"'\''")),
+    }
+}

@@ -1,0 +1,525 @@
+//! The shape of a scenario file, as serde reads it and as the JSON schema shows it.
+//!
+//! Every value keeps its place in the file, and every key may be missing here: what must be there is said by the
+//! schema (`required`), which [`super::shape`] enforces before anything is read. Doc comments below are what editors
+//! show to those who write scenarios.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData, ops::Range};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use toml::Spanned;
+
+use super::{Invariant, Metric, Sometimes};
+
+/// A value and its bytes in the file.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+}
+
+/// A key that may be missing. (An `Option` would let the schema offer `null`, which TOML does not have.)
+#[derive(Clone, Debug)]
+pub(super) struct Field<T>(pub(super) Option<At<T>>);
+
+impl<T> Default for Field<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<T>::deserialize(deserializer)?;
+        let span = spanned.span();
+        Ok(Self { value: spanned.into_inner(), span })
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        At::deserialize(deserializer).map(|at| Self(Some(at)))
+    }
+}
+
+macro_rules! schema_of_inner {
+    ($outer:ident) => {
+        impl<T: JsonSchema> JsonSchema for $outer<T> {
+            fn inline_schema() -> bool {
+                T::inline_schema()
+            }
+            fn schema_name() -> Cow<'static, str> {
+                T::schema_name()
+            }
+            fn schema_id() -> Cow<'static, str> {
+                T::schema_id()
+            }
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                T::json_schema(generator)
+            }
+        }
+    };
+}
+schema_of_inner!(At);
+schema_of_inner!(Field);
+
+/// A scenario: a cluster, its load, what is done to it, and what must hold all the same.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["version", "name", "run", "cluster"]))]
+pub(super) struct File {
+    /// The version of this format: 1.
+    pub(super) version: Field<u32>,
+    /// Letters, digits, `-`, `_` and `.`; reports and folders carry it.
+    pub(super) name: Field<String>,
+    /// What the scenario shows, in a sentence.
+    pub(super) description: Field<String>,
+    pub(super) tags: Vec<At<String>>,
+    /// A planted bug to switch on in every node. For scenarios that prove that a checker can fail.
+    pub(super) sabotage: Field<Name<names::SabotageName>>,
+    pub(super) run: RunTable,
+    pub(super) cluster: ClusterTable,
+    pub(super) queues: Vec<At<QueueTable>>,
+    pub(super) publishers: Vec<At<PublishersTable>>,
+    pub(super) consumers: Vec<At<ConsumersTable>>,
+    pub(super) getters: Vec<At<GettersTable>>,
+    pub(super) timeline: TimelineTable,
+    pub(super) expect: ExpectTable,
+}
+
+/// How long, how often, and in which weather.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["duration"]))]
+pub(super) struct RunTable {
+    /// Clients publish for this long, in virtual time. Then faults heal, the queues are drained, the run is judged.
+    pub(super) duration: Field<DurationText>,
+    /// The most that the final drain may take. Default 20s.
+    pub(super) drain: Field<DurationText>,
+    /// The seeds to run with, unless the command line names others. Default: seed 1 only.
+    pub(super) seeds: Field<SeedsTable>,
+    /// The step of virtual time, 100us to 100ms. Smaller is finer and slower. Default 1ms.
+    pub(super) tick: Field<DurationText>,
+    /// The client library of the workload. Default native.
+    pub(super) client: Field<Name<names::ClientName>>,
+    pub(super) net: NetTable,
+    pub(super) disk: DiskTable,
+    /// After the last fault is healed, the time within which all must be well. Default 15s.
+    pub(super) liveness: Field<DurationText>,
+    /// A publish without an answer for this long has an unknown outcome. Default 10s.
+    pub(super) publish_timeout: Field<DurationText>,
+}
+
+/// The seeds `from`, `from + 1`, …, `count` of them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct SeedsTable {
+    /// The first seed. Default 1.
+    #[schemars(range(min = 0))]
+    pub(super) from: Field<u64>,
+    /// How many. Default 1.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) count: Field<u64>,
+}
+
+/// The network between any two hosts.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct NetTable {
+    /// One way, per datagram. Default 1ms..5ms.
+    pub(super) latency: Field<DurationRangeText>,
+    /// Probability that a datagram is lost. Default 0.
+    #[schemars(range(min = 0, max = 0.9))]
+    pub(super) loss: Field<f64>,
+    /// Probability that a datagram arrives twice. Default 0.
+    #[schemars(range(min = 0, max = 0.9))]
+    pub(super) duplicate: Field<f64>,
+}
+
+/// The nodes' disks while nothing is wrong with them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct DiskTable {
+    /// How long a sync takes. Default 1ms..3ms.
+    pub(super) sync: Field<DurationRangeText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["nodes"]))]
+pub(super) struct ClusterTable {
+    /// Broker nodes, called n1, n2, ….
+    #[schemars(range(min = 1, max = 7))]
+    pub(super) nodes: Field<u64>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["name"]))]
+pub(super) struct QueueTable {
+    pub(super) name: Field<String>,
+    /// Default quorum.
+    #[serde(rename = "type")]
+    pub(super) kind: Field<Name<names::QueueTypeName>>,
+    /// Voting replicas. Default: 3, or all nodes if there are fewer.
+    #[schemars(range(min = 1, max = 7))]
+    pub(super) group_size: Field<u64>,
+}
+
+/// Clients that publish.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["name", "queue", "rate"]))]
+pub(super) struct PublishersTable {
+    /// The clients are called name-1, name-2, ….
+    pub(super) name: Field<String>,
+    /// How many clients. Default 1.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) count: Field<u32>,
+    pub(super) queue: Field<String>,
+    /// Publisher confirms. Default true.
+    pub(super) confirms: Field<bool>,
+    /// Messages per virtual second, each client.
+    pub(super) rate: Field<f64>,
+    /// Bytes per message, such as `"1KiB"` or `"64B..4KiB"`. Default 128B.
+    pub(super) body: Field<SizeRangeText>,
+    /// The most publishes without an outcome at a time. Default 100.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) in_flight: Field<u32>,
+    /// Whether a publish of unknown outcome is tried again, as a new attempt. Default true.
+    pub(super) retry: Field<bool>,
+    /// Which node to connect to: a target, or `"spread"` over all. Default spread.
+    pub(super) node: Field<TargetText>,
+}
+
+/// Clients that consume.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["name", "queue"]))]
+pub(super) struct ConsumersTable {
+    /// The clients are called name-1, name-2, ….
+    pub(super) name: Field<String>,
+    /// How many clients. Default 1.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) count: Field<u32>,
+    pub(super) queue: Field<String>,
+    /// Default manual.
+    pub(super) ack: Field<Name<names::AckName>>,
+    /// Unacknowledged deliveries under way to one consumer; 0 is unlimited. Default 50.
+    #[schemars(range(min = 0, max = 65_535))]
+    pub(super) prefetch: Field<u32>,
+    /// Time from a delivery to its ack: a duration or a range. Default 0s.
+    pub(super) work: Field<DurationRangeText>,
+    /// The fraction of first deliveries that is nacked with requeue. Default 0.
+    #[schemars(range(min = 0, max = 1))]
+    pub(super) requeue: Field<f64>,
+    /// Which node to connect to: a target, or `"spread"` over all. Default spread.
+    pub(super) node: Field<TargetText>,
+}
+
+/// Clients that poll with `basic.get`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["name", "queue", "rate"]))]
+pub(super) struct GettersTable {
+    /// The clients are called name-1, name-2, ….
+    pub(super) name: Field<String>,
+    /// How many clients. Default 1.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) count: Field<u32>,
+    pub(super) queue: Field<String>,
+    /// Gets per virtual second, each client.
+    pub(super) rate: Field<f64>,
+    /// Default manual.
+    pub(super) ack: Field<Name<names::AckName>>,
+    /// Which node to connect to: a target, or `"spread"` over all. Default spread.
+    pub(super) node: Field<TargetText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct TimelineTable {
+    pub(super) steps: Vec<At<StepTable>>,
+}
+
+/// One thing that is done to the cluster: `at` a time, exactly one action, perhaps `for` some time.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["at"]))]
+pub(super) struct StepTable {
+    /// When, since the start of the load: a duration, or a range to draw from.
+    pub(super) at: Field<DurationRangeText>,
+    /// How long: a duration, or a range to draw from. Without it, until `heal`, `restart` or the end of the load.
+    #[serde(rename = "for")]
+    pub(super) lasts: Field<DurationRangeText>,
+    /// Accept that the step had no effect. Default false: a fault that did nothing fails the run.
+    pub(super) may_miss: Field<bool>,
+    /// Cut nodes from each other.
+    pub(super) partition: Field<PartitionTable>,
+    /// Drop everything from some nodes to others; the way back works.
+    pub(super) one_way: Field<OneWayTable>,
+    /// End a node's process at once; its machine lives on.
+    pub(super) kill: Field<NodeTable>,
+    /// Switch a node's machine off; what it had not synced is lost.
+    pub(super) power_loss: Field<NodeTable>,
+    /// Let disk operations hang.
+    pub(super) disk_stall: Field<DiskStallTable>,
+    /// Let syncs take longer.
+    pub(super) disk_slow: Field<DiskSlowTable>,
+    /// Reset established connections.
+    pub(super) reset: Field<ResetTable>,
+    /// Hold a node's process, as SIGSTOP does.
+    pub(super) pause: Field<NodeTable>,
+    /// End every fault under way and start the nodes that are down.
+    pub(super) heal: Field<Name<names::HealName>>,
+    /// Start a node that an earlier step took down.
+    pub(super) restart: Field<NodeTable>,
+}
+
+/// Exactly one of the keys.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct PartitionTable {
+    /// Cut these nodes, each and together, from all others.
+    pub(super) isolate: Field<OneOrMany>,
+    /// Lists of nodes; nothing passes between nodes of different lists.
+    pub(super) halves: Field<Vec<At<OneOrMany>>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["from", "to"]))]
+pub(super) struct OneWayTable {
+    pub(super) from: Field<OneOrMany>,
+    pub(super) to: Field<OneOrMany>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node"]))]
+pub(super) struct NodeTable {
+    pub(super) node: Field<OneOrMany>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node"]))]
+pub(super) struct DiskStallTable {
+    pub(super) node: Field<OneOrMany>,
+    /// Only syncs, or all operations. Default sync.
+    pub(super) what: Field<Name<names::StallName>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node", "sync"]))]
+pub(super) struct DiskSlowTable {
+    pub(super) node: Field<OneOrMany>,
+    /// How long a sync takes meanwhile.
+    pub(super) sync: Field<DurationRangeText>,
+}
+
+/// Exactly one of the keys.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ResetTable {
+    /// Every connection of these nodes.
+    pub(super) node: Field<OneOrMany>,
+    /// Every connection of this group of clients.
+    pub(super) client: Field<String>,
+}
+
+/// What a run must show to pass.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ExpectTable {
+    /// What must hold, and must have been checked. `["all"]`, the default: all that this scenario can show.
+    pub(super) invariants: Field<Vec<At<Name<names::InvariantOrAll>>>>,
+    /// What must be found violated, exactly. For scenarios with a planted bug.
+    pub(super) violated: Vec<At<Name<names::InvariantName>>>,
+    /// What must have happened at least once.
+    pub(super) sometimes: Vec<At<Name<names::SometimesName>>>,
+    /// Limits by metric, such as `"confirm.p99" = "< 400ms"`.
+    #[schemars(schema_with = "thresholds_schema")]
+    pub(super) thresholds: BTreeMap<String, At<String>>,
+}
+
+fn thresholds_schema(_: &mut SchemaGenerator) -> Schema {
+    let limit = |metric: Metric| {
+        let example = if metric == Metric::ThroughputMin { "> 100" } else { "< 400ms" };
+        (metric.name().to_owned(), serde_json::json!({ "type": "string", "examples": [example] }))
+    };
+    let properties: serde_json::Map<String, serde_json::Value> = Metric::ALL.into_iter().map(limit).collect();
+    json_schema!({
+        "type": "object",
+        "description": "Limits by metric, such as `\"confirm.p99\" = \"< 400ms\"`.",
+        "properties": properties,
+        "additionalProperties": false
+    })
+}
+
+/// A string that is checked later, with better messages than a pattern gives.
+macro_rules! text {
+    ($(#[$doc:meta])* $type:ident, $format:literal, [$($example:literal),+]) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[serde(transparent)]
+        pub(super) struct $type(pub(super) String);
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $format.replace(' ', "-").into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "title": $format, "examples": [$($example),+] })
+            }
+        }
+    };
+}
+text!(
+    /// A number and a unit, without a space: ns, us, ms, s, min or h.
+    DurationText, "duration", ["5s", "250ms"]
+);
+text!(
+    /// A duration, or two with `..` between them to draw from.
+    DurationRangeText, "duration or range", ["5s", "1ms..15ms"]
+);
+text!(
+    /// A number of bytes with a unit, or two with `..` between them to draw from: B, KiB or MiB.
+    SizeRangeText, "size or range", ["1KiB", "64B..4KiB"]
+);
+text!(
+    /// Whom is meant: `leader:Q`, `followers:Q`, `one-follower:Q`, `majority`, `minority`, `all`, `any`, `n1`.
+    TargetText, "target", ["leader:orders", "any", "n2"]
+);
+
+/// One target, or a list of them.
+#[derive(Clone, Debug)]
+pub(super) enum OneOrMany {
+    One(String),
+    Many(Vec<At<String>>),
+}
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a target or a list of targets")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany::One(text.to_owned()))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<OneOrMany, A::Error> {
+                let mut targets = Vec::new();
+                while let Some(target) = items.next_element()? {
+                    targets.push(target);
+                }
+                Ok(OneOrMany::Many(targets))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for OneOrMany {
+    fn schema_name() -> Cow<'static, str> {
+        "targets".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<TargetText>();
+        json_schema!({
+            "title": "target or list of targets",
+            "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }]
+        })
+    }
+}
+
+/// One of the names that `K` lists.
+pub(super) struct Name<K> {
+    pub(super) text: String,
+    kind: PhantomData<K>,
+}
+
+/// A fixed list of names.
+pub(super) trait Names {
+    /// What one of them is: "invariant".
+    const WHAT: &'static str;
+
+    fn all() -> Vec<&'static str>;
+}
+
+impl<K> fmt::Debug for Name<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl<'de, K> Deserialize<'de> for Name<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self { text: String::deserialize(deserializer)?, kind: PhantomData })
+    }
+}
+
+impl<K: Names> JsonSchema for Name<K> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        K::WHAT.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "title": K::WHAT, "enum": K::all() })
+    }
+}
+
+pub(super) mod names {
+    //! The lists of names that the format knows.
+
+    use warren::platform::Sabotage;
+
+    use super::{super::ClientKind, Invariant, Names, Sometimes};
+
+    macro_rules! names {
+        ($($type:ident, $what:literal, $all:expr;)+) => {
+            $(
+                pub(in super::super) struct $type;
+
+                impl Names for $type {
+                    const WHAT: &'static str = $what;
+
+                    fn all() -> Vec<&'static str> {
+                        $all
+                    }
+                }
+            )+
+        };
+    }
+
+    names! {
+        SabotageName, "planted bug", Sabotage::ALL.into_iter().map(Sabotage::name).collect();
+        ClientName, "client", ClientKind::ALL.into_iter().map(ClientKind::name).collect();
+        QueueTypeName, "queue type", vec!["quorum"];
+        AckName, "ack mode", vec!["manual", "auto"];
+        StallName, "kind of stall", vec!["sync", "all"];
+        HealName, "thing to heal", vec!["all"];
+        InvariantName, "invariant", Invariant::ALL.into_iter().map(Invariant::name).collect();
+        InvariantOrAll, "invariant",
+            std::iter::once("all").chain(Invariant::ALL.into_iter().map(Invariant::name)).collect();
+        SometimesName, "thing that may happen", Sometimes::ALL.into_iter().map(Sometimes::name).collect();
+    }
+}

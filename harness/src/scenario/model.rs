@@ -1,0 +1,337 @@
+//! A scenario that has been checked: every name resolved, every number in range.
+//!
+//! Names of queues are indices into [`Scenario::queues`] from here on; durations are virtual time; bodies are bytes.
+
+use std::{ops::Range, time::Duration};
+
+use warren::platform::{NodeId, Sabotage};
+
+use super::{Expect, Target};
+
+/// A scenario, ready to be run with any seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    pub name: String,
+    pub description: String,
+    pub tags: Vec<String>,
+    /// The file, as it was named on the command line.
+    pub path: String,
+    /// The file's text.
+    pub text: String,
+    /// The planted bug that the scenario itself switches on.
+    pub sabotage: Option<Sabotage>,
+    pub run: Run,
+    pub cluster: Cluster,
+    /// At least one.
+    pub queues: Vec<Queue>,
+    pub publishers: Vec<Publishers>,
+    pub consumers: Vec<Consumers>,
+    pub getters: Vec<Getters>,
+    /// In the order of the file, which need not be that of time: see [`Scenario::draw`].
+    pub steps: Vec<Step>,
+    pub expect: Expect,
+}
+
+/// How long, how often, and in which weather.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Clients publish for this long; then faults are healed, the queues are drained, the history is judged.
+    pub duration: Duration,
+    /// The most that the final drain may take.
+    pub drain: Duration,
+    pub seeds: Seeds,
+    /// The resolution of virtual time: how far the simulation steps at once.
+    pub tick: Duration,
+    pub client: ClientKind,
+    pub net: Net,
+    pub disk: DiskSpeed,
+    /// After the last fault is healed, the time within which all must be well again.
+    pub liveness: Duration,
+    /// A publish without an answer for this long has an unknown outcome.
+    pub publish_timeout: Duration,
+}
+
+/// The seeds that a scenario runs with unless the command line names others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seeds {
+    pub from: u64,
+    /// At least 1.
+    pub count: u64,
+}
+
+impl Seeds {
+    pub fn iter(self) -> impl Iterator<Item = u64> {
+        (0..self.count).map(move |offset| self.from.wrapping_add(offset))
+    }
+}
+
+/// The client library that the workload speaks through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// Ferret's own thin client: full speed, recorded at frame level.
+    Native,
+    /// The unmodified `lapin` crate, in lock-step.
+    Lapin,
+}
+
+impl ClientKind {
+    pub const ALL: [Self; 2] = [Self::Native, Self::Lapin];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Lapin => "lapin",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// The network between any two hosts, per datagram and direction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Net {
+    /// Drawn for each datagram, so datagrams overtake each other.
+    pub latency: Spread<Duration>,
+    /// Probability that a datagram is lost, 0 to 1.
+    pub loss: f64,
+    /// Probability that a datagram arrives twice, 0 to 1.
+    pub duplicate: f64,
+}
+
+/// Every node's disk while nothing is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DiskSpeed {
+    /// How long one sync takes, drawn for each.
+    pub sync: Spread<Duration>,
+}
+
+/// A closed interval to draw from; a single value has both ends equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread<T> {
+    pub min: T,
+    pub max: T,
+}
+
+impl<T: Copy> Spread<T> {
+    /// Always `value`.
+    pub fn exactly(value: T) -> Self {
+        Self { min: value, max: value }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// 1 to 7. Nodes are called `n1`, `n2`, ….
+    pub nodes: u64,
+}
+
+impl Cluster {
+    pub fn node_ids(self) -> impl Iterator<Item = NodeId> {
+        (1..=self.nodes).map(NodeId)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queue {
+    pub name: String,
+    pub kind: QueueKind,
+    /// Voting replicas: 1 up to the number of nodes.
+    pub group_size: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueKind {
+    Quorum,
+}
+
+/// Where a client connects to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Clients are dealt out over the nodes in turn; after a loss, the next node is tried.
+    Spread,
+    /// To a node that the target names at the moment of connecting.
+    At(Target),
+}
+
+/// A group of equal publishers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Publishers {
+    /// The clients are called `name-1`, `name-2`, ….
+    pub name: String,
+    pub count: u32,
+    /// Index into [`Scenario::queues`].
+    pub queue: usize,
+    /// Whether publisher confirms are on.
+    pub confirms: bool,
+    /// Messages per virtual second, each.
+    pub rate: f64,
+    /// Bytes per message, drawn for each.
+    pub body: Spread<u64>,
+    /// The most publishes without an outcome at a time; 1 publishes in lock-step.
+    pub in_flight: u32,
+    /// Whether a publish of unknown outcome is tried again, as a new attempt.
+    pub retry: bool,
+    pub node: Placement,
+}
+
+/// A group of equal consumers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Consumers {
+    pub name: String,
+    pub count: u32,
+    /// Index into [`Scenario::queues`].
+    pub queue: usize,
+    pub ack: AckMode,
+    /// Unacknowledged deliveries that the broker may have under way to one consumer; 0 is unlimited.
+    pub prefetch: u16,
+    /// Time from a delivery to its ack, drawn for each.
+    pub work: Spread<Duration>,
+    /// The fraction of first deliveries that is nacked with requeue, 0 to 1.
+    pub requeue: f64,
+    pub node: Placement,
+}
+
+/// A group of equal clients that poll with `basic.get`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Getters {
+    pub name: String,
+    pub count: u32,
+    /// Index into [`Scenario::queues`].
+    pub queue: usize,
+    /// Gets per virtual second, each.
+    pub rate: f64,
+    pub ack: AckMode,
+    pub node: Placement,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckMode {
+    Manual,
+    /// `no-ack`: the broker settles a message when it sends it.
+    Auto,
+}
+
+/// One step of the timeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// 1-based position in the file.
+    pub number: u32,
+    /// 1-based line in the file.
+    pub line: u32,
+    /// The step's bytes in [`Scenario::text`].
+    pub span: Range<usize>,
+    pub at: Spread<Duration>,
+    /// `for`: how long it lasts. Without it, until a later step (`heal`, `restart`) or the end of the load.
+    pub lasts: Option<Spread<Duration>>,
+    /// The step may turn out to have had no effect.
+    pub may_miss: bool,
+    pub action: Action<Vec<Target>>,
+}
+
+/// What a step does. `N` says to whom: [`Target`]s as in the file, or [`super::DrawnTarget`]s once drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action<N> {
+    Partition(Partition<N>),
+    /// Datagrams from each `from` to each `to` are dropped; the other direction works.
+    OneWay {
+        from: N,
+        to: N,
+    },
+    /// The process ends at once; its machine, and what it had not synced, live on.
+    Kill {
+        node: N,
+    },
+    /// The machine goes dark; unsynced data is lost.
+    PowerLoss {
+        node: N,
+    },
+    /// Disk operations do not return until the step ends.
+    DiskStall {
+        node: N,
+        what: StallWhat,
+    },
+    /// Each sync takes a time drawn from `sync`.
+    DiskSlow {
+        node: N,
+        sync: Spread<Duration>,
+    },
+    /// Established connections are reset.
+    Reset(Reset<N>),
+    /// The process is held, as by SIGSTOP: no task of it is polled.
+    Pause {
+        node: N,
+    },
+    /// Ends every fault under way, and starts the nodes that are down.
+    Heal,
+    /// Starts nodes that a kill or a power loss took down.
+    Restart {
+        node: N,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Partition<N> {
+    /// These nodes, each and together, are cut from the others; clients still reach every node.
+    Isolate(N),
+    /// No datagram passes between nodes of different parts.
+    Halves(Vec<N>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reset<N> {
+    /// Every connection that ends at these nodes, from clients and from peers.
+    Node(N),
+    /// Every connection of the clients of this group: a name among publishers, consumers and getters.
+    Client(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StallWhat {
+    /// Only syncs.
+    Sync,
+    /// Reads, writes and syncs.
+    All,
+}
+
+impl<N> Action<N> {
+    /// The action's key in the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Partition(_) => "partition",
+            Self::OneWay { .. } => "one-way",
+            Self::Kill { .. } => "kill",
+            Self::PowerLoss { .. } => "power-loss",
+            Self::DiskStall { .. } => "disk-stall",
+            Self::DiskSlow { .. } => "disk-slow",
+            Self::Reset(_) => "reset",
+            Self::Pause { .. } => "pause",
+            Self::Heal => "heal",
+            Self::Restart { .. } => "restart",
+        }
+    }
+
+    /// The same action with each target replaced, in the order in which the file's format names them.
+    pub fn map<M>(&self, mut replace: impl FnMut(&N) -> M) -> Action<M> {
+        match self {
+            Self::Partition(Partition::Isolate(nodes)) => Action::Partition(Partition::Isolate(replace(nodes))),
+            Self::Partition(Partition::Halves(halves)) => {
+                Action::Partition(Partition::Halves(halves.iter().map(replace).collect()))
+            }
+            Self::OneWay { from, to } => {
+                let from = replace(from);
+                Action::OneWay { from, to: replace(to) }
+            }
+            Self::Kill { node } => Action::Kill { node: replace(node) },
+            Self::PowerLoss { node } => Action::PowerLoss { node: replace(node) },
+            Self::DiskStall { node, what } => Action::DiskStall { node: replace(node), what: *what },
+            Self::DiskSlow { node, sync } => Action::DiskSlow { node: replace(node), sync: *sync },
+            Self::Reset(Reset::Node(nodes)) => Action::Reset(Reset::Node(replace(nodes))),
+            Self::Reset(Reset::Client(name)) => Action::Reset(Reset::Client(name.clone())),
+            Self::Pause { node } => Action::Pause { node: replace(node) },
+            Self::Heal => Action::Heal,
+            Self::Restart { node } => Action::Restart { node: replace(node) },
+        }
+    }
+}

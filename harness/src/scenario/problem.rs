@@ -1,0 +1,90 @@
+//! What is wrong with a scenario file: where, why, and how to mend it.
+
+use std::{ops::Range, sync::Arc};
+
+use miette::{Diagnostic, NamedSource, SourceSpan};
+
+/// One mistake in a scenario file.
+#[derive(Clone, Debug, thiserror::Error, Diagnostic)]
+#[error("{message}")]
+pub struct Problem {
+    pub message: String,
+    #[source_code]
+    source_code: Arc<NamedSource<String>>,
+    #[label("{label}")]
+    span: SourceSpan,
+    label: String,
+    #[help]
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// The bytes of the file that it is about.
+    pub fn span(&self) -> Range<usize> {
+        self.span.offset()..self.span.offset() + self.span.len()
+    }
+}
+
+/// Collects the problems of one file.
+pub(super) struct Problems {
+    source: Arc<NamedSource<String>>,
+    found: Vec<Problem>,
+}
+
+impl Problems {
+    pub(super) fn new(path: &str, text: &str) -> Self {
+        Self { source: Arc::new(NamedSource::new(path, text.to_owned())), found: Vec::new() }
+    }
+
+    /// Notes a problem. `label` stands under the caret; `help` says how to mend it.
+    pub(super) fn add(
+        &mut self,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: Option<String>,
+    ) {
+        self.found.push(Problem {
+            message: message.into(),
+            source_code: self.source.clone(),
+            span: (span.start, span.len()).into(),
+            label: label.into(),
+            help,
+        });
+    }
+
+    /// Whether something inside `span` is known to be wrong, so that what follows from it need not be said.
+    pub(super) fn any_within(&self, span: &Range<usize>) -> bool {
+        self.found.iter().any(|problem| span.contains(&problem.span.offset()))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// In the order of the file.
+    pub(super) fn into_sorted(mut self) -> Vec<Problem> {
+        self.found.sort_by_key(|problem| (problem.span.offset(), problem.span.len()));
+        self.found
+    }
+}
+
+/// The known name that `wrong` was probably meant to be.
+pub(super) fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |text: &str| text.to_lowercase().replace('_', "-");
+    let wrong = plain(wrong);
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&wrong, &plain(name)), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// "did you mean `x`?", or the list of what is known.
+pub(super) fn suggestion(wrong: &str, known: &[&str]) -> String {
+    match closest(wrong, known.iter().copied()) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("known here: {}", known.join(", ")),
+    }
+}

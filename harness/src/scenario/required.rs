@@ -1,0 +1,33 @@
+//! Which invariants a scenario gives something to check: what `invariants = ["all"]` stands for.
+
+use std::collections::BTreeSet;
+
+use super::{AckMode, Action, Invariant, Scenario};
+
+/// Every invariant whose checker cannot be vacuous in this scenario.
+pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
+    let publishes = !scenario.publishers.is_empty();
+    let confirms = scenario.publishers.iter().any(|publishers| publishers.confirms);
+    let manual = || scenario.consumers.iter().filter(|consumers| consumers.ack == AckMode::Manual);
+    let requeues = publishes && manual().any(|consumers| consumers.requeue > 0.0);
+    let prefetch = publishes && manual().any(|consumers| consumers.prefetch > 0);
+    let restarts =
+        scenario.steps.iter().any(|step| matches!(step.action, Action::Kill { .. } | Action::PowerLoss { .. }));
+    let replicas = scenario.cluster.nodes > 1;
+    Invariant::ALL
+        .into_iter()
+        .filter(|invariant| match invariant {
+            Invariant::NoConfirmedLoss => confirms,
+            Invariant::NoPhantom
+            | Invariant::NoFreshDuplicate
+            | Invariant::AttemptsBound
+            | Invariant::PublisherOrder
+            | Invariant::QueueLinearizable => publishes,
+            Invariant::RequeueOrder => requeues,
+            Invariant::Prefetch => prefetch,
+            Invariant::ReplicaAgreement => replicas,
+            Invariant::Durability => restarts,
+            Invariant::OneLeaderPerTerm | Invariant::CommittedStays | Invariant::Liveness => true,
+        })
+        .collect()
+}

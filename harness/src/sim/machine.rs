@@ -1,0 +1,438 @@
+//! A machine: a kernel that lasts as long as the world, and a process that comes and goes.
+//!
+//! Models: start, exit, kill (the tasks are gone at once; the kernel closes the process's sockets; the page cache
+//! stays), power loss (the kernel falls silent and forgets, then the tasks are gone, then the disk loses what was not
+//! synced), pause (every poll of the process's tasks is held while the kernel goes on; timers fire late). Does not
+//! model: a process that is killed half-way through a poll, processor time, memory limits.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::BTreeMap,
+    future::{Future, poll_fn},
+    mem,
+    net::Ipv4Addr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, Sleep},
+};
+use turmoil::net::UdpSocket;
+use warren::platform::NodeId;
+
+use super::{
+    LocalBoxFuture, MachineId, SimDisk, SimError, SimPlatform, TraceKind,
+    dice::Dice,
+    disk::DiskState,
+    isolate::panic_message,
+    net::{Arrival, Departure, Kernel, Segment},
+    world::Shared,
+};
+
+/// Where every kernel listens for the datagrams of all its streams.
+const PORT: u16 = 1;
+
+pub(super) type Boot = Box<dyn Fn(SimPlatform) -> LocalBoxFuture<'static, ()>>;
+
+/// What has happened to a machine's process so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MachineCounters {
+    pub starts: u64,
+    /// Polls of the process's tasks that a pause held back.
+    pub polls_held: u64,
+    /// Polls of the process's tasks that took place.
+    pub polls: u64,
+}
+
+pub(super) struct Machine {
+    pub(super) id: MachineId,
+    pub(super) name: String,
+    pub(super) node: NodeId,
+    pub(super) world: Rc<Shared>,
+    pub(super) kernel: Kernel,
+    pub(super) disk: Rc<DiskState>,
+    pub(super) dice: RefCell<Dice>,
+    boot: Boot,
+    process: RefCell<Option<Rc<Process>>>,
+    powered: Cell<bool>,
+    /// The kernel is to boot the process at its next turn.
+    start_due: Cell<bool>,
+    exited: Cell<bool>,
+    paused: Cell<bool>,
+    /// Tasks that wanted to run during a pause.
+    held: RefCell<Vec<Waker>>,
+    counters: Cell<MachineCounters>,
+    /// Of a task that does nothing: the answer to a dead process that spawns a task in its last breath.
+    spare: OnceCell<AbortHandle>,
+}
+
+impl Machine {
+    pub(super) fn new(
+        (id, name, node): (MachineId, String, NodeId),
+        world: Rc<Shared>,
+        kernel: Kernel,
+        disk: DiskState,
+        dice: Dice,
+        boot: Boot,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            node,
+            world,
+            kernel,
+            disk: Rc::new(disk),
+            dice: RefCell::new(dice),
+            boot,
+            process: RefCell::default(),
+            powered: Cell::new(true),
+            start_due: Cell::new(true),
+            exited: Cell::new(false),
+            paused: Cell::new(false),
+            held: RefCell::default(),
+            counters: Cell::default(),
+            spare: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.world.now()
+    }
+
+    fn trace(&self, kind: TraceKind, a: u64) {
+        self.world.trace(Some(self.id), kind, a, 0);
+    }
+
+    pub(super) fn counters(&self) -> MachineCounters {
+        self.counters.get()
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.start_due.get() || self.process.borrow().as_ref().is_some_and(|process| process.alive.get())
+    }
+
+    pub(super) fn has_exited(&self) -> bool {
+        self.exited.get()
+    }
+
+    /// Powers the machine on and has its process booted; nothing if it runs.
+    pub(super) fn start(&self) {
+        if self.is_running() {
+            return;
+        }
+        self.powered.set(true);
+        self.exited.set(false);
+        self.resume();
+        self.start_due.set(true);
+        self.kernel.with(|stack| stack.wake_kernel());
+    }
+
+    /// Ends the process, as signal 9 would; nothing if none runs.
+    pub(super) fn kill(&self) {
+        if !self.is_running() {
+            return;
+        }
+        self.trace(TraceKind::ProcessKilled, 0);
+        self.end_process();
+        let now = self.now();
+        self.kernel.with(|stack| stack.process_ended(now));
+    }
+
+    /// Takes the power away.
+    pub(super) fn power_off(&self) {
+        if !self.powered.replace(false) {
+            return;
+        }
+        self.trace(TraceKind::PowerLost, 0);
+        // Silence comes first: what the process's destructors say must reach nobody.
+        self.kernel.with(|stack| stack.power_lost());
+        self.end_process();
+        self.kernel.with(|stack| stack.power_lost());
+        self.disk.lose_power();
+    }
+
+    /// Drops everything of the process, now.
+    pub(super) fn end_process(&self) {
+        self.start_due.set(false);
+        self.held.take();
+        let process = self.process.take();
+        if let Some(process) = process {
+            process.end();
+        }
+    }
+
+    pub(super) fn pause(&self) {
+        if !self.paused.replace(true) {
+            self.trace(TraceKind::Paused, 0);
+        }
+    }
+
+    pub(super) fn resume(&self) {
+        if self.paused.replace(false) {
+            self.trace(TraceKind::Resumed, self.counters.get().polls_held);
+            for waker in self.held.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// The kernel's two tasks, for as long as the world lasts.
+    pub(super) async fn run(self: Rc<Self>) -> turmoil::Result {
+        let socket = Rc::new(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?);
+        #[expect(clippy::disallowed_methods, reason = "this is the kernel, below the platform")]
+        let spare = tokio::task::spawn_local(Rc::clone(&self).receive(Rc::clone(&socket)));
+        self.spare.get_or_init(|| spare.abort_handle());
+        let mut timer = KernelTimer { sleep: Box::pin(self.world.sleep(Duration::ZERO)), armed: Some(0) };
+        let mut out = Vec::new();
+        poll_fn(|context| self.serve(context, &socket, &mut timer, &mut out)).await
+    }
+
+    /// Takes in what the wire brings.
+    async fn receive(self: Rc<Self>, socket: Rc<UdpSocket>) {
+        let mut token = [0; 8];
+        while socket.recv_from(&mut token).await.is_ok() {
+            self.world.read_clock();
+            self.arrive(u64::from_le_bytes(token));
+            while socket.try_recv_from(&mut token).is_ok() {
+                self.arrive(u64::from_le_bytes(token));
+            }
+        }
+    }
+
+    fn arrive(&self, token: u64) {
+        let powered = self.powered.get();
+        let arrival = self.world.wire.borrow_mut().arrive(token, powered);
+        let (kind, segment) = match arrival {
+            Arrival::Cut(segment) => (TraceKind::PacketCut, segment),
+            Arrival::Delivered(segment) if powered => (TraceKind::PacketReceived, segment),
+            Arrival::Delivered(segment) => (TraceKind::PacketUnheard, segment),
+        };
+        self.world.trace(Some(self.id), kind, segment.trace_a(), segment.trace_b());
+        if kind == TraceKind::PacketReceived {
+            self.take_in(segment);
+        }
+    }
+
+    fn take_in(&self, segment: Segment) {
+        let now = self.now();
+        self.kernel.with(|stack| stack.receive(now, segment, || self.world.fresh_connection()));
+    }
+
+    /// One turn of the kernel: boots the process if asked to, sends what is to be sent, sets its timer.
+    fn serve(
+        self: &Rc<Self>,
+        context: &mut Context<'_>,
+        socket: &UdpSocket,
+        timer: &mut KernelTimer,
+        out: &mut Vec<Segment>,
+    ) -> Poll<turmoil::Result> {
+        self.world.read_clock();
+        self.kernel.with(|stack| stack.set_kernel(context.waker()));
+        if self.start_due.take() {
+            self.boot();
+        }
+        loop {
+            let now = self.now();
+            let deadline = self.kernel.with(|stack| stack.flush(now, out));
+            if out.is_empty() && !timer.fires(now, deadline, context) {
+                return Poll::Pending;
+            }
+            for segment in out.drain(..) {
+                self.send(segment, socket)?;
+            }
+        }
+    }
+
+    fn send(&self, segment: Segment, socket: &UdpSocket) -> turmoil::Result {
+        if !self.powered.get() {
+            return Ok(());
+        }
+        let (a, b, to) = (segment.trace_a(), segment.trace_b(), segment.to);
+        let trace = |kind| self.world.trace(Some(self.id), kind, a, b);
+        if to == self.id {
+            // The loopback device neither loses nor waits.
+            trace(TraceKind::PacketReceived);
+            self.take_in(segment);
+            return Ok(());
+        }
+        let address = (self.world.address(to), PORT);
+        let departure = self.world.wire.borrow_mut().depart(segment);
+        match departure {
+            Departure::Cut => trace(TraceKind::PacketCut),
+            Departure::Lost => trace(TraceKind::PacketLost),
+            Departure::Once(token) => {
+                trace(TraceKind::PacketSent);
+                socket.try_send_to(&token.to_le_bytes(), address)?;
+            }
+            Departure::Twice(first, second) => {
+                trace(TraceKind::PacketDuplicated);
+                socket.try_send_to(&first.to_le_bytes(), address)?;
+                socket.try_send_to(&second.to_le_bytes(), address)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn boot(self: &Rc<Self>) {
+        let mut counters = self.counters.get();
+        counters.starts += 1;
+        self.counters.set(counters);
+        self.trace(TraceKind::ProcessStarted, counters.starts);
+        let process = Rc::new(Process {
+            machine: Rc::clone(self),
+            alive: Cell::new(true),
+            tasks: RefCell::default(),
+            tasks_spawned: Cell::new(0),
+        });
+        *self.process.borrow_mut() = Some(Rc::clone(&process));
+        let platform = SimPlatform::new(Rc::clone(&process), SimDisk(Rc::clone(&self.disk)));
+        let machine = Rc::clone(self);
+        process.spawn("main", async move {
+            (machine.boot)(platform).await;
+            machine.exit();
+        });
+    }
+
+    /// The process has come to its end by itself.
+    fn exit(&self) {
+        self.trace(TraceKind::ProcessExited, 0);
+        self.exited.set(true);
+        self.end_process();
+        let now = self.now();
+        self.kernel.with(|stack| stack.process_ended(now));
+    }
+}
+
+/// The kernel's one timer, at the earliest deadline of all streams or before.
+struct KernelTimer {
+    sleep: Pin<Box<Sleep>>,
+    armed: Option<u64>,
+}
+
+impl KernelTimer {
+    /// Sets the timer and tells whether it has fired already.
+    fn fires(&mut self, now: u64, deadline: Option<u64>, context: &mut Context<'_>) -> bool {
+        if let Some(deadline) = deadline
+            && self.armed.is_none_or(|armed| deadline < armed)
+        {
+            #[expect(clippy::disallowed_methods, reason = "this is the kernel, below the platform")]
+            let from = Instant::now();
+            self.sleep.as_mut().reset(from + Duration::from_nanos(deadline.saturating_sub(now)));
+            self.armed = Some(deadline);
+        }
+        let fired = self.armed.is_some() && self.sleep.as_mut().poll(context).is_ready();
+        if fired {
+            self.armed = None;
+        }
+        fired
+    }
+}
+
+/// One life of a machine's process.
+pub(super) struct Process {
+    pub(super) machine: Rc<Machine>,
+    alive: Cell<bool>,
+    tasks: RefCell<BTreeMap<u64, Rc<Task>>>,
+    tasks_spawned: Cell<u64>,
+}
+
+/// The future of a task, owned here and not by the runtime, so that a kill drops it at once.
+struct Task {
+    future: RefCell<Option<LocalBoxFuture<'static, ()>>>,
+    abort: OnceCell<AbortHandle>,
+}
+
+impl Process {
+    pub(super) fn is_alive(&self) -> bool {
+        self.alive.get()
+    }
+
+    pub(super) fn spawn(
+        self: &Rc<Self>,
+        name: &'static str,
+        future: impl Future<Output = ()> + 'static,
+    ) -> AbortHandle {
+        if !self.alive.get() {
+            return self.machine.spare.get().expect("the kernel runs before the process").clone();
+        }
+        let number = self.tasks_spawned.get();
+        self.tasks_spawned.set(number + 1);
+        let task = Rc::new(Task { future: RefCell::new(Some(Box::pin(future))), abort: OnceCell::new() });
+        self.tasks.borrow_mut().insert(number, Rc::clone(&task));
+        let shell = Shell { process: Rc::clone(self), number, name, task: Rc::clone(&task) };
+        #[expect(clippy::disallowed_methods, reason = "this is the platform's spawn")]
+        let handle = tokio::task::spawn_local(shell).abort_handle();
+        task.abort.get_or_init(|| handle).clone()
+    }
+
+    /// Drops all tasks, but for the one that is being polled: that one is dropped when its poll returns.
+    fn end(&self) {
+        self.alive.set(false);
+        let tasks = mem::take(&mut *self.tasks.borrow_mut());
+        for task in tasks.into_values() {
+            let future = task.future.try_borrow_mut().ok().and_then(|mut slot| slot.take());
+            drop(future);
+            if let Some(abort) = task.abort.get() {
+                abort.abort();
+            }
+        }
+    }
+}
+
+/// What the runtime polls in place of the task: nothing when the process is dead or paused.
+struct Shell {
+    process: Rc<Process>,
+    number: u64,
+    name: &'static str,
+    task: Rc<Task>,
+}
+
+impl Future for Shell {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let machine = &self.process.machine;
+        if !self.process.alive.get() {
+            return Poll::Ready(());
+        }
+        let mut counters = machine.counters.get();
+        if machine.paused.get() {
+            counters.polls_held += 1;
+            machine.counters.set(counters);
+            machine.held.borrow_mut().push(context.waker().clone());
+            return Poll::Pending;
+        }
+        counters.polls += 1;
+        machine.counters.set(counters);
+        machine.world.read_clock();
+        let mut slot = self.task.future.borrow_mut();
+        let Some(future) = slot.as_mut() else { return Poll::Ready(()) };
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        match polled {
+            Ok(Poll::Pending) if self.process.alive.get() => Poll::Pending,
+            Ok(_) => Poll::Ready(()),
+            Err(panic) => {
+                machine.world.fail(SimError::Panic {
+                    machine: Some(machine.name.clone()),
+                    task: self.name,
+                    message: panic_message(&*panic),
+                });
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let entry = self.process.tasks.borrow_mut().remove(&self.number);
+        let future = self.task.future.take();
+        drop(future);
+        drop(entry);
+    }
+}

@@ -1,0 +1,115 @@
+//! What a simulated process sees of the world.
+
+use std::{future::Future, io, rc::Rc, time::Duration};
+
+use tokio::task::AbortHandle;
+use warren::platform::{NodeId, Observation, Platform, Sabotage};
+
+use super::{
+    MachineId, SimDisk, SimListener, SimStream, TraceKind, entropy,
+    machine::Process,
+    net::{connect, listen},
+    world::hash_observation,
+};
+use crate::history::Nanos;
+
+/// The simulated world, seen by one life of one process: of a broker or of a client.
+#[derive(Clone)]
+pub struct SimPlatform {
+    process: Rc<Process>,
+    disk: SimDisk,
+}
+
+impl SimPlatform {
+    pub(super) fn new(process: Rc<Process>, disk: SimDisk) -> Self {
+        Self { process, disk }
+    }
+
+    /// The machine that the process runs on.
+    pub fn machine(&self) -> MachineId {
+        self.process.machine.id
+    }
+
+    /// The machine's name, by which others dial it.
+    pub fn name(&self) -> &str {
+        &self.process.machine.name
+    }
+
+    /// Virtual time since the start of the simulation.
+    pub fn nanos(&self) -> Nanos {
+        Nanos(self.process.machine.now())
+    }
+
+    /// Adds an event of the workload to the trace.
+    pub fn trace(&self, a: u64, b: u64) {
+        self.process.machine.world.trace(Some(self.machine()), TraceKind::Client, a, b);
+    }
+}
+
+impl Platform for SimPlatform {
+    type Stream = SimStream;
+    type Listener = SimListener;
+    type Disk = SimDisk;
+
+    fn node(&self) -> NodeId {
+        self.process.machine.node
+    }
+
+    fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
+    async fn listen(&self, address: &str) -> io::Result<SimListener> {
+        let (_, port) = split(address)?;
+        listen(Rc::clone(&self.process.machine), port)
+    }
+
+    async fn connect(&self, address: &str) -> io::Result<SimStream> {
+        let (host, port) = split(address)?;
+        let machine = &self.process.machine;
+        let to = machine.world.resolve(host).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("there is no machine called {host} in this world"))
+        })?;
+        connect(Rc::clone(machine), to, port).await
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.process.machine.now())
+    }
+
+    fn wall(&self) -> Duration {
+        entropy::EPOCH + self.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        self.process.machine.world.sleep(duration)
+    }
+
+    fn random(&self) -> u64 {
+        self.process.machine.dice.borrow_mut().next()
+    }
+
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + 'static) -> AbortHandle {
+        self.process.spawn(name, task)
+    }
+
+    fn observe(&self, observation: Observation) {
+        // A dying process's destructors have no say.
+        if !self.process.is_alive() {
+            return;
+        }
+        let machine = &self.process.machine;
+        machine.world.trace(Some(machine.id), TraceKind::Observation, hash_observation(&observation), 0);
+        machine.world.observe(machine.node, observation);
+    }
+
+    fn sabotaged(&self, sabotage: Sabotage) -> bool {
+        self.process.machine.world.sabotage.get() == Some(sabotage)
+    }
+}
+
+/// `host:port`.
+fn split(address: &str) -> io::Result<(&str, u16)> {
+    let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    parts.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("`{address}` is not host:port")))
+}

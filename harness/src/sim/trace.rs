@@ -1,0 +1,154 @@
+//! Everything that happened, folded into one number: two runs are the same run when their trace hashes agree.
+//!
+//! Packets, disk operations, process events, observations and client operations each leave a record of fixed size.
+//! Contents are not hashed, only their shape (lengths, positions, numbers); what differs in content soon differs in
+//! shape.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::MachineId;
+use crate::history::Nanos;
+
+/// Whether the events themselves are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TraceMode {
+    /// Only the rolling hash and the count.
+    #[default]
+    HashOnly,
+    /// Every event too, 40 bytes each, for comparing two runs.
+    Record,
+}
+
+/// What kind of event it was, and what its two arguments mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum TraceKind {
+    /// `a`: receiver and connection, `b`: sequence number and length.
+    PacketSent,
+    PacketReceived,
+    /// Dropped by a cut, at either end of its way.
+    PacketCut,
+    /// Lost by chance.
+    PacketLost,
+    PacketDuplicated,
+    /// It reached a machine without power.
+    PacketUnheard,
+    /// `a`: file, `b`: length.
+    DiskRead,
+    DiskWrite,
+    /// `a`: file (or 0 for names), `b`: bytes made durable.
+    DiskSynced,
+    /// `a`: file (or 0 for names), `b`: errno.
+    DiskFailed,
+    /// `a`: operation, `b`: hash of the name.
+    DiskName,
+    /// `a`: bytes lost, `b`: bytes that survived although unsynced.
+    DiskPowerLoss,
+    /// `a`: how many times the process has started.
+    ProcessStarted,
+    ProcessExited,
+    ProcessKilled,
+    PowerLost,
+    Paused,
+    Resumed,
+    /// `a`: the other machine.
+    Cut,
+    Uncut,
+    StreamsReset,
+    /// `a`: hash of the observation.
+    Observation,
+    /// Whatever the workload records: `a` and `b` are its own.
+    Client,
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceEvent {
+    pub at: Nanos,
+    /// `None`: the world itself.
+    pub machine: Option<MachineId>,
+    pub kind: TraceKind,
+    pub a: u64,
+    pub b: u64,
+}
+
+impl fmt::Display for TraceEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, nanos) = (self.at.0 / 1_000_000_000, self.at.0 % 1_000_000_000);
+        write!(f, "{seconds}.{nanos:09} s ")?;
+        match self.machine {
+            Some(machine) => write!(f, "machine {}", machine.0)?,
+            None => f.write_str("world")?,
+        }
+        write!(f, " {:?} {:#x} {:#x}", self.kind, self.a, self.b)
+    }
+}
+
+/// Where two runs part: the position of the first difference, and the event of each (`None`: it had ended).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    pub position: usize,
+    pub first: Option<TraceEvent>,
+    pub second: Option<TraceEvent>,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |event: Option<TraceEvent>| event.map_or("nothing more".to_owned(), |event| event.to_string());
+        write!(f, "event {}: first run {}; second run {}", self.position, show(self.first), show(self.second))
+    }
+}
+
+/// The first event that differs between two recorded runs; `None` if they are the same.
+pub fn first_difference(first: &[TraceEvent], second: &[TraceEvent]) -> Option<Divergence> {
+    let position = first.iter().zip(second).position(|(a, b)| a != b).unwrap_or(first.len().min(second.len()));
+    let (a, b) = (first.get(position).copied(), second.get(position).copied());
+    (a != b).then_some(Divergence { position, first: a, second: b })
+}
+
+/// The rolling record of one simulation.
+pub(super) struct Trace {
+    hash: RefCell<Xxh3>,
+    events: Cell<u64>,
+    recorded: Option<RefCell<Vec<TraceEvent>>>,
+}
+
+impl Trace {
+    pub(super) fn new(mode: TraceMode) -> Self {
+        Self {
+            hash: RefCell::new(Xxh3::new()),
+            events: Cell::new(0),
+            recorded: (mode == TraceMode::Record).then(RefCell::default),
+        }
+    }
+
+    pub(super) fn add(&self, event: TraceEvent) {
+        let mut record = [0; 32];
+        record[..8].copy_from_slice(&event.at.0.to_le_bytes());
+        let machine = event.machine.map_or(u32::MAX, |machine| machine.0);
+        record[8..12].copy_from_slice(&machine.to_le_bytes());
+        record[12..14].copy_from_slice(&(event.kind as u16).to_le_bytes());
+        record[16..24].copy_from_slice(&event.a.to_le_bytes());
+        record[24..].copy_from_slice(&event.b.to_le_bytes());
+        self.hash.borrow_mut().update(&record);
+        self.events.set(self.events.get() + 1);
+        if let Some(recorded) = &self.recorded {
+            recorded.borrow_mut().push(event);
+        }
+    }
+
+    /// The hash over all events so far, and their number.
+    pub(super) fn hash(&self) -> (u64, u64) {
+        (self.hash.borrow().digest(), self.events.get())
+    }
+
+    /// Takes what was recorded; empty with [`TraceMode::HashOnly`].
+    pub(super) fn take(&self) -> Vec<TraceEvent> {
+        self.recorded.as_ref().map(RefCell::take).unwrap_or_default()
+    }
+}

@@ -1,0 +1,353 @@
+//! The native client: as little as possible between the workload and the wire.
+//!
+//! It speaks AMQP 0-9-1 on the same codec as the broker (`amq-protocol`), and does nothing on its own: no recovery, no
+//! retry, no reordering. Models: a correct, eager client that pipelines. Does not model: any particular library's
+//! quirks; for those there is `lapin`.
+
+mod frames;
+mod handshake;
+
+pub(super) use handshake::queue_arguments;
+
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, time::Duration};
+
+use amq_protocol::{
+    frame::AMQPFrame,
+    protocol::{AMQPClass, BasicProperties, basic, channel, connection},
+    types::{AMQPValue, FieldTable},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    sync::{Notify, mpsc},
+};
+use warren::platform::Platform;
+
+use self::frames::FrameReader;
+use super::link::{Incoming, LinkEvent, LinkSetup};
+use crate::history::{PublishOutcome, Settle};
+
+/// Asked for in the tune; the broker may lower it.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+const CHANNEL: u16 = 1;
+
+/// A connection with one channel.
+pub struct NativeLink {
+    outgoing: Rc<Outgoing>,
+    events: mpsc::UnboundedReceiver<LinkEvent>,
+    tag_last: u64,
+    /// Ends reader, writer and heartbeats when the link is dropped.
+    tasks: Vec<tokio::task::AbortHandle>,
+}
+
+/// Bytes on their way to the socket.
+struct Outgoing {
+    bytes: RefCell<Vec<u8>>,
+    ready: Notify,
+}
+
+impl Outgoing {
+    fn send(&self, frame: &AMQPFrame) {
+        frames::encode(frame, &mut self.bytes.borrow_mut());
+        self.ready.notify_one();
+    }
+
+    fn send_method(&self, method: AMQPClass) {
+        self.send(&AMQPFrame::Method(CHANNEL, method));
+    }
+}
+
+impl NativeLink {
+    /// Connects and prepares the channel.
+    ///
+    /// # Errors
+    /// In words: what went wrong on the way.
+    pub async fn open<P: Platform>(platform: &P, address: &str, setup: &LinkSetup) -> Result<Self, String> {
+        let opening = async {
+            let mut stream = platform.connect(address).await.map_err(|error| format!("connect: {error}"))?;
+            let mut frames = FrameReader::new();
+            let tuned = handshake::open(&mut stream, &mut frames, setup, HEARTBEAT).await?;
+            Ok::<_, String>((stream, frames, tuned))
+        };
+        let (stream, frames, tuned) = tokio::select! {
+            opened = opening => opened?,
+            () = platform.sleep(OPEN_TIMEOUT) => return Err("no answer within 10 s while opening".into()),
+        };
+        let outgoing = Rc::new(Outgoing { bytes: RefCell::default(), ready: Notify::new() });
+        let (reader, writer) = tokio::io::split(stream);
+        let (sink, events) = mpsc::unbounded_channel();
+        let reading = Reading {
+            frames,
+            content: None,
+            heard_of: 0,
+            outstanding: BTreeSet::new(),
+            returned: false,
+            sink: sink.clone(),
+        };
+        let tasks = vec![
+            platform.spawn("client reader", read(platform.clone(), reader, reading, outgoing.clone(), tuned.heartbeat)),
+            platform.spawn("client writer", write(platform.clone(), writer, outgoing.clone(), tuned.heartbeat, sink)),
+        ];
+        Ok(Self { outgoing, events, tag_last: 0, tasks })
+    }
+
+    pub fn publish(&mut self, queue: &str, body: &[u8]) -> u64 {
+        self.tag_last += 1;
+        let publish =
+            basic::Publish { exchange: "".into(), routing_key: queue.into(), mandatory: true, immediate: false };
+        let mut bytes = self.outgoing.bytes.borrow_mut();
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        frames::encode_content(
+            CHANNEL,
+            AMQPClass::Basic(basic::AMQPMethod::Publish(publish)),
+            properties,
+            body,
+            &mut bytes,
+        );
+        drop(bytes);
+        self.outgoing.ready.notify_one();
+        self.tag_last
+    }
+
+    pub fn consume(&mut self, queue: &str, no_ack: bool) {
+        self.outgoing.send_method(AMQPClass::Basic(basic::AMQPMethod::Consume(basic::Consume {
+            queue: queue.into(),
+            consumer_tag: "ferret".into(),
+            no_local: false,
+            no_ack,
+            exclusive: false,
+            nowait: false,
+            arguments: FieldTable::default(),
+        })));
+    }
+
+    pub fn get(&mut self, queue: &str, no_ack: bool) {
+        let get = basic::Get { queue: queue.into(), no_ack };
+        self.outgoing.send_method(AMQPClass::Basic(basic::AMQPMethod::Get(get)));
+    }
+
+    pub fn settle(&mut self, tag: u64, settle: Settle) {
+        let method = match settle {
+            Settle::Ack { multiple } => basic::AMQPMethod::Ack(basic::Ack { delivery_tag: tag, multiple }),
+            Settle::Reject { requeue } => basic::AMQPMethod::Reject(basic::Reject { delivery_tag: tag, requeue }),
+            Settle::Nack { requeue, multiple } => {
+                basic::AMQPMethod::Nack(basic::Nack { delivery_tag: tag, multiple, requeue })
+            }
+        };
+        self.outgoing.send_method(AMQPClass::Basic(method));
+    }
+
+    pub async fn next(&mut self) -> LinkEvent {
+        self.events.recv().await.unwrap_or_else(|| LinkEvent::Closed("connection lost".into()))
+    }
+
+    pub async fn close(&mut self) {
+        let goodbye = connection::Close { reply_code: 200, reply_text: "done".into(), class_id: 0, method_id: 0 };
+        self.outgoing.send(&AMQPFrame::Method(0, AMQPClass::Connection(connection::AMQPMethod::Close(goodbye))));
+        while !matches!(self.next().await, LinkEvent::Closed(_)) {}
+    }
+}
+
+impl Drop for NativeLink {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Sends what is there in one write; a heartbeat when there was nothing for half the interval.
+async fn write<P: Platform>(
+    platform: P,
+    mut stream: WriteHalf<P::Stream>,
+    outgoing: Rc<Outgoing>,
+    heartbeat: Duration,
+    sink: mpsc::UnboundedSender<LinkEvent>,
+) {
+    loop {
+        let bytes = std::mem::take(&mut *outgoing.bytes.borrow_mut());
+        if bytes.is_empty() {
+            tokio::select! {
+                biased;
+                () = outgoing.ready.notified() => {}
+                () = platform.sleep(heartbeat / 2) => outgoing.send(&AMQPFrame::Heartbeat),
+            }
+            continue;
+        }
+        let written = async {
+            stream.write_all(&bytes).await?;
+            stream.flush().await
+        };
+        if let Err(error) = written.await {
+            let _ = sink.send(LinkEvent::Closed(format!("write: {error}")));
+            return;
+        }
+    }
+}
+
+/// What the reader knows between frames.
+struct Reading {
+    frames: FrameReader,
+    content: Option<Content>,
+    /// The highest tag that any ack or nack named.
+    heard_of: u64,
+    /// Tags up to `heard_of` without an outcome yet.
+    outstanding: BTreeSet<u64>,
+    /// A `basic.return` came: the ack that follows belongs to a message that reached no queue.
+    returned: bool,
+    sink: mpsc::UnboundedSender<LinkEvent>,
+}
+
+/// A message of which the method has arrived, and maybe some of the body.
+struct Content {
+    method: basic::AMQPMethod,
+    delivery_count: Option<u32>,
+    body: Vec<u8>,
+    body_bytes: Option<u64>,
+}
+
+async fn read<P: Platform>(
+    platform: P,
+    mut stream: ReadHalf<P::Stream>,
+    mut reading: Reading,
+    outgoing: Rc<Outgoing>,
+    heartbeat: Duration,
+) {
+    let reason = loop {
+        match reading.frames.take() {
+            Err(error) => break error,
+            Ok(Some(frame)) => {
+                if let Err(reason) = reading.handle(frame, &outgoing) {
+                    break reason;
+                }
+                continue;
+            }
+            Ok(None) => {}
+        }
+        let heard = tokio::select! {
+            biased;
+            heard = stream.read_buf(reading.frames.buffer()) => heard,
+            () = platform.sleep(heartbeat * 2) => break "no heartbeat from the broker".to_owned(),
+        };
+        match heard {
+            Ok(0) => break "end of stream".to_owned(),
+            Ok(_) => {}
+            Err(error) => break format!("read: {error}"),
+        }
+    };
+    let _ = reading.sink.send(LinkEvent::Closed(reason));
+}
+
+impl Reading {
+    /// Takes one frame. `Err` is why the link ends.
+    fn handle(&mut self, frame: AMQPFrame, outgoing: &Outgoing) -> Result<(), String> {
+        match frame {
+            AMQPFrame::Method(0, AMQPClass::Connection(method)) => match method {
+                connection::AMQPMethod::Close(close) => {
+                    let ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
+                    outgoing.send(&AMQPFrame::Method(0, AMQPClass::Connection(ok)));
+                    Err(format!("connection closed: {} {}", close.reply_code, close.reply_text))
+                }
+                connection::AMQPMethod::CloseOk(_) => Err("closed".into()),
+                _ => Ok(()),
+            },
+            AMQPFrame::Method(CHANNEL, AMQPClass::Channel(channel::AMQPMethod::Close(close))) => {
+                Err(format!("channel closed: {} {}", close.reply_code, close.reply_text))
+            }
+            AMQPFrame::Method(CHANNEL, AMQPClass::Basic(method)) => self.handle_basic(method),
+            AMQPFrame::Header(CHANNEL, header) => {
+                if let Some(content) = &mut self.content {
+                    content.body_bytes = Some(header.body_size);
+                    content.delivery_count = header.properties.headers().as_ref().and_then(delivery_count);
+                }
+                self.finish_content();
+                Ok(())
+            }
+            AMQPFrame::Body(CHANNEL, bytes) => {
+                if let Some(content) = &mut self.content {
+                    content.body.extend_from_slice(&bytes);
+                }
+                self.finish_content();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn handle_basic(&mut self, method: basic::AMQPMethod) -> Result<(), String> {
+        match method {
+            basic::AMQPMethod::Ack(ack) => {
+                let outcome = if std::mem::take(&mut self.returned) {
+                    PublishOutcome::Returned
+                } else {
+                    PublishOutcome::Confirmed
+                };
+                self.settle_publishes(ack.delivery_tag, ack.multiple, outcome);
+            }
+            basic::AMQPMethod::Nack(nack) => {
+                self.settle_publishes(nack.delivery_tag, nack.multiple, PublishOutcome::Nacked);
+            }
+            basic::AMQPMethod::GetEmpty(_) => self.tell(LinkEvent::Got(None)),
+            basic::AMQPMethod::Cancel(_) => return Err("consumer cancelled by the broker".into()),
+            method @ (basic::AMQPMethod::Deliver(_) | basic::AMQPMethod::GetOk(_) | basic::AMQPMethod::Return(_)) => {
+                self.content = Some(Content { method, delivery_count: None, body: Vec::new(), body_bytes: None });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `multiple` acknowledges every outstanding publish up to `tag`. Two outcomes for one tag are both passed on:
+    /// judging them is the checkers' business.
+    fn settle_publishes(&mut self, tag: u64, multiple: bool, outcome: PublishOutcome) {
+        self.outstanding.extend(self.heard_of + 1..=tag);
+        self.heard_of = self.heard_of.max(tag);
+        if multiple {
+            while let Some(first) = self.outstanding.first().copied().filter(|first| *first <= tag) {
+                self.outstanding.remove(&first);
+                self.tell(LinkEvent::Outcome { tag: first, outcome });
+            }
+        } else {
+            self.outstanding.remove(&tag);
+            self.tell(LinkEvent::Outcome { tag, outcome });
+        }
+    }
+
+    fn finish_content(&mut self) {
+        let complete = |content: &Content| content.body_bytes.is_some_and(|bytes| content.body.len() as u64 >= bytes);
+        if !self.content.as_ref().is_some_and(complete) {
+            return;
+        }
+        let Some(content) = self.content.take() else { return };
+        let incoming = |tag, redelivered| Incoming {
+            tag,
+            redelivered,
+            delivery_count: content.delivery_count,
+            body: content.body,
+        };
+        match content.method {
+            basic::AMQPMethod::Deliver(deliver) => {
+                self.tell(LinkEvent::Delivered(incoming(deliver.delivery_tag, deliver.redelivered)));
+            }
+            basic::AMQPMethod::GetOk(got) => {
+                self.tell(LinkEvent::Got(Some(incoming(got.delivery_tag, got.redelivered))));
+            }
+            basic::AMQPMethod::Return(_) => self.returned = true,
+            _ => unreachable!("only these start a content"),
+        }
+    }
+
+    fn tell(&self, event: LinkEvent) {
+        let _ = self.sink.send(event);
+    }
+}
+
+/// The `x-delivery-count` among a message's headers.
+pub(super) fn delivery_count(headers: &FieldTable) -> Option<u32> {
+    match headers.inner().get("x-delivery-count")? {
+        AMQPValue::LongLongInt(count) => u32::try_from(*count).ok(),
+        AMQPValue::LongInt(count) => u32::try_from(*count).ok(),
+        AMQPValue::LongUInt(count) => Some(*count),
+        _ => None,
+    }
+}

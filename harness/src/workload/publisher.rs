@@ -1,0 +1,143 @@
+//! A publisher with confirms: pipelined, at a steady rate, and honest about what it does not know.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    time::Duration,
+};
+
+use rand_pcg::Pcg64;
+use warren::platform::Platform;
+
+use super::{
+    Floor, PHASE_POLL, Phase, RECONNECT_PAUSE, Role, body,
+    link::{Link, LinkEvent},
+};
+use crate::{
+    history::{ChannelId, EventKind, MessageId, PublishOutcome},
+    scenario::Spread,
+};
+
+/// A publisher that was held up sends at most this much of its arrears at once.
+const ARREARS_MAX: Duration = Duration::from_millis(100);
+
+#[derive(Clone)]
+pub struct PublisherPlan {
+    pub role: Role,
+    /// Time from one publish to the next.
+    pub interval: Duration,
+    /// Bytes per message.
+    pub body: Spread<u64>,
+    /// Publishes without an outcome at any time, at most.
+    pub in_flight: usize,
+    /// Whether a publish of unknown or negative outcome is tried again, as a new attempt.
+    pub retry: bool,
+    /// A publish that waits longer for its outcome counts as unknown, and the connection as broken.
+    pub timeout: Duration,
+}
+
+/// Publishes until the load phase ends, then waits for the last outcomes.
+pub async fn run<P: Platform>(platform: P, plan: PublisherPlan, floor: Rc<Floor>) {
+    floor.busy.set(floor.busy.get() + 1);
+    let chance = Pcg64::new(u128::from(platform.random()), 0);
+    let mut publisher = Publisher { platform, plan, floor, chance, sequence_last: 0, again: VecDeque::new() };
+    publisher.run().await;
+    publisher.floor.busy.set(publisher.floor.busy.get() - 1);
+}
+
+struct Publisher<P: Platform> {
+    platform: P,
+    plan: PublisherPlan,
+    floor: Rc<Floor>,
+    chance: Pcg64,
+    sequence_last: u64,
+    /// Sequences to try again, with the number of the next attempt.
+    again: VecDeque<(u64, u32)>,
+}
+
+struct Waiting {
+    message: MessageId,
+    since: Duration,
+}
+
+impl<P: Platform> Publisher<P> {
+    async fn run(&mut self) {
+        let mut hop = 0;
+        let role = self.plan.role.clone();
+        let floor = self.floor.clone();
+        let platform = self.platform.clone();
+        while let Some((mut link, channel)) = role.connect(&platform, &floor, &mut hop, Phase::Settle).await {
+            let reason = self.publish_over(&mut link, channel).await;
+            floor.recorder.record(EventKind::ChannelLost { channel, reason });
+            drop(link);
+            platform.sleep(RECONNECT_PAUSE).await;
+        }
+    }
+
+    /// Publishes over one channel until it is lost or all is done; tells why it ended.
+    async fn publish_over(&mut self, link: &mut Link, channel: ChannelId) -> String {
+        let mut outstanding: BTreeMap<u64, Waiting> = BTreeMap::new();
+        let mut due = self.platform.now();
+        let reason = loop {
+            let now = self.platform.now();
+            let loading = self.floor.phase.get() == Phase::Load;
+            if !loading && outstanding.is_empty() {
+                link.close().await;
+                return "load stopped".into();
+            }
+            if outstanding.first_key_value().is_some_and(|(_, first)| now - first.since > self.plan.timeout) {
+                break format!("no outcome within {:?}", self.plan.timeout);
+            }
+            due = due.max(now.saturating_sub(ARREARS_MAX));
+            while loading && due <= now && outstanding.len() < self.plan.in_flight {
+                let (tag, message) = self.publish(link, channel);
+                if self.plan.role.setup.confirms {
+                    outstanding.insert(tag, Waiting { message, since: now });
+                } else {
+                    self.floor.recorder.record(EventKind::PublishOutcome { message, outcome: PublishOutcome::Unknown });
+                }
+                due += self.plan.interval;
+            }
+            let free = loading && outstanding.len() < self.plan.in_flight;
+            let pause = if free { due.saturating_sub(now).min(PHASE_POLL) } else { PHASE_POLL };
+            tokio::select! {
+                biased;
+                event = link.next() => match event {
+                    LinkEvent::Outcome { tag, outcome } => {
+                        if let Some(waiting) = outstanding.remove(&tag) {
+                            self.settle(waiting.message, outcome);
+                        }
+                    }
+                    LinkEvent::Closed(reason) => break reason,
+                    LinkEvent::Delivered(_) | LinkEvent::Got(_) => {}
+                },
+                () = self.platform.sleep(pause) => {}
+            }
+        };
+        for waiting in outstanding.into_values() {
+            self.settle(waiting.message, PublishOutcome::Unknown);
+        }
+        reason
+    }
+
+    fn publish(&mut self, link: &mut Link, channel: ChannelId) -> (u64, MessageId) {
+        let (sequence, attempt) = self.again.pop_front().unwrap_or_else(|| {
+            self.sequence_last += 1;
+            (self.sequence_last, 1)
+        });
+        let role = &self.plan.role;
+        let message = MessageId { publisher: role.client, sequence, attempt };
+        self.floor.recorder.record(EventKind::Publish { message, queue: role.queue, channel });
+        let bytes = usize::try_from(self.plan.body.draw(&mut self.chance)).expect("a body fits in memory");
+        let tag = link.publish(&role.setup.queue, body::encode(message, bytes));
+        (tag, message)
+    }
+
+    fn settle(&mut self, message: MessageId, outcome: PublishOutcome) {
+        self.floor.recorder.record(EventKind::PublishOutcome { message, outcome });
+        let again = matches!(outcome, PublishOutcome::Unknown | PublishOutcome::Nacked) && self.plan.retry;
+        if again && self.floor.phase.get() == Phase::Load {
+            self.again.push_back((message.sequence, message.attempt + 1));
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! The command line, with a script in the place of the simulation.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::Read,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use ferret::{
+    cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
+    history::{Event, EventKind, History, Nanos},
+    progress::Progress,
+    scenario::Scenario,
+};
+use ferret_reports::{
+    FaultRecord, InvariantResult, InvariantVerdict, Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo,
+    SometimesResult, Timeline, Verdict, WitnessEvent,
+};
+use tempfile::TempDir;
+
+const SCENARIO: &str = r#"version = 1
+name = "NAME"
+run = { duration = "10s", seeds = { from = 1, count = 2 } }
+cluster = { nodes = 3 }
+queues = [{ name = "orders" }]
+publishers = [{ name = "pub", queue = "orders", rate = 100 }]
+"#;
+
+/// A simulation whose runs all end alike, but for what the test says.
+#[derive(Default)]
+struct Script {
+    /// Seeds that end with this verdict instead of a pass.
+    bad: Option<(u64, Verdict)>,
+    /// The second run of a seed differs from the first at the third event.
+    wavers: bool,
+    second: AtomicBool,
+    /// What is required and never happens.
+    never: bool,
+    /// Ctrl-C comes while the first run is under way.
+    interrupted: Option<Interrupt>,
+    panics: bool,
+}
+
+impl Simulate for Script {
+    type Event = String;
+
+    fn simulate(
+        &self,
+        scenario: &Scenario,
+        seed: u64,
+        request: &Request,
+        stop: &AtomicBool,
+        _: &Progress,
+    ) -> Simulated<String> {
+        assert!(!self.panics, "the script panics");
+        let mut record = passed(scenario, seed);
+        record.sabotage = request.sabotage.map(|sabotage| sabotage.name().to_owned());
+        if let Some((bad, verdict)) = self.bad
+            && bad == seed
+        {
+            record.verdict = verdict;
+            if verdict == Verdict::Violated {
+                violate(&mut record);
+            }
+        }
+        if self.never {
+            let name = "leader-changed".to_owned();
+            record.sometimes.push(SometimesResult { name, required: true, count: 0 });
+        }
+        if let Some(interrupt) = &self.interrupted {
+            interrupt.ask();
+            assert!(stop.load(Ordering::SeqCst), "the run is told to stop");
+            record.verdict = Verdict::Incomplete;
+        }
+        let mut trace = Vec::new();
+        if request.record_trace {
+            let wavers = self.wavers && self.second.swap(true, Ordering::SeqCst);
+            let third = if wavers { "n1 sends to n3" } else { "n1 sends to n2" };
+            trace = ["n1 starts", "n2 starts", third, "n2 receives"].map(str::to_owned).to_vec();
+        }
+        let events = vec![Event { at: Nanos(5), kind: EventKind::LoadStopped }];
+        Simulated {
+            record,
+            trace,
+            history: History { clients: vec!["pub-1".to_owned()], events, ..History::default() },
+        }
+    }
+
+    fn describe(event: &String) -> String {
+        event.clone()
+    }
+}
+
+fn passed(scenario: &Scenario, seed: u64) -> RunRecord {
+    let invariant = |name: &str, unit: &str, checked| InvariantResult {
+        name: name.to_owned(),
+        verdict: if checked > 0 { InvariantVerdict::Holds } else { InvariantVerdict::Vacuous },
+        required: checked > 0,
+        checked,
+        unit: unit.to_owned(),
+        explanation: None,
+        witness: Vec::new(),
+    };
+    RunRecord {
+        version: RECORD_VERSION,
+        scenario: ScenarioInfo {
+            name: scenario.name.clone(),
+            description: String::new(),
+            // Where the test put the file differs from run to run.
+            path: "scenario.toml".to_owned(),
+            text: scenario.text.clone(),
+            tags: Vec::new(),
+        },
+        seed,
+        sabotage: None,
+        trace_hash: format!("{seed:016x}"),
+        trace_events: 4,
+        replay: format!("ferret run scenario.toml --seed {seed}"),
+        verdict: Verdict::Pass,
+        reasons: Vec::new(),
+        invariants: vec![
+            invariant("no-confirmed-loss", "confirmed messages", 1200),
+            invariant("no-phantom", "deliveries", 1234),
+            invariant("one-leader-per-term", "terms", 3),
+            invariant("requeue-order", "requeues", 0),
+        ],
+        faults: vec![FaultRecord {
+            step: 1,
+            line: 7,
+            kind: "partition".to_owned(),
+            description: "isolate n2 for 4 s".to_owned(),
+            began_ns: Some(3),
+            ended_ns: Some(7),
+            nodes: vec!["n2".to_owned()],
+            effect: "dropped 1,204 packets".to_owned(),
+            bit: true,
+            may_miss: false,
+        }],
+        sometimes: Vec::new(),
+        thresholds: Vec::new(),
+        messages: MessageCounts { published: 1210, confirmed: 1200, ..MessageCounts::default() },
+        virtual_seconds: 20.0,
+        wall_seconds: 0.8,
+        timeline: Timeline::default(),
+        latency: Latency::default(),
+    }
+}
+
+fn violate(record: &mut RunRecord) {
+    let explanation = "message pub-1/417 was confirmed at 14.203 s by n1; n1 lost its unsynced log at 14.210 s; n2 was \
+                       elected without it";
+    record.reasons = vec![format!("no-confirmed-loss is violated: {explanation}")];
+    let result = &mut record.invariants[0];
+    result.verdict = InvariantVerdict::Violated;
+    result.explanation = Some(explanation.to_owned());
+    let event = |at_ns, who: &str, what: &str| WitnessEvent { at_ns, who: who.to_owned(), what: what.to_owned() };
+    result.witness = vec![
+        event(14_203_000_000, "pub-1", "message 417 confirmed"),
+        event(14_210_000_000, "n1", "lost power, and 2,112 unsynced bytes"),
+    ];
+}
+
+/// What a call of the command line did.
+struct Call {
+    code: u8,
+    out: String,
+    err: String,
+    out_folder: std::path::PathBuf,
+    /// Removed when the call is looked at.
+    _folder: TempDir,
+}
+
+/// `ferret VERB FOLDER …` on a folder with the given files; `run` leaves its results in a folder beside.
+fn ferret(verb: &str, files: &[(&str, &str)], options: &[&str], script: &Script) -> Call {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let scenarios = folder.path().join("scenarios");
+    fs::create_dir_all(&scenarios).expect("a folder for the scenarios");
+    for (name, text) in files {
+        let path = scenarios.join(name);
+        fs::create_dir_all(path.parent().expect("files have folders")).expect("a folder for the file");
+        fs::write(path, text).expect("a scenario is written");
+    }
+    let out_folder = folder.path().join("out");
+    let mut args: Vec<OsString> = vec!["ferret".into(), verb.into(), scenarios.clone().into()];
+    if verb == "run" {
+        args.extend(["--out".into(), out_folder.clone().into()]);
+    }
+    args.extend(options.iter().map(OsString::from));
+    let interrupt = script.interrupted.clone().unwrap_or_default();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = {
+        let (out, err) = (&mut out, &mut err);
+        let mut streams = Streams { out, err, out_style: Style::PLAIN, err_style: Style::PLAIN, progress: false };
+        cli::main(args, script, &interrupt, &mut streams)
+    };
+    let text = |bytes: Vec<u8>| {
+        let text = String::from_utf8(bytes).expect("output is text");
+        text.replace(&*folder.path().to_string_lossy(), "FOLDER")
+    };
+    Call { code, out: text(out), err: text(err), out_folder, _folder: folder }
+}
+
+fn named(name: &str) -> String {
+    SCENARIO.replace("NAME", name)
+}
+
+fn two() -> (String, String) {
+    (named("first"), named("second-longer"))
+}
+
+#[test]
+fn a_run_prints_one_line_per_seed_then_each_verdict_then_a_summary() {
+    let (first, second) = two();
+    let files = [("a.toml", first.as_str()), ("deep/b.toml", second.as_str()), ("notes.txt", "not a scenario")];
+    let call = ferret("run", &files, &[], &Script::default());
+    assert_eq!(call.code, 0, "{}", call.err);
+    assert_eq!(call.err, "");
+    insta::assert_snapshot!(call.out);
+}
+
+#[test]
+fn a_violation_is_shown_with_its_witness_and_its_replay() {
+    let script = Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
+    let call = ferret("run", &[("a.toml", &named("first"))], &[], &script);
+    assert_eq!(call.code, 100);
+    insta::assert_snapshot!(call.out);
+}
+
+#[test]
+fn json_is_one_object_per_run_and_nothing_else() {
+    let call = ferret("run", &[("a.toml", &named("first"))], &["--message-format", "json"], &Script::default());
+    assert_eq!((call.code, call.err.as_str()), (0, ""));
+    let objects: Vec<serde_json::Value> =
+        call.out.lines().map(|line| serde_json::from_str(line).expect("each line is an object")).collect();
+    assert_eq!(objects.len(), 2);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&objects[0]).expect("it was one before"));
+}
+
+#[test]
+fn a_run_leaves_its_record_its_history_and_its_reports() {
+    let call = ferret("run", &[("a.toml", &named("first"))], &["--seed", "9"], &Script::default());
+    assert_eq!(call.code, 0);
+    let text = |path: &str| fs::read_to_string(call.out_folder.join(path)).expect(path);
+    let record: RunRecord = serde_json::from_str(&text("first/seed-9/run.json")).expect("run.json is a record");
+    assert_eq!((record.seed, record.verdict), (9, Verdict::Pass));
+    for (file, holds) in [
+        ("report.html", "<html"),
+        ("first/seed-9/report.html", "<html"),
+        ("junit.xml", "<testsuite"),
+        ("summary.md", "first"),
+    ] {
+        assert!(text(file).contains(holds), "{file} holds {holds}");
+    }
+    let packed = fs::File::open(call.out_folder.join("first/seed-9/history.jsonl.gz")).expect("there is a history");
+    let mut history = String::new();
+    flate2::read::GzDecoder::new(packed).read_to_string(&mut history).expect("the history is whole");
+    let lines: Vec<&str> = history.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].contains("pub-1"), "the header names the clients: {}", lines[0]);
+    let event: Event = serde_json::from_str(lines[1]).expect("each line is an event");
+    assert_eq!(event.at, Nanos(5));
+}
+
+#[test]
+fn the_worst_verdict_decides_the_exit_code() {
+    for (verdict, code) in [
+        (Verdict::Vacuous, 104),
+        (Verdict::Threshold, 99),
+        (Verdict::Incomplete, 5),
+        (Verdict::Undecided, 102),
+        (Verdict::Violated, 100),
+        (Verdict::NotDeterministic, 103),
+        (Verdict::Internal, 1),
+    ] {
+        let script = Script { bad: Some((1, verdict)), ..Script::default() };
+        assert_eq!(ferret("run", &[("a.toml", &named("first"))], &[], &script).code, code, "{verdict:?}");
+    }
+}
+
+#[test]
+fn two_equal_runs_are_deterministic() {
+    let options = ["--verify-determinism", "--seed", "1"];
+    let call = ferret("run", &[("a.toml", &named("first"))], &options, &Script::default());
+    assert_eq!(call.code, 0, "{}", call.out);
+}
+
+#[test]
+fn the_first_event_that_differs_between_two_runs_is_shown_with_what_came_before() {
+    let script = Script { wavers: true, ..Script::default() };
+    let call = ferret("run", &[("a.toml", &named("first"))], &["--verify-determinism", "--seed", "1"], &script);
+    assert_eq!(call.code, 103);
+    insta::assert_snapshot!(call.out);
+}
+
+#[test]
+fn what_never_happened_in_any_seed_makes_the_last_one_vacuous() {
+    let script = Script { never: true, ..Script::default() };
+    let call = ferret("run", &[("a.toml", &named("first"))], &[], &script);
+    assert_eq!(call.code, 104);
+    assert!(call.out.contains("`leader-changed` should have happened at least once, and did not in 2 seeds"));
+    let text = fs::read_to_string(call.out_folder.join("first/seed-2/run.json")).expect("there is a record");
+    assert!(text.contains("\"verdict\": \"vacuous\""), "the record on disk says so too");
+}
+
+#[test]
+fn a_seed_that_was_picked_out_need_not_show_what_all_together_must() {
+    let script = Script { never: true, ..Script::default() };
+    assert_eq!(ferret("run", &[("a.toml", &named("first"))], &["--seed", "1"], &script).code, 0);
+}
+
+#[test]
+fn after_an_interrupt_nothing_is_begun_and_what_is_known_is_printed() {
+    let script = Script { interrupted: Some(Interrupt::default()), ..Script::default() };
+    let call = ferret("run", &[("a.toml", &named("first"))], &["--jobs", "1"], &script);
+    assert_eq!(call.code, exit::INCOMPLETE);
+    insta::assert_snapshot!(call.out);
+    assert!(call.out_folder.join("summary.md").exists());
+}
+
+#[test]
+fn a_panic_of_the_simulation_is_an_internal_error_of_its_run() {
+    let script = Script { panics: true, ..Script::default() };
+    let call = ferret("run", &[("a.toml", &named("first"))], &["--seed", "1"], &script);
+    assert_eq!(call.code, exit::INTERNAL);
+    assert!(call.out.contains("because the simulation panicked: the script panics"), "{}", call.out);
+}
+
+#[test]
+fn an_invalid_scenario_keeps_all_from_running() {
+    let (valid, invalid) = (named("first"), named("second").replace("rate = 100", "raet = 100"));
+    for verb in ["run", "check"] {
+        let call = ferret(verb, &[("a.toml", &valid), ("b.toml", &invalid)], &[], &Script::default());
+        assert_eq!(call.code, exit::INVALID_SCENARIO);
+        assert!(call.err.contains("did you mean `rate`?"), "{}", call.err);
+        assert!(!call.out_folder.exists(), "nothing was run");
+    }
+}
+
+#[test]
+fn a_folder_without_scenarios_selects_nothing() {
+    for verb in ["run", "check"] {
+        let call = ferret(verb, &[("notes.txt", "")], &[], &Script::default());
+        assert_eq!((call.code, call.out.as_str()), (exit::NOTHING_SELECTED, ""));
+        assert!(call.err.contains("no scenario found"));
+    }
+}
+
+#[test]
+fn a_range_of_seeds_includes_both_ends() {
+    let call = ferret("run", &[("a.toml", &named("first"))], &["--seeds", "3..5"], &Script::default());
+    assert_eq!(call.code, 0);
+    let lines: Vec<&str> = call.out.lines().filter(|line| line.starts_with("pass")).collect();
+    assert_eq!(lines.len(), 3, "{}", call.out);
+}
+
+#[test]
+fn wrong_usage_says_what_is_right() {
+    for (options, says) in [
+        (["--sabotage", "confirm-before-sink"], "confirm-before-sync"),
+        (["--seeds", "9..1"], "write 1..9"),
+        (["--client", "pika"], "possible values: native, lapin"),
+    ] {
+        let call = ferret("run", &[("a.toml", &named("first"))], &options, &Script::default());
+        assert_eq!(call.code, exit::USAGE);
+        assert!(call.err.contains(says), "{}", call.err);
+    }
+}
+
+#[test]
+fn check_lists_what_is_valid() {
+    let (first, second) = two();
+    let call = ferret("check", &[("a.toml", &first), ("b.toml", &second)], &[], &Script::default());
+    assert_eq!((call.code, call.err.as_str()), (exit::PASS, ""));
+    insta::assert_snapshot!(call.out);
+}
+
+#[test]
+fn the_help_of_each_verb_teaches_by_example() {
+    for verb in [None, Some("run"), Some("check"), Some("schema")] {
+        insta::assert_snapshot!(format!("help_{}", verb.unwrap_or("ferret")), cli::help(verb));
+    }
+}
+
+#[test]
+fn the_schema_in_the_tree_is_the_one_that_this_program_prints() {
+    let printed = serde_json::to_string_pretty(&ferret::scenario::schema()).expect("a schema is JSON") + "\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/scenario.schema.json");
+    let kept = fs::read_to_string(path).unwrap_or_default();
+    assert!(kept == printed, "write it anew: cargo run -- schema > scenarios/scenario.schema.json");
+}
+
+#[test]
+fn every_scenario_in_the_tree_is_valid() {
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args: [OsString; 3] = ["ferret".into(), "check".into(), scenarios.into()];
+    let code = {
+        let (out, err) = (&mut out, &mut err);
+        let mut streams = Streams { out, err, out_style: Style::PLAIN, err_style: Style::PLAIN, progress: false };
+        cli::main(args, &Script::default(), &Interrupt::default(), &mut streams)
+    };
+    assert_eq!(code, exit::PASS, "{}", String::from_utf8_lossy(&err));
+}
+
+#[test]
+fn there_is_a_known_bad_scenario_for_every_planted_bug() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/known-bad");
+    for sabotage in warren::platform::Sabotage::ALL {
+        let path = folder.join(format!("{}.toml", sabotage.name()));
+        let text = fs::read_to_string(&path).expect("there is a file of the bug's name");
+        let scenario = Scenario::parse("known-bad", &text).expect("the scenario is valid");
+        assert_eq!(scenario.sabotage, Some(sabotage));
+        assert!(!scenario.expect.violated.is_empty(), "it says what the bug violates");
+    }
+}

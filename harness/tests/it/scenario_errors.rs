@@ -1,0 +1,139 @@
+//! What a mistake in a scenario file looks like, one snapshot per kind of mistake.
+
+use ferret::{
+    cli::{Style, render_problem},
+    scenario::Scenario,
+};
+
+const VALID: &str = r#"version = 1
+name = "sample"
+
+[run]
+duration = "60s"
+
+[cluster]
+nodes = 3
+
+[[queues]]
+name = "orders"
+
+[[publishers]]
+name = "pub"
+queue = "orders"
+rate = 100
+
+[[consumers]]
+name = "con"
+queue = "orders"
+
+[timeline]
+steps = [
+  { at = "5s", partition = { isolate = "leader:orders" }, for = "6s" },
+]
+
+[expect]
+invariants = ["all"]
+"#;
+
+/// All messages about the valid scenario with `good` replaced by `bad`.
+fn broken(good: &str, bad: &str) -> String {
+    assert!(VALID.contains(good), "the valid scenario has no {good:?}");
+    messages(&VALID.replacen(good, bad, 1))
+}
+
+fn messages(text: &str) -> String {
+    let problems = Scenario::parse("sample.toml", text).expect_err("the scenario is invalid");
+    let texts: Vec<String> = problems.iter().map(|problem| render_problem(problem, Style::PLAIN)).collect();
+    texts.join("\n")
+}
+
+#[test]
+fn the_scenario_that_the_mistakes_are_made_in_is_valid() {
+    assert!(Scenario::parse("sample.toml", VALID).is_ok());
+}
+
+macro_rules! mistakes {
+    ($($test:ident: $good:expr => $bad:expr;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                insta::assert_snapshot!(broken($good, $bad));
+            }
+        )+
+    };
+}
+
+mistakes! {
+    a_misspelt_key_is_named_with_the_key_that_was_meant: "rate = 100" => "raet = 100";
+    a_misspelt_table_is_named_with_the_table_that_was_meant: "[[publishers]]" => "[[publisher]]";
+    a_misspelt_action_is_named_once: "partition =" => "partitoin =";
+    an_unknown_key_lists_what_is_known: "nodes = 3" => "nodes = 3\nzebra = true";
+    a_wrong_duration_is_shown_as_it_should_be_written: "at = \"5s\"" => "at = \"5 sec\"";
+    a_duration_without_a_unit_is_refused: "duration = \"60s\"" => "duration = \"60\"";
+    a_number_where_a_duration_belongs_is_refused: "duration = \"60s\"" => "duration = 60";
+    a_range_that_ends_before_it_begins_is_refused: "at = \"5s\"" => "at = \"5s..3s\"";
+    an_unknown_target_is_named_with_the_target_that_was_meant: "leader:orders" => "leder:orders";
+    a_target_without_its_queue_is_completed: "leader:orders" => "leader";
+    a_node_beyond_the_cluster_is_refused: "leader:orders" => "n4";
+    an_unknown_queue_in_a_target_is_refused: "leader:orders" => "leader:ordres";
+    an_unknown_queue_of_a_client_is_refused: "queue = \"orders\"" => "queue = \"order\"";
+    two_actions_in_one_step_are_refused: "for = \"6s\"" => "for = \"6s\", kill = { node = \"n1\" }";
+    a_step_without_an_action_is_refused: ", partition = { isolate = \"leader:orders\" }" => "";
+    a_partition_without_its_kind_is_refused: "{ isolate = \"leader:orders\" }" => "{}";
+    overlapping_parts_of_a_partition_are_refused:
+        "{ isolate = \"leader:orders\" }" => "{ halves = [[\"n1\", \"n2\"], [\"n2\", \"n3\"]] }";
+    two_groups_of_clients_of_one_name_are_refused: "name = \"con\"" => "name = \"pub\"";
+    two_queues_of_one_name_are_refused:
+        "[[publishers]]" => "[[queues]]\nname = \"orders\"\n\n[[publishers]]";
+    a_number_out_of_range_is_refused: "nodes = 3" => "nodes = 9";
+    a_group_larger_than_the_cluster_is_refused: "name = \"orders\"" => "name = \"orders\"\ngroup-size = 5";
+    a_negative_rate_is_refused: "rate = 100" => "rate = -5";
+    a_heal_cannot_last: "partition = { isolate = \"leader:orders\" }" => "heal = \"all\"";
+    an_unknown_invariant_is_named_with_the_one_that_was_meant: "[\"all\"]" => "[\"no-confirmed-los\"]";
+    a_step_after_the_end_of_the_run_is_refused: "at = \"5s\"" => "at = \"75s\"";
+    a_restart_of_nothing_is_refused:
+        "partition = { isolate = \"leader:orders\" }, for = \"6s\"" => "restart = { node = \"n1\" }";
+    a_wrong_type_is_refused: "nodes = 3" => "nodes = \"three\"";
+    a_missing_key_is_named_with_an_example: "rate = 100\n" => "";
+    an_unknown_planted_bug_is_refused: "name = \"sample\"" => "name = \"sample\"\nsabotage = \"confirm-before-sink\"";
+    an_unknown_version_is_refused: "version = 1" => "version = 2";
+    a_threshold_without_a_comparison_is_refused:
+        "invariants = [\"all\"]" => "thresholds = { \"confirm.p99\" = \"400ms\" }";
+    an_unknown_metric_is_named_with_the_one_that_was_meant:
+        "invariants = [\"all\"]" => "thresholds = { \"confirm.p98\" = \"< 400ms\" }";
+    a_reset_of_an_unknown_client_is_refused:
+        "partition = { isolate = \"leader:orders\" }, for = \"6s\"" => "reset = { client = \"pubs\" }";
+    what_is_expected_to_hold_cannot_be_expected_to_be_violated:
+        "invariants = [\"all\"]" => "invariants = [\"prefetch\"]\nviolated = [\"prefetch\"]";
+    a_mistake_of_syntax_has_its_place: "name = \"sample\"" => "name = \"sample";
+}
+
+#[test]
+fn an_empty_file_is_answered_with_the_least_scenario() {
+    insta::assert_snapshot!(messages("# nothing yet\n"));
+}
+
+#[test]
+fn the_least_scenario_that_is_suggested_is_valid() {
+    let text = messages("");
+    let start = text.find("version = 1").expect("the suggestion begins with its version");
+    let lines: Vec<&str> = text[start..].lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert!(Scenario::parse("least.toml", &lines.join("\n")).is_ok(), "{lines:?}");
+}
+
+#[test]
+fn a_scenario_without_queues_or_clients_says_so() {
+    insta::assert_snapshot!(messages(
+        "version = 1\nname = \"bare\"\nrun = { duration = \"10s\" }\ncluster = { nodes = 3 }\n"
+    ));
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_reported_in_its_order() {
+    let text = VALID
+        .replace("rate = 100", "raet = 100")
+        .replace("at = \"5s\"", "at = \"5 sec\"")
+        .replace("leader:orders", "leder:orders")
+        .replace("nodes = 3", "nodes = 9");
+    insta::assert_snapshot!(messages(&text));
+}

@@ -1,0 +1,42 @@
+//! The summary of a CI step.
+
+use ferret_reports::{MARKDOWN_BYTES_MAX, WitnessEvent, render_markdown};
+
+use crate::{degenerate, hostile, sample};
+
+#[test]
+fn a_table_of_all_runs_and_the_details_of_the_failed() {
+    insta::assert_snapshot!(render_markdown(&sample::twelve()));
+}
+
+#[test]
+fn a_failure_in_hostile_words_stays_within_its_line() {
+    let summary = render_markdown(&[hostile()]);
+    // Within a code block, where the replay line is, any text is text.
+    let outside: String = summary.split("```").step_by(2).collect();
+    assert!(!outside.contains("<script"), "markup got in");
+    let row = summary.lines().nth(4).expect("the run's row");
+    assert_eq!(row.replace("\\|", "").matches('|').count(), 9, "{row}");
+}
+
+#[test]
+fn whatever_the_input_the_summary_stays_below_its_limit_and_says_what_is_missing() {
+    let mut run = sample::violated(1);
+    run.scenario.name = "é|".repeat(5_000);
+    run.replay = "`".repeat(5_000);
+    run.reasons = vec!["<".repeat(5_000); 20];
+    let event = WitnessEvent { at_ns: u64::MAX, who: "<".repeat(3_000), what: "|".repeat(3_000) };
+    run.invariants[0].witness = vec![event; 100];
+    for runs in [vec![run.clone()], vec![run; 150], vec![sample::violated(1); 2_000]] {
+        let summary = render_markdown(&runs);
+        assert!(summary.len() <= MARKDOWN_BYTES_MAX, "{} bytes", summary.len());
+        assert!(runs.len() == 1 || summary.contains("are not shown here"));
+        assert!(summary.contains("Replay"), "the first failure has its details");
+    }
+}
+
+#[test]
+fn nothing_run_is_said() {
+    assert!(render_markdown(&[]).contains("Nothing was run"));
+    assert!(render_markdown(&[degenerate()]).contains("the harness failed, not the broker"));
+}
