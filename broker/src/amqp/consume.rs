@@ -43,7 +43,7 @@ pub(super) struct Consumer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Credit {
     Full,
-    Reduced,
+    Reduced(u32),
     /// None is left: it is not attached.
     Withheld,
 }
@@ -251,13 +251,13 @@ fn restore_credit<P: Platform>(
     let left = consumer.prefetch.map(|prefetch| prefetch.saturating_sub(revoked));
     let credit = match left {
         Some(0) => Credit::Withheld,
-        Some(_) if revoked > 0 => Credit::Reduced,
+        Some(left) if revoked > 0 => Credit::Reduced(left),
         _ => Credit::Full,
     };
     if credit == consumer.credit {
         return;
     }
-    if consumer.credit == Credit::Reduced {
+    if let Credit::Reduced(_) = consumer.credit {
         // A consumer's prefetch is set when it is attached; what it holds counts against the new one.
         cluster.submit(consumer.group, Operation::Cancel { channel, consumer: id });
     }
