@@ -2,19 +2,20 @@
 //!
 //! Models: start, exit, kill (the tasks are gone at once; the kernel closes the process's sockets; the page cache
 //! stays), power loss (the kernel falls silent and forgets, then the tasks are gone, then the disk loses what was not
-//! synced), pause (every poll of the process's tasks is held while the kernel goes on; timers fire late). Does not
-//! model: a process that is killed half-way through a poll, processor time, memory limits.
+//! synced), pause (every poll of the process's tasks is held while the kernel goes on; timers fire late). Its slow
+//! [processor](super::processor) and its [clocks](super::clock) have headers of their own. Does not model: a process
+//! that is killed half-way through a poll, memory limits.
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
     future::{Future, poll_fn},
-    mem,
+    io, mem,
     net::Ipv4Addr,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -26,11 +27,13 @@ use turmoil::net::UdpSocket;
 use warren::platform::NodeId;
 
 use super::{
-    LocalBoxFuture, MachineId, SimDisk, SimError, SimPlatform, TraceKind,
+    ClockCounters, LocalBoxFuture, MachineId, ProcessorCounters, SimDisk, SimError, SimPlatform, TraceKind,
+    clock::Clock,
     dice::Dice,
     disk::DiskState,
     isolate::panic_message,
     net::{Arrival, Departure, Kernel, Segment},
+    processor::{Processor, Turn},
     world::Shared,
 };
 
@@ -47,6 +50,8 @@ pub struct MachineCounters {
     pub polls_held: u64,
     /// Polls of the process's tasks that took place.
     pub polls: u64,
+    pub processor: ProcessorCounters,
+    pub clock: ClockCounters,
 }
 
 pub(super) struct Machine {
@@ -57,6 +62,8 @@ pub(super) struct Machine {
     pub(super) kernel: Kernel,
     pub(super) disk: Rc<DiskState>,
     pub(super) dice: RefCell<Dice>,
+    pub(super) clock: Clock,
+    processor: Processor,
     boot: Boot,
     process: RefCell<Option<Rc<Process>>>,
     powered: Cell<bool>,
@@ -88,6 +95,8 @@ impl Machine {
             kernel,
             disk: Rc::new(disk),
             dice: RefCell::new(dice),
+            clock: Clock::new(),
+            processor: Processor::default(),
             boot,
             process: RefCell::default(),
             powered: Cell::new(true),
@@ -109,7 +118,55 @@ impl Machine {
     }
 
     pub(super) fn counters(&self) -> MachineCounters {
-        self.counters.get()
+        MachineCounters { processor: self.processor.counters(), clock: self.clock.counters(), ..self.counters.get() }
+    }
+
+    /// What a poll costs from now on.
+    pub(super) fn slow_down(&self, cost: Duration) {
+        self.trace(TraceKind::ProcessorSlowed, cost.as_nanos() as u64);
+        self.processor.set_cost(self.now(), cost);
+        self.kernel.with(|stack| stack.wake_kernel());
+    }
+
+    /// Changes the clocks, and lets every task look whether its timers are still right.
+    pub(super) fn change_clock(&self, what: u64, by: u64, change: impl FnOnce(&Clock, u64)) {
+        self.world.trace(Some(self.id), TraceKind::ClockChanged, what, by);
+        change(&self.clock, self.now());
+        let process = self.process.borrow().clone();
+        if let Some(process) = process {
+            process.wake_all();
+        }
+    }
+
+    /// Waits until this machine's monotonic clock has advanced by `duration`.
+    pub(super) fn sleep(self: &Rc<Self>, duration: Duration) -> impl Future<Output = ()> + 'static {
+        let length = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let deadline = self.clock.monotonic(self.now()).saturating_add(length);
+        let mut changes = self.clock.changes();
+        let first = if changes == 0 { duration } else { self.clock.true_wait(length) };
+        let (machine, sleep) = (Rc::clone(self), self.world.sleep(first));
+        async move {
+            let mut sleep = pin!(sleep);
+            poll_fn(move |context| {
+                loop {
+                    if changes == machine.clock.changes() {
+                        ready!(sleep.as_mut().poll(context));
+                    }
+                    // A clock that was never changed was right.
+                    if machine.clock.changes() == 0 {
+                        return Poll::Ready(());
+                    }
+                    let left = deadline.saturating_sub(machine.clock.monotonic(machine.now()));
+                    if left == 0 {
+                        machine.clock.timer_fired();
+                        return Poll::Ready(());
+                    }
+                    changes = machine.clock.changes();
+                    sleep.set(machine.world.sleep(machine.clock.true_wait(left)));
+                }
+            })
+            .await;
+        }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -160,6 +217,7 @@ impl Machine {
     pub(super) fn end_process(&self) {
         self.start_due.set(false);
         self.held.take();
+        self.processor.clear();
         let process = self.process.take();
         if let Some(process) = process {
             process.end();
@@ -238,7 +296,9 @@ impl Machine {
         }
         loop {
             let now = self.now();
-            let deadline = self.kernel.with(|stack| stack.flush(now, out));
+            let flushed = self.kernel.with(|stack| stack.flush(now, out));
+            let deadline = earlier(flushed, self.forward_held_up(now, socket)?);
+            let deadline = earlier(deadline, self.processor.grant(now));
             if out.is_empty() && !timer.fires(now, deadline, context) {
                 return Poll::Pending;
             }
@@ -246,6 +306,16 @@ impl Machine {
                 self.send(segment, socket)?;
             }
         }
+    }
+
+    /// Sends what the links held up until now, whether or not the machine still has power: it left long ago. When the
+    /// next is due.
+    fn forward_held_up(&self, now: u64, socket: &UdpSocket) -> io::Result<Option<u64>> {
+        let mut wire = self.world.wire.borrow_mut();
+        while let Some((token, to)) = wire.due(self.id, now) {
+            socket.try_send_to(&token.to_le_bytes(), (self.world.address(to), PORT))?;
+        }
+        Ok(wire.due_next(self.id))
     }
 
     fn send(&self, segment: Segment, socket: &UdpSocket) -> turmoil::Result {
@@ -261,10 +331,12 @@ impl Machine {
             return Ok(());
         }
         let address = (self.world.address(to), PORT);
-        let departure = self.world.wire.borrow_mut().depart(segment);
+        let departure = self.world.wire.borrow_mut().depart(self.now(), segment);
         match departure {
             Departure::Cut => trace(TraceKind::PacketCut),
             Departure::Lost => trace(TraceKind::PacketLost),
+            Departure::Overflowed => trace(TraceKind::PacketOverflowed),
+            Departure::HeldUp => trace(TraceKind::PacketHeldUp),
             Departure::Once(token) => {
                 trace(TraceKind::PacketSent);
                 socket.try_send_to(&token.to_le_bytes(), address)?;
@@ -308,6 +380,13 @@ impl Machine {
     }
 }
 
+fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 /// The kernel's one timer, at the earliest deadline of all streams or before.
 struct KernelTimer {
     sleep: Pin<Box<Sleep>>,
@@ -345,6 +424,9 @@ pub(super) struct Process {
 struct Task {
     future: RefCell<Option<LocalBoxFuture<'static, ()>>>,
     abort: OnceCell<AbortHandle>,
+    /// Of its shell, as of the last poll.
+    waker: RefCell<Option<Waker>>,
+    turn: Rc<Turn>,
 }
 
 impl Process {
@@ -362,12 +444,25 @@ impl Process {
         }
         let number = self.tasks_spawned.get();
         self.tasks_spawned.set(number + 1);
-        let task = Rc::new(Task { future: RefCell::new(Some(Box::pin(future))), abort: OnceCell::new() });
+        let task = Rc::new(Task {
+            future: RefCell::new(Some(Box::pin(future))),
+            abort: OnceCell::new(),
+            waker: RefCell::default(),
+            turn: Rc::default(),
+        });
         self.tasks.borrow_mut().insert(number, Rc::clone(&task));
         let shell = Shell { process: Rc::clone(self), number, name, task: Rc::clone(&task) };
         #[expect(clippy::disallowed_methods, reason = "this is the platform's spawn")]
         let handle = tokio::task::spawn_local(shell).abort_handle();
         task.abort.get_or_init(|| handle).clone()
+    }
+
+    fn wake_all(&self) {
+        for task in self.tasks.borrow().values() {
+            if let Some(waker) = &*task.waker.borrow() {
+                waker.wake_by_ref();
+            }
+        }
     }
 
     /// Drops all tasks, but for the one that is being polled: that one is dropped when its poll returns.
@@ -400,6 +495,7 @@ impl Future for Shell {
         if !self.process.alive.get() {
             return Poll::Ready(());
         }
+        machine.world.read_clock();
         let mut counters = machine.counters.get();
         if machine.paused.get() {
             counters.polls_held += 1;
@@ -407,9 +503,17 @@ impl Future for Shell {
             machine.held.borrow_mut().push(context.waker().clone());
             return Poll::Pending;
         }
+        if machine.processor.is_slow() && !machine.processor.admit(machine.now(), &self.task.turn, context.waker()) {
+            machine.kernel.with(|stack| stack.wake_kernel());
+            return Poll::Pending;
+        }
+        let mut known = self.task.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *known = Some(context.waker().clone());
+        }
+        drop(known);
         counters.polls += 1;
         machine.counters.set(counters);
-        machine.world.read_clock();
         let mut slot = self.task.future.borrow_mut();
         let Some(future) = slot.as_mut() else { return Poll::Ready(()) };
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));

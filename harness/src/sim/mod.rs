@@ -5,8 +5,8 @@
 //! on that the process, broker or client code, which sees nothing but its [`SimPlatform`]. Kill, power loss, restart
 //! and pause are ours, so that a killed process's kernel still says goodbye, and a machine without power does not.
 //!
-//! Models: what the headers of [`net`], [`disk`], `machine` and [`entropy`] say. Does not model: the speed of
-//! processors (polls take no time), memory, clocks that drift apart.
+//! Models: what the headers of [`net`], [`disk`], `machine`, `processor`, `clock` and [`entropy`] say. Does not model:
+//! the speed of healthy processors (polls take no time), memory.
 //!
 //! # Time
 //! A [`World::step`] lets each machine in turn run for one tick, so within a tick two machines' times overlap: an event
@@ -14,6 +14,7 @@
 //! tick only, so the order of happening is always a possible order of cause and effect. Latencies are effectively
 //! rounded to ticks.
 
+mod clock;
 mod dice;
 pub mod disk;
 pub mod entropy;
@@ -21,16 +22,19 @@ mod isolate;
 mod machine;
 pub mod net;
 mod platform;
+mod processor;
 mod trace;
 mod world;
 
 use std::{future::Future, pin::Pin};
 
+pub use clock::{ClockCounters, ClockRate};
 pub use disk::{DiskCounters, DiskFault, PowerLoss, SimDisk, SimDiskControl, SimFile};
 pub use isolate::run_isolated;
 pub use machine::MachineCounters;
-pub use net::{LinkCounters, SimListener, SimStream, StreamConfig};
+pub use net::{Bandwidth, LinkCounters, Reorder, SimListener, SimStream, StreamConfig};
 pub use platform::SimPlatform;
+pub use processor::ProcessorCounters;
 pub use trace::{Divergence, TraceEvent, TraceKind, TraceMode, first_difference};
 pub use world::{ObservationSink, World, WorldConfig};
 

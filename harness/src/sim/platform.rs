@@ -6,7 +6,7 @@ use tokio::task::AbortHandle;
 use warren::platform::{NodeId, Observation, Platform, Sabotage};
 
 use super::{
-    MachineId, SimDisk, SimListener, SimStream, TraceKind, entropy,
+    MachineId, SimDisk, SimListener, SimStream, TraceKind,
     machine::Process,
     net::{connect, listen},
     world::hash_observation,
@@ -35,7 +35,7 @@ impl SimPlatform {
         &self.process.machine.name
     }
 
-    /// Virtual time since the start of the simulation.
+    /// True time since the start of the simulation, whatever the machine's clocks show.
     pub fn nanos(&self) -> Nanos {
         Nanos(self.process.machine.now())
     }
@@ -74,15 +74,17 @@ impl Platform for SimPlatform {
     }
 
     fn now(&self) -> Duration {
-        Duration::from_nanos(self.process.machine.now())
+        let machine = &self.process.machine;
+        Duration::from_nanos(machine.clock.read_monotonic(machine.now()))
     }
 
     fn wall(&self) -> Duration {
-        entropy::EPOCH + self.now()
+        let machine = &self.process.machine;
+        Duration::from_nanos(machine.clock.read_wall(machine.now()))
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
-        self.process.machine.world.sleep(duration)
+        self.process.machine.sleep(duration)
     }
 
     fn random(&self) -> u64 {

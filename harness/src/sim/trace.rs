@@ -36,6 +36,10 @@ pub enum TraceKind {
     /// Lost by chance.
     PacketLost,
     PacketDuplicated,
+    /// Held up by latency, a bottleneck or to be overtaken.
+    PacketHeldUp,
+    /// Found no room at a bottleneck.
+    PacketOverflowed,
     /// It reached a machine without power.
     PacketUnheard,
     /// `a`: file, `b`: length.
@@ -49,6 +53,12 @@ pub enum TraceKind {
     DiskName,
     /// `a`: bytes lost, `b`: bytes that survived although unsynced.
     DiskPowerLoss,
+    /// A bit of synced data has flipped. `a`: file, `b`: position.
+    DiskRotted,
+    /// A sector landed in the place of another one. `a`: file, `b`: the two sectors.
+    DiskMisdirected,
+    /// `a`: bytes that were on the old disk.
+    DiskWiped,
     /// `a`: how many times the process has started.
     ProcessStarted,
     ProcessExited,
@@ -56,10 +66,16 @@ pub enum TraceKind {
     PowerLost,
     Paused,
     Resumed,
+    /// `a`: nanoseconds that a poll costs.
+    ProcessorSlowed,
+    /// `a`: what has changed, `b`: how.
+    ClockChanged,
     /// `a`: the other machine.
     Cut,
     Uncut,
     StreamsReset,
+    /// Another property of a link has changed. `a`: the other machine, `b`: a hash of the new value.
+    LinkChanged,
     /// `a`: hash of the observation.
     Observation,
     /// Whatever the workload records: `a` and `b` are its own.

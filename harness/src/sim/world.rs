@@ -13,8 +13,9 @@ use std::{
 use warren::platform::{NodeId, Observation, Sabotage};
 
 use super::{
-    LinkCounters, LocalBoxFuture, MachineCounters, MachineId, PowerLoss, SimDiskControl, SimError, SimPlatform,
-    StreamConfig, TraceEvent, TraceKind, TraceMode,
+    Bandwidth, ClockRate, LinkCounters, LocalBoxFuture, MachineCounters, MachineId, PowerLoss, Reorder, SimDiskControl,
+    SimError, SimPlatform, StreamConfig, TraceEvent, TraceKind, TraceMode,
+    clock::Clock,
     dice::Dice,
     disk::DiskState,
     entropy,
@@ -119,6 +120,10 @@ impl Shared {
 
     pub(super) fn name(&self, machine: MachineId) -> String {
         self.machines.borrow()[machine.0 as usize].name.clone()
+    }
+
+    pub(super) fn is_running(&self, machine: MachineId) -> bool {
+        self.machines.borrow()[machine.0 as usize].is_running()
     }
 
     pub(super) fn resolve(&self, name: &str) -> Option<MachineId> {
@@ -308,6 +313,37 @@ impl World {
         self.machine(machine).resume();
     }
 
+    /// Lets every poll of the process's tasks occupy the machine's one processor for `cost`; zero ends it.
+    pub fn set_poll_cost(&self, machine: MachineId, cost: Duration) {
+        self.machine(machine).slow_down(cost);
+    }
+
+    /// How fast both clocks of a machine run from now on, with its timers. `ClockRate::Drift(0)` is right; what the
+    /// clocks have gained or lost stays.
+    pub fn set_clock_rate(&self, machine: MachineId, rate: ClockRate) {
+        let by = match rate {
+            ClockRate::Frozen => u64::MAX,
+            ClockRate::Drift(gain) => u64::from(gain.cast_unsigned()),
+        };
+        self.machine(machine).change_clock(1, by, |clock, now| clock.set_rate(now, rate));
+    }
+
+    /// Stops a machine's wall clock, or lets it go on from where it stands.
+    pub fn freeze_wall_clock(&self, machine: MachineId, frozen: bool) {
+        self.machine(machine).change_clock(2, frozen.into(), |clock, now| clock.freeze_wall(now, frozen));
+    }
+
+    /// Moves a machine's wall clock by so many nanoseconds.
+    pub fn jump_wall_clock(&self, machine: MachineId, by_nanos: i64) {
+        let by = by_nanos.cast_unsigned();
+        self.machine(machine).change_clock(3, by, |clock, now| clock.jump_wall(now, by_nanos));
+    }
+
+    /// Sets a machine's wall clock right.
+    pub fn set_wall_clock_right(&self, machine: MachineId) {
+        self.machine(machine).change_clock(4, 0, Clock::set_wall_right);
+    }
+
     pub fn machine_counters(&self, machine: MachineId) -> MachineCounters {
         self.machine(machine).counters()
     }
@@ -323,14 +359,41 @@ impl World {
         self.0.shared.wire.borrow_mut().uncut(from, to);
     }
 
+    /// Tells the trace that a property of a link has changed.
+    fn trace_link(&self, from: MachineId, to: MachineId, change: &str) {
+        let hash = xxhash_rust::xxh3::xxh3_64(change.as_bytes());
+        self.0.shared.trace(Some(from), TraceKind::LinkChanged, to.0.into(), hash);
+    }
+
     /// Probability of loss in one direction from now on.
     pub fn set_loss(&self, from: MachineId, to: MachineId, probability: f64) {
+        self.trace_link(from, to, &format!("loss {probability}"));
         self.0.shared.wire.borrow_mut().set_loss(from, to, probability);
     }
 
     /// Probability of duplication in one direction from now on.
     pub fn set_duplicate(&self, from: MachineId, to: MachineId, probability: f64) {
+        self.trace_link(from, to, &format!("duplicate {probability}"));
         self.0.shared.wire.borrow_mut().set_duplicate(from, to, probability);
+    }
+
+    /// Latency of one direction from now on, on top of the basic one: a draw from the range for each segment, so that a
+    /// wide range also reorders. The empty range at zero takes it away.
+    pub fn set_extra_latency(&self, from: MachineId, to: MachineId, extra: Range<Duration>) {
+        self.trace_link(from, to, &format!("latency {extra:?}"));
+        self.0.shared.wire.borrow_mut().set_latency(from, to, extra);
+    }
+
+    /// Holds a share of the segments of one direction back from now on, or none.
+    pub fn set_reorder(&self, from: MachineId, to: MachineId, reorder: Option<Reorder>) {
+        self.trace_link(from, to, &format!("reorder {reorder:?}"));
+        self.0.shared.wire.borrow_mut().set_reorder(from, to, reorder);
+    }
+
+    /// Puts a bottleneck into one direction, or takes it away.
+    pub fn set_bandwidth(&self, from: MachineId, to: MachineId, bandwidth: Option<Bandwidth>) {
+        self.trace_link(from, to, &format!("bandwidth {bandwidth:?}"));
+        self.0.shared.wire.borrow_mut().set_bandwidth(from, to, bandwidth);
     }
 
     pub fn link(&self, from: MachineId, to: MachineId) -> LinkCounters {

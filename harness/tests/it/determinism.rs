@@ -7,7 +7,8 @@ use std::{
 };
 
 use ferret::sim::{
-    SimError, SimPlatform, TraceEvent, TraceMode, World, WorldConfig, entropy, first_difference, run_isolated,
+    Bandwidth, ClockRate, Reorder, SimError, SimPlatform, TraceEvent, TraceMode, World, WorldConfig, entropy,
+    first_difference, run_isolated,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use warren::platform::{Disk, File, Listener, OpenMode, Platform};
@@ -123,6 +124,18 @@ fn busy(seed: u64, trace: TraceMode) -> ((u64, u64), Vec<TraceEvent>) {
         let server = machine(&world, "server", echo);
         let clients: Vec<_> = ["c1", "c2", "c3"].into_iter().map(|name| machine(&world, name, chat)).collect();
         world.run_for(seconds(3)).unwrap();
+        world.set_extra_latency(server, clients[0], millis(5)..millis(80));
+        world.set_reorder(clients[1], server, Some(Reorder { share: 0.2, delay: millis(10)..millis(50) }));
+        let bandwidth = Bandwidth { bytes_per_second: 100_000, queue_bytes: 20_000 };
+        world.set_bandwidth(server, clients[2], Some(bandwidth));
+        world.set_poll_cost(server, std::time::Duration::from_micros(700));
+        world.set_clock_rate(clients[2], ClockRate::Drift(-200_000));
+        world.disk(server).set_misdirections(3);
+        world.disk(server).rot(2);
+        world.run_for(seconds(2)).unwrap();
+        world.set_poll_cost(server, std::time::Duration::ZERO);
+        world.set_clock_rate(clients[2], ClockRate::Frozen);
+        world.jump_wall_clock(clients[0], 1_000_000_000);
         world.cut(server, clients[0]);
         world.pause(clients[1]);
         world.run_for(seconds(2)).unwrap();
@@ -130,6 +143,8 @@ fn busy(seed: u64, trace: TraceMode) -> ((u64, u64), Vec<TraceEvent>) {
         world.resume(clients[1]);
         world.power_off(server);
         world.run_for(seconds(1)).unwrap();
+        world.disk(server).wipe();
+        world.set_clock_rate(clients[2], ClockRate::Drift(0));
         world.start(server);
         world.kill(clients[2]);
         world.run_for(seconds(1)).unwrap();

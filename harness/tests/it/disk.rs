@@ -295,3 +295,101 @@ proptest! {
         prop_assert_eq!(contents.read(0, usize::MAX), after);
     }
 }
+
+/// Writes a log of `count` sectors, each full of its number, and syncs it with its name.
+async fn write_log(platform: &SimPlatform, count: u8) -> ferret::sim::SimFile {
+    let file = platform.disk().open("log", OpenMode::CreateIfMissing).await.unwrap();
+    for number in 0..count {
+        file.write_at(u64::from(number) * SECTOR_BYTES as u64, &[number; SECTOR_BYTES]).await.unwrap();
+    }
+    file.sync().await.unwrap();
+    platform.disk().sync_names().await.unwrap();
+    file
+}
+
+#[test]
+fn rot_flips_single_bits_of_synced_data_for_good_until_they_are_written_again() {
+    let (world, a, found) = disk_user(WorldConfig::default(), |platform| async move {
+        if platform.disk().list().await.unwrap().is_empty() {
+            let file = write_log(&platform, 8).await;
+            file.write_at(8 * SECTOR_BYTES as u64, &[8; SECTOR_BYTES]).await.unwrap();
+        }
+    });
+    assert_eq!(world.disk(a).rot(1), 0, "nothing is synced yet");
+    run(&world, millis(100));
+    let clean: Vec<u8> = (0..9).flat_map(|number| [number; SECTOR_BYTES]).collect();
+    assert_eq!(world.disk(a).rot(3), 3);
+    let mut reads = Vec::new();
+    for _ in 0..2 {
+        world.kill(a);
+        world.start(a);
+        run(&world, millis(1));
+        reads.push(found.last().unwrap()["log"].clone());
+    }
+    assert_eq!(reads[0], reads[1], "rot stays");
+    let wrong: u32 = reads[0].iter().zip(&clean).map(|(now, then)| (now ^ then).count_ones()).sum();
+    assert_eq!(wrong, 3);
+    assert_eq!(reads[0][8 * SECTOR_BYTES..], clean[8 * SECTOR_BYTES..], "unsynced data does not rot");
+    let counters = world.disk(a).counters();
+    assert_eq!((counters.bits_rotted, counters.corrupt_bytes_read), (3, 6));
+}
+
+#[test]
+fn rot_survives_a_power_loss() {
+    let (world, a, found) = disk_user(WorldConfig::default(), |platform| async move {
+        if platform.disk().list().await.unwrap().is_empty() {
+            write_log(&platform, 4).await;
+        }
+    });
+    run(&world, millis(100));
+    world.disk(a).rot(1);
+    world.power_off(a);
+    world.start(a);
+    run(&world, millis(1));
+    let clean: Vec<u8> = (0..4).flat_map(|number| [number; SECTOR_BYTES]).collect();
+    assert_eq!(found.last().unwrap()["log"].iter().zip(&clean).filter(|(now, then)| now != then).count(), 1);
+}
+
+#[test]
+fn a_misdirected_write_leaves_its_own_place_stale_and_another_ones_content_gone() {
+    let (world, a, found) = disk_user(WorldConfig::default(), |platform| async move {
+        if platform.disk().list().await.unwrap().is_empty() {
+            let file = write_log(&platform, 6).await;
+            platform.sleep(millis(100)).await;
+            file.write_at(2 * SECTOR_BYTES as u64, &[99; SECTOR_BYTES]).await.unwrap();
+            file.sync().await.unwrap();
+            file.write_at(6 * SECTOR_BYTES as u64, &[77; SECTOR_BYTES]).await.unwrap();
+            file.sync().await.unwrap();
+        }
+    });
+    run(&world, millis(50));
+    world.disk(a).set_misdirections(1);
+    run(&world, seconds(1));
+    world.kill(a);
+    world.start(a);
+    run(&world, millis(1));
+    let log = found.last().unwrap()["log"].clone();
+    let sectors: Vec<u8> = log.chunks_exact(SECTOR_BYTES).map(|sector| sector[0]).collect();
+    assert!(log.chunks_exact(SECTOR_BYTES).all(|sector| sector.iter().all(|byte| *byte == sector[0])));
+    assert_eq!(sectors[2], 2, "its own place keeps what was there: {sectors:?}");
+    assert_eq!(sectors.iter().filter(|byte| **byte == 99).count(), 1, "{sectors:?}");
+    assert_eq!(sectors[6], 77, "the second sync went where it should");
+    let counters = world.disk(a).counters();
+    assert_eq!(counters.sectors_misdirected, 1);
+    assert!(counters.corrupt_bytes_read > 0);
+}
+
+#[test]
+fn a_wiped_disk_is_empty_at_the_next_start() {
+    let (world, a, found) = disk_user(WorldConfig::default(), |platform| async move {
+        write_log(&platform, 4).await;
+    });
+    run(&world, millis(100));
+    world.power_off(a);
+    assert_eq!(world.disk(a).wipe(), 4 * SECTOR_BYTES as u64);
+    world.start(a);
+    run(&world, millis(100));
+    assert_eq!(found.all(), [BTreeMap::new(), BTreeMap::new()]);
+    assert_eq!(world.disk(a).counters().wipes, 1);
+    assert!(world.disk(a).unsynced_bytes() == 0, "the new disk works");
+}

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, io::ErrorKind, rc::Rc, time::Duration};
 
-use ferret::sim::{SimError, World, WorldConfig};
+use ferret::sim::{ClockRate, MachineId, SimError, World, WorldConfig, entropy::EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use warren::platform::{Disk, File, Listener, Observation, OpenMode, Platform};
 
@@ -244,4 +244,172 @@ fn observations_reach_the_sink_with_time_and_node() {
     let (at, node, fact) = &all[0];
     assert!((7..=8).contains(&(Duration::from_nanos(*at).as_millis())), "{at}");
     assert_eq!((*node, fact), (3, &Observation::Started { incarnation: 1 }));
+}
+
+/// A process with a task that yields ten times for each piece of work, and one that ticks every 10 ms.
+fn worker_and_ticker(world: &World) -> (MachineId, Seen<Duration>, Seen<Duration>) {
+    let (worked, ticked) = (Seen::new(), Seen::new());
+    let (work, ticks) = (worked.clone(), ticked.clone());
+    let id = machine(world, "a", move |platform| {
+        let (work, ticks) = (work.clone(), ticks.clone());
+        async move {
+            let worker = platform.clone();
+            platform.spawn("worker", async move {
+                loop {
+                    for _ in 0..10 {
+                        tokio::task::yield_now().await;
+                    }
+                    work.push(worker.now());
+                    worker.sleep(millis(10)).await;
+                }
+            });
+            loop {
+                platform.sleep(millis(10)).await;
+                ticks.push(platform.now());
+            }
+        }
+    });
+    (id, worked, ticked)
+}
+
+#[test]
+fn on_a_slow_processor_polls_take_time_and_wait_for_each_other() {
+    let world = world(WorldConfig::default());
+    let (a, worked, ticked) = worker_and_ticker(&world);
+    run(&world, seconds(1));
+    let fast = (worked.len(), ticked.len());
+    assert!(fast.0 >= 80 && fast.1 >= 80, "{fast:?}");
+    assert_eq!(world.machine_counters(a).processor.polls_delayed, 0);
+    world.set_poll_cost(a, millis(5));
+    let polls_before = world.machine_counters(a).polls;
+    run(&world, seconds(10));
+    let counters = world.machine_counters(a);
+    let polls = counters.polls - polls_before;
+    assert!((1_900..=2_001).contains(&polls), "{polls} polls at 200 per second");
+    assert!(counters.processor.polls_delayed > 1_500, "{counters:?}");
+    let slow = (worked.len() - fast.0, ticked.len() - fast.1);
+    assert!((100..=200).contains(&slow.0), "eleven polls and a wait for each: {slow:?}");
+    assert!(slow.1 > 300, "the other task gets its turns: {slow:?}");
+    world.set_poll_cost(a, Duration::ZERO);
+    let before = worked.len();
+    run(&world, seconds(1));
+    assert!(worked.len() - before >= 80, "it is fast again");
+}
+
+#[test]
+fn polls_cheaper_than_the_engines_timers_still_add_up() {
+    let world = world(WorldConfig::default());
+    let a = machine(&world, "a", |_| async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
+    world.set_poll_cost(a, Duration::from_micros(100));
+    run(&world, seconds(2));
+    let polls = world.machine_counters(a).polls;
+    assert!((19_000..=20_100).contains(&polls), "{polls} polls at 10,000 per second");
+}
+
+#[test]
+fn a_process_killed_on_a_slow_processor_starts_again_slowly() {
+    let world = world(WorldConfig::default());
+    let (a, worked, _) = worker_and_ticker(&world);
+    world.set_poll_cost(a, millis(20));
+    run(&world, seconds(2));
+    world.kill(a);
+    world.start(a);
+    let before = worked.len();
+    run(&world, seconds(5));
+    assert!((5..30).contains(&(worked.len() - before)), "{}", worked.len() - before);
+}
+
+/// A process that tells its monotonic and its wall clock every 100 ms by its own timer.
+fn clock_watcher(world: &World) -> (MachineId, Seen<(Duration, Duration)>) {
+    let told = Seen::new();
+    let seen = told.clone();
+    let id = machine(world, "a", move |platform| {
+        let seen = seen.clone();
+        async move {
+            loop {
+                seen.push((platform.now(), platform.wall()));
+                platform.sleep(millis(100)).await;
+            }
+        }
+    });
+    (id, told)
+}
+
+#[test]
+fn a_clock_that_drifts_takes_its_timers_along() {
+    let world = world(WorldConfig::default());
+    let (a, told) = clock_watcher(&world);
+    run(&world, seconds(10));
+    let before = told.len();
+    world.set_clock_rate(a, ClockRate::Drift(500_000));
+    run(&world, seconds(10));
+    let fast = told.len() - before;
+    assert!((140..=150).contains(&fast), "{fast}");
+    assert!((millis(24_800)..millis(25_100)).contains(&told.last().unwrap().0), "{:?}", told.last());
+    world.set_clock_rate(a, ClockRate::Drift(-500_000));
+    run(&world, seconds(10));
+    let slow = told.len() - before - fast;
+    assert!((48..=51).contains(&slow), "{slow}");
+    let counters = world.machine_counters(a).clock;
+    assert!(counters.monotonic_skewed > 190 && counters.timers_skewed > 190, "{counters:?}");
+    assert!(told.all().windows(2).all(|pair| pair[0].0 < pair[1].0), "monotonic time never goes back");
+}
+
+#[test]
+fn a_change_of_rate_reaches_a_timer_that_was_already_set() {
+    for (gain, expected) in [(1_000_000, 5_500), (-500_000, 19_000)] {
+        let world = world(WorldConfig::default());
+        let woke = Seen::new();
+        let seen = woke.clone();
+        let a = machine(&world, "a", move |platform| {
+            let seen = seen.clone();
+            async move {
+                platform.sleep(seconds(10)).await;
+                seen.push(Duration::from_nanos(platform.nanos().0));
+            }
+        });
+        run(&world, seconds(1));
+        world.set_clock_rate(a, ClockRate::Drift(gain));
+        run(&world, seconds(30));
+        // One second at the true rate, nine more by the wrong clock.
+        let woke = woke.last().unwrap();
+        assert!((millis(expected)..=millis(expected + 2)).contains(&woke), "{gain}: {woke:?}");
+    }
+}
+
+#[test]
+fn a_frozen_clock_holds_its_timers_until_it_goes_on() {
+    let world = world(WorldConfig::default());
+    let (a, told) = clock_watcher(&world);
+    run(&world, millis(1_050));
+    world.set_clock_rate(a, ClockRate::Frozen);
+    let before = told.len();
+    run(&world, seconds(30));
+    assert_eq!(told.len(), before);
+    world.set_clock_rate(a, ClockRate::Drift(0));
+    run(&world, seconds(1));
+    assert!((9..=11).contains(&(told.len() - before)), "{}", told.len() - before);
+    assert!(told.last().unwrap().0 < seconds(3), "the time of the freeze is missing from then on");
+}
+
+#[test]
+fn a_wall_clock_jumps_and_stands_still_without_the_monotonic_one() {
+    let world = world(WorldConfig::default());
+    let (a, told) = clock_watcher(&world);
+    run(&world, millis(1_050));
+    assert_eq!(world.machine_counters(a).clock.wall_skewed, 0);
+    world.jump_wall_clock(a, -300_000_000_000);
+    run(&world, seconds(1));
+    let (monotonic, wall) = told.last().unwrap();
+    assert_eq!(wall + seconds(300), EPOCH + monotonic, "five minutes back");
+    world.set_wall_clock_right(a);
+    world.freeze_wall_clock(a, true);
+    run(&world, seconds(1));
+    let (monotonic, wall) = told.last().unwrap();
+    assert!(monotonic > seconds(3) - millis(100) && (millis(2_040)..millis(2_060)).contains(&(wall - EPOCH)));
+    assert!((18..=21).contains(&world.machine_counters(a).clock.wall_skewed));
 }

@@ -4,7 +4,7 @@
 //! written and not yet synced remembers what the platter holds in its place; a sync forgets that, a power loss may go
 //! back to it. Any subset of the unsynced sectors may survive, in no order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a disk writes at once.
 pub const SECTOR_BYTES: usize = 512;
@@ -34,6 +34,8 @@ pub struct Contents {
     durable_len_version: u64,
     /// Counts the changes of the file.
     version: u64,
+    /// Positions of bytes that are not what was written, until they are written again.
+    corrupt: BTreeSet<u64>,
 }
 
 /// What a sync has undertaken to make durable: the file as it was when the sync began.
@@ -46,7 +48,20 @@ pub struct SyncPlan {
     bytes: Vec<u8>,
 }
 
+/// A sector of a sync, with what the platter held in its place (`None` for zeros).
+#[derive(Clone, Debug)]
+pub struct WrittenSector {
+    sector: u64,
+    before: Option<Sector>,
+}
+
 impl SyncPlan {
+    /// The sectors that the sync writes, in the file as it is before it ends.
+    pub fn sectors(&self, contents: &Contents) -> Vec<WrittenSector> {
+        let before = |sector| contents.unsynced.get(sector).and_then(|unsynced| unsynced.durable.clone());
+        self.sectors.iter().map(|sector| WrittenSector { sector: *sector, before: before(sector) }).collect()
+    }
+
     /// Bytes on their way to the platter.
     pub fn bytes(&self) -> u64 {
         self.bytes.len() as u64
@@ -99,6 +114,72 @@ impl Contents {
             self.bytes.resize(end, 0);
         }
         self.bytes[start..end].copy_from_slice(data);
+        self.forget_corruption(offset, end as u64);
+    }
+
+    /// The bytes from `start` to `end` are what was written, or no longer there.
+    fn forget_corruption(&mut self, start: u64, end: u64) {
+        if !self.corrupt.is_empty() {
+            self.corrupt.retain(|position| !(start..end).contains(position));
+        }
+    }
+
+    /// Bytes of a range that are not what was written.
+    pub fn corrupt_bytes(&self, offset: u64, len: usize) -> u64 {
+        if self.corrupt.is_empty() { 0 } else { self.corrupt.range(offset..offset + len as u64).count() as u64 }
+    }
+
+    /// Sectors that the platter holds in their newest form.
+    fn durable_sectors(&self) -> impl Iterator<Item = u64> {
+        (0..self.len().div_ceil(SECTOR_BYTES as u64)).filter(|sector| !self.unsynced.contains_key(sector))
+    }
+
+    /// Bytes of the file in sectors that the platter holds in their newest form.
+    pub fn durable_bytes(&self) -> u64 {
+        self.durable_sectors().map(|sector| sector_of(&self.bytes, sector).map_or(0, <[u8]>::len) as u64).sum()
+    }
+
+    /// Flips a bit (0 to 7) of the byte at `position` among the [`Self::durable_bytes`]. Where that is in the file.
+    pub fn flip(&mut self, mut position: u64, bit: u32) -> Option<u64> {
+        let sector = self.durable_sectors().find(|sector| {
+            let len = sector_of(&self.bytes, *sector).map_or(0, <[u8]>::len) as u64;
+            let found = position < len;
+            position -= if found { 0 } else { len };
+            found
+        })?;
+        let offset = sector * SECTOR_BYTES as u64 + position;
+        self.bytes[offset as usize] ^= 1 << bit;
+        self.corrupt.insert(offset);
+        Some(offset)
+    }
+
+    /// Lets one sector of a sync land in the place of another one: its own place keeps what the platter held, the other
+    /// one's content is gone. The two numbers are drawn by the caller, of any size. Nothing if the sync has no sector,
+    /// or the file no other durable one. Call it after [`Self::end_sync`] with what [`SyncPlan::sectors`] told before.
+    pub fn misdirect(&mut self, written: &[WrittenSector], which: u64, whither: u64) -> Option<(u64, u64)> {
+        // One that was written again since will be synced again, to its own place.
+        let candidates: Vec<&WrittenSector> =
+            written.iter().filter(|it| !self.unsynced.contains_key(&it.sector)).collect();
+        let source = candidates.get((which % candidates.len().max(1) as u64) as usize)?;
+        let others: Vec<u64> = self.durable_sectors().filter(|sector| *sector != source.sector).collect();
+        let other = *others.get((whither % others.len().max(1) as u64) as usize)?;
+        let content = copy_sector(sector_of(&self.bytes, source.sector)?);
+        let before = source.before.clone().unwrap_or_else(|| Box::new([0; SECTOR_BYTES]));
+        self.overwrite(source.sector, &before);
+        self.overwrite(other, &content);
+        Some((source.sector, other))
+    }
+
+    /// Replaces a sector's content below the file system's back.
+    fn overwrite(&mut self, sector: u64, content: &Sector) {
+        let start = sector as usize * SECTOR_BYTES;
+        let end = self.bytes.len().min(start + SECTOR_BYTES);
+        for (position, (byte, new)) in (start as u64..).zip(self.bytes[start..end].iter_mut().zip(content.iter())) {
+            if byte != new {
+                *byte = *new;
+                self.corrupt.insert(position);
+            }
+        }
     }
 
     /// Cuts the file, or extends it with zeros.
@@ -109,6 +190,7 @@ impl Contents {
         }
         self.version += 1;
         self.remember(old.min(new), old.max(new));
+        self.forget_corruption(len, u64::MAX);
         self.bytes.resize(new, 0);
     }
 
@@ -202,6 +284,7 @@ impl Contents {
             }
         }
         self.bytes.truncate(len as usize);
+        self.forget_corruption(len, u64::MAX);
         self.version += 1;
         self.durable_len = len;
         self.durable_len_version = self.version;

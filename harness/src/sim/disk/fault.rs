@@ -48,6 +48,15 @@ pub struct DiskCounters {
     pub syncs_held: u64,
     pub held_for: Duration,
     pub syncs_failed: u64,
+    /// Bits flipped in synced data.
+    pub bits_rotted: u64,
+    /// Sectors of a sync that landed in the place of another one.
+    pub sectors_misdirected: u64,
+    /// Bytes that reads have yielded and that were not what was written there, by rot or misdirection.
+    pub corrupt_bytes_read: u64,
+    /// Times the disk was replaced by an empty one, and bytes that were on those before.
+    pub wipes: u64,
+    pub bytes_wiped: u64,
     pub reads_failed: u64,
     pub writes_failed: u64,
     pub power_losses: u64,
@@ -80,6 +89,26 @@ impl SimDiskControl {
 
     pub fn counters(&self) -> DiskCounters {
         self.0.counters.get()
+    }
+
+    /// Flips up to `count` drawn bits in synced data, at once and for every read until the place is written again. How
+    /// many were flipped: none on a disk without synced data.
+    pub fn rot(&self, count: u64) -> u64 {
+        self.0.rot(count)
+    }
+
+    /// Lets one drawn sector of each of the next `count` syncs that can land in the place of another synced sector of
+    /// the same file; 0 ends it. A sync of a file without any other synced sector goes by.
+    pub fn set_misdirections(&self, count: u64) {
+        self.0.set_misdirections(count);
+    }
+
+    /// Replaces the disk by an empty one. The bytes that were on the old one.
+    ///
+    /// # Panics
+    /// If the machine's process runs: its open files would be nowhere.
+    pub fn wipe(&self) -> u64 {
+        self.0.wipe()
     }
 
     /// Bytes that a power loss now could take.

@@ -3,7 +3,8 @@
 //! Models: a page cache in front of a platter. Writes are seen at once and are durable only after a sync, which takes
 //! time and covers what was written before it began ([`contents`]). Names are journalled: creations, renames and
 //! removals become durable in order, by a sync of names; a power loss keeps the first few of those not yet synced.
-//! Faults are set at run time ([`fault`]). A process kill loses nothing.
+//! Faults are set at run time ([`fault`]). A process kill loses nothing. Rot and misdirected writes are seen by the
+//! next read, as if the page cache had been evicted.
 //!
 //! Does not model: the time that reads and writes take, write-back by itself (what is not synced is at the mercy of
 //! the draw at power loss), contention between operations, the order in which a disk writes sectors, and a sync going
@@ -25,7 +26,7 @@ use std::{
 
 use warren::platform::{Disk, File, OpenMode};
 
-pub use contents::{Contents, Loss, SECTOR_BYTES, SyncPlan};
+pub use contents::{Contents, Loss, SECTOR_BYTES, SyncPlan, WrittenSector};
 pub use fault::{DiskCounters, DiskFault, PowerLoss, SimDiskControl};
 
 use super::{MachineId, TraceKind, dice::Dice, world::Shared};
@@ -79,6 +80,8 @@ pub(super) struct DiskState {
     waiting: RefCell<Vec<Waker>>,
     counters: Cell<DiskCounters>,
     policy: Cell<PowerLoss>,
+    /// Syncs to come of which one sector is to land elsewhere.
+    misdirections: Cell<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,6 +121,7 @@ impl DiskState {
             waiting: RefCell::default(),
             counters: Cell::default(),
             policy: Cell::default(),
+            misdirections: Cell::default(),
         }
     }
 
@@ -205,6 +209,66 @@ impl DiskState {
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
         Ok(())
+    }
+
+    fn rot(&self, count: u64) -> u64 {
+        // The order of the files must not depend on their addresses: that of their names does not.
+        let inodes: Vec<Rc<Inode>> = self.names.borrow().values().cloned().collect();
+        let durable: Vec<u64> = inodes.iter().map(|inode| inode.contents.borrow().durable_bytes()).collect();
+        let total: u64 = durable.iter().sum();
+        let mut flipped = 0;
+        for _ in 0..count.min(total) {
+            let mut position = self.dice.borrow_mut().below(total);
+            let bit = self.dice.borrow_mut().below(8) as u32;
+            for (inode, bytes) in inodes.iter().zip(&durable) {
+                if position < *bytes {
+                    if let Some(offset) = inode.contents.borrow_mut().flip(position, bit) {
+                        flipped += 1;
+                        self.trace(TraceKind::DiskRotted, inode.number, offset);
+                    }
+                    break;
+                }
+                position -= bytes;
+            }
+        }
+        self.count(|counters| counters.bits_rotted += flipped);
+        flipped
+    }
+
+    fn set_misdirections(&self, count: u64) {
+        self.misdirections.set(count);
+    }
+
+    /// A sync has reached the platter, all of it in its place or not.
+    fn end_sync(&self, inode: &Inode, plan: SyncPlan) {
+        let mut contents = inode.contents.borrow_mut();
+        let misdirections = self.misdirections.get();
+        if misdirections == 0 {
+            return contents.end_sync(plan);
+        }
+        let written = plan.sectors(&contents);
+        contents.end_sync(plan);
+        let which = self.dice.borrow_mut().next();
+        let whither = self.dice.borrow_mut().next();
+        if let Some((sector, landed)) = contents.misdirect(&written, which, whither) {
+            self.misdirections.set(misdirections - 1);
+            self.count(|counters| counters.sectors_misdirected += 1);
+            self.trace(TraceKind::DiskMisdirected, inode.number, sector << 32 | landed);
+        }
+    }
+
+    fn wipe(&self) -> u64 {
+        assert!(!self.world.is_running(self.machine), "the disk of a running process cannot be replaced");
+        let bytes = self.names.borrow().values().map(|inode| inode.contents.borrow().len()).sum();
+        self.names.borrow_mut().clear();
+        self.durable_names.borrow_mut().clear();
+        self.name_changes.borrow_mut().clear();
+        self.count(|counters| {
+            counters.wipes += 1;
+            counters.bytes_wiped += bytes;
+        });
+        self.trace(TraceKind::DiskWiped, bytes, 0);
+        bytes
     }
 
     fn change_names(&self, operation: u64, change: NameChange) {
@@ -346,7 +410,11 @@ impl File for SimFile {
     async fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         self.disk.admit(Operation::Read).await?;
         let bytes = self.inode.contents.borrow().read(offset, len);
-        self.disk.count(|counters| counters.reads += 1);
+        let corrupt = self.inode.contents.borrow().corrupt_bytes(offset, bytes.len());
+        self.disk.count(|counters| {
+            counters.reads += 1;
+            counters.corrupt_bytes_read += corrupt;
+        });
         self.disk.trace(TraceKind::DiskRead, self.inode.number, bytes.len() as u64);
         Ok(bytes)
     }
@@ -368,7 +436,7 @@ impl File for SimFile {
         match self.disk.sync_latency().await {
             Ok(()) => {
                 self.disk.trace(TraceKind::DiskSynced, self.inode.number, plan.bytes());
-                self.inode.contents.borrow_mut().end_sync(plan);
+                self.disk.end_sync(&self.inode, plan);
                 Ok(())
             }
             Err(error) => {

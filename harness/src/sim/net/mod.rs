@@ -1,9 +1,11 @@
 //! The simulated network: reliable streams over turmoil's datagrams, and what can go wrong below them.
 //!
-//! [`wire`] carries segments between machines and loses, cuts and doubles them; [`connection`] is one end of a stream
+//! [`wire`] carries segments between machines; [`link`] is one direction of it, which loses, delays, cuts and doubles
+//! them; [`connection`] is one end of a stream
 //! ([`reassembly`] its receiving half); [`stack`] is all ends of a machine; [`stream`] is what a process holds of it.
 
 mod connection;
+mod link;
 mod reassembly;
 mod segment;
 mod stack;
@@ -12,11 +14,11 @@ mod wire;
 
 use std::time::Duration;
 
+pub use link::{Bandwidth, LinkCounters, Reorder};
 pub(super) use segment::Segment;
 pub(super) use stack::{Kernel, Stack};
 pub use stream::{SimListener, SimStream};
 pub(super) use stream::{connect, listen};
-pub use wire::LinkCounters;
 pub(super) use wire::{Arrival, Departure, Wire};
 
 /// One end of a connection, unique in the world and for ever. Zero is nobody.

@@ -1,35 +1,13 @@
-//! The wire between machines: which segments get through, which are cut, lost or doubled, and the counts of each.
+//! The wire between machines: which segments get through, when, and which are cut, lost or doubled.
 //!
-//! Models, for each direction of each pair of machines: a cut (what is sent during it, and what was under way when it
-//! began, is gone), loss by chance, duplication by chance. Latency and reordering are turmoil's: every datagram draws
-//! its own latency. Does not model: bandwidth, queues in switches, corrupted payloads (TCP's checksum turns those into
-//! losses).
+//! Models each direction of each pair of machines as a [link](super::link), and what is under way: a cut takes what is
+//! sent during it, and what was under way when it began, also what a link was holding up. The basic latency is
+//! turmoil's: every datagram draws its own, which reorders them a little.
 
-use super::Segment;
-use crate::sim::{MachineId, dice::Dice};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-/// What one direction of a link has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkCounters {
-    /// Segments handed to the link, without doublings.
-    pub sent: u64,
-    /// Segments that reached a machine with power.
-    pub delivered: u64,
-    /// Dropped by a cut.
-    pub cut: u64,
-    /// Lost by chance.
-    pub lost: u64,
-    pub duplicated: u64,
-}
-
-struct Link {
-    cut: bool,
-    /// Packets with a lower number were under way when a cut began.
-    barrier: u64,
-    loss: f64,
-    duplicate: f64,
-    counters: LinkCounters,
-}
+use super::{Segment, link::Link};
+use crate::sim::{Bandwidth, LinkCounters, MachineId, Reorder, dice::Dice};
 
 /// A segment under way, with its number in the order of sending.
 struct Packet {
@@ -49,6 +27,10 @@ pub(in crate::sim) enum Arrival {
 pub(in crate::sim) enum Departure {
     Cut,
     Lost,
+    /// There was no room at a bottleneck.
+    Overflowed,
+    /// Held up: [`Wire::due`] yields it in time, and its double, if it has one.
+    HeldUp,
     /// To be sent as the datagram with this token.
     Once(u64),
     Twice(u64, u64),
@@ -61,6 +43,8 @@ pub(in crate::sim) struct Wire {
     duplicate: f64,
     /// By sender, then receiver.
     links: Vec<Vec<Link>>,
+    /// By sender, then due time and packet number: tokens that are held up, with their receivers.
+    held_up: Vec<BTreeMap<(u64, u64), (u64, MachineId)>>,
     /// By token; tokens are reused.
     under_way: Vec<Option<Packet>>,
     free: Vec<u64>,
@@ -69,21 +53,25 @@ pub(in crate::sim) struct Wire {
 
 impl Wire {
     pub(in crate::sim) fn new(dice: Dice, loss: f64, duplicate: f64) -> Self {
-        Self { dice, loss, duplicate, links: Vec::new(), under_way: Vec::new(), free: Vec::new(), number_next: 0 }
+        Self {
+            dice,
+            loss,
+            duplicate,
+            links: Vec::new(),
+            held_up: Vec::new(),
+            under_way: Vec::new(),
+            free: Vec::new(),
+            number_next: 0,
+        }
     }
 
     /// Makes room for a machine more.
     pub(in crate::sim) fn add_machine(&mut self) {
         let count = self.links.len() + 1;
         self.links.push(Vec::new());
+        self.held_up.push(BTreeMap::new());
         for row in &mut self.links {
-            row.resize_with(count, || Link {
-                cut: false,
-                barrier: 0,
-                loss: self.loss,
-                duplicate: self.duplicate,
-                counters: LinkCounters::default(),
-            });
+            row.resize_with(count, || Link::new(self.loss, self.duplicate));
         }
     }
 
@@ -94,12 +82,12 @@ impl Wire {
     pub(in crate::sim) fn cut(&mut self, from: MachineId, to: MachineId) {
         let barrier = self.number_next;
         let link = self.link(from, to);
-        link.cut = true;
+        link.is_cut = true;
         link.barrier = barrier;
     }
 
     pub(in crate::sim) fn uncut(&mut self, from: MachineId, to: MachineId) {
-        self.link(from, to).cut = false;
+        self.link(from, to).is_cut = false;
     }
 
     pub(in crate::sim) fn set_loss(&mut self, from: MachineId, to: MachineId, probability: f64) {
@@ -110,15 +98,28 @@ impl Wire {
         self.link(from, to).duplicate = probability;
     }
 
+    pub(in crate::sim) fn set_latency(&mut self, from: MachineId, to: MachineId, extra: Range<Duration>) {
+        self.link(from, to).set_latency(extra);
+    }
+
+    pub(in crate::sim) fn set_reorder(&mut self, from: MachineId, to: MachineId, reorder: Option<Reorder>) {
+        self.link(from, to).set_reorder(reorder);
+    }
+
+    pub(in crate::sim) fn set_bandwidth(&mut self, from: MachineId, to: MachineId, bandwidth: Option<Bandwidth>) {
+        self.link(from, to).set_bandwidth(bandwidth);
+    }
+
     pub(in crate::sim) fn counters(&self, from: MachineId, to: MachineId) -> LinkCounters {
         self.links[from.0 as usize][to.0 as usize].counters
     }
 
     /// Sends a segment on its way, or not.
-    pub(in crate::sim) fn depart(&mut self, segment: Segment) -> Departure {
-        let link = &mut self.links[segment.from.0 as usize][segment.to.0 as usize];
+    pub(in crate::sim) fn depart(&mut self, now: u64, segment: Segment) -> Departure {
+        let (from, to) = (segment.from, segment.to);
+        let link = &mut self.links[from.0 as usize][to.0 as usize];
         link.counters.sent += 1;
-        if link.cut {
+        if link.is_cut {
             link.counters.cut += 1;
             return Departure::Cut;
         }
@@ -126,11 +127,32 @@ impl Wire {
             link.counters.lost += 1;
             return Departure::Lost;
         }
-        if self.dice.chance(link.duplicate) {
-            link.counters.duplicated += 1;
-            return Departure::Twice(self.store(segment.clone()), self.store(segment));
+        let Some(held_up) = link.hold_up(now, segment.payload.len(), &mut self.dice) else {
+            return Departure::Overflowed;
+        };
+        let double = self.dice.chance(link.duplicate).then(|| segment.clone());
+        link.counters.duplicated += u64::from(double.is_some());
+        let first = self.store(segment);
+        let second = double.map(|segment| self.store(segment));
+        if held_up > 0 {
+            let number = self.number_next;
+            for (position, token) in (0..).zip([Some(first), second].into_iter().flatten()) {
+                self.held_up[from.0 as usize].insert((now + held_up, number + position), (token, to));
+            }
+            return Departure::HeldUp;
         }
-        Departure::Once(self.store(segment))
+        second.map_or(Departure::Once(first), |second| Departure::Twice(first, second))
+    }
+
+    /// When the first of what a sender's links hold up is due.
+    pub(in crate::sim) fn due_next(&self, from: MachineId) -> Option<u64> {
+        self.held_up[from.0 as usize].first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// The next datagram of a sender that has been held up for long enough: its token and receiver.
+    pub(in crate::sim) fn due(&mut self, from: MachineId, now: u64) -> Option<(u64, MachineId)> {
+        let first = self.held_up[from.0 as usize].first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
     }
 
     fn store(&mut self, segment: Segment) -> u64 {
@@ -153,6 +175,8 @@ impl Wire {
             link.counters.cut += 1;
             return Arrival::Cut(packet.segment);
         }
+        link.counters.overtaken += u64::from(packet.number < link.arrived_next);
+        link.arrived_next = link.arrived_next.max(packet.number + 1);
         link.counters.delivered += u64::from(powered);
         Arrival::Delivered(packet.segment)
     }
