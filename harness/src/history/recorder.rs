@@ -11,9 +11,8 @@ use super::{ChannelId, ClientId, Event, EventKind, History, MessageId, Nanos, Pu
 
 /// The one writer of a run's history. Shared by every client, fault and node of the simulation.
 pub struct Recorder {
-    clock: Box<dyn Fn() -> Nanos>,
-    /// Told of every client-side event, for the trace hash. (Observations are traced by the simulated world.)
-    trace: Box<dyn Fn(&Event)>,
+    /// Gone once the history is finished: the world that they belong to holds this recorder in turn.
+    world: RefCell<Option<Ties>>,
     history: RefCell<History>,
     channels: Cell<u32>,
     /// Outcomes and deliveries so far.
@@ -22,6 +21,13 @@ pub struct Recorder {
     /// Confirmed messages that no client has received yet.
     confirmed_unseen: RefCell<BTreeSet<MessageId>>,
     seen: RefCell<BTreeSet<MessageId>>,
+}
+
+/// What a recorder asks of the world.
+struct Ties {
+    clock: Box<dyn Fn() -> Nanos>,
+    /// Told of every client-side event, for the trace hash. (Observations are traced by the simulated world.)
+    trace: Box<dyn Fn(&Event)>,
 }
 
 /// What has happened at least once.
@@ -34,8 +40,7 @@ pub struct Milestones {
 impl Recorder {
     pub fn new(history: History, clock: impl Fn() -> Nanos + 'static, trace: impl Fn(&Event) + 'static) -> Self {
         Self {
-            clock: Box::new(clock),
-            trace: Box::new(trace),
+            world: RefCell::new(Some(Ties { clock: Box::new(clock), trace: Box::new(trace) })),
             history: RefCell::new(history),
             channels: Cell::new(0),
             progress: Cell::new(0),
@@ -45,10 +50,12 @@ impl Recorder {
         }
     }
 
-    /// Appends an event, now.
+    /// Appends an event, now. Nothing once the history is finished.
     pub fn record(&self, kind: EventKind) {
-        let at = (self.clock)();
-        self.record_at(at, kind);
+        let at = self.world.borrow().as_ref().map(|ties| (ties.clock)());
+        if let Some(at) = at {
+            self.record_at(at, kind);
+        }
     }
 
     /// Appends an event that happened at `at`. Time never goes backwards in a history: within one tick the machines
@@ -74,7 +81,8 @@ impl Recorder {
         let at = history.events.last().map_or(at, |last| last.at.max(at));
         let event = Event { at, kind };
         if !matches!(event.kind, EventKind::Observed { .. }) {
-            (self.trace)(&event);
+            let world = self.world.borrow();
+            world.as_ref().inspect(|ties| (ties.trace)(&event));
         }
         history.events.push(event);
     }
@@ -119,8 +127,9 @@ impl Recorder {
         look(&self.history.borrow())
     }
 
-    /// The finished history.
+    /// The finished history; lets go of the world.
     pub fn finish(&self) -> History {
+        self.world.take();
         self.history.take()
     }
 }
