@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, convert::Infallible, io, time::Duration};
 
 use crate::{
     amqp::{self, AmqpConfig},
-    cluster::{Cluster, ClusterConfig},
+    cluster::{Cluster, ClusterConfig, ClusterHost},
     platform::{GroupId, NodeId, Observation, Platform},
     replication::{Compaction, Driver, DriverError, DriverHandle, Links, OpenGroup, ReplicationConfig},
     session::Session,
@@ -98,6 +98,26 @@ pub async fn run<P: Platform>(platform: P, config: Config) -> Result<Infallible,
 }
 
 async fn serve<P: Platform>(platform: P, config: Config) -> Result<Infallible, NodeError> {
+    let (cluster, driver) = join(platform, &config).await?;
+    tokio::select! {
+        biased;
+        error = driver.run() => Err(error.into()),
+        end = amqp::serve(cluster, &config.client_address, config.clients.clone()) => {
+            let address = config.client_address;
+            end.map(|()| unreachable!("clients are served until the process ends"))
+                .map_err(|source| NodeError::Listen { address, source })
+        }
+    }
+}
+
+/// Recovers a node and connects it to its cluster. It takes part as long as the driver is run.
+///
+/// # Errors
+/// What keeps it from starting; see [`NodeError`].
+pub async fn join<P: Platform>(
+    platform: P,
+    config: &Config,
+) -> Result<(Cluster<P>, Driver<P, ClusterHost<P>>), NodeError> {
     if !config.peers.contains_key(&config.node) {
         return Err(NodeError::NotAMember(config.node));
     }
@@ -126,15 +146,7 @@ async fn serve<P: Platform>(platform: P, config: Config) -> Result<Infallible, N
     links.run(&platform, &config.peers, &handle);
     platform.spawn("links", links.serve(platform.clone(), listener, handle));
 
-    tokio::select! {
-        biased;
-        error = driver.run() => Err(error.into()),
-        end = amqp::serve(cluster, &config.client_address, config.clients.clone()) => {
-            let address = config.client_address;
-            end.map(|()| unreachable!("clients are served until the process ends"))
-                .map_err(|source| NodeError::Listen { address, source })
-        }
-    }
+    Ok((cluster, driver))
 }
 
 /// Tells clusters of different members apart. Addresses do not count: each node may see them differently.

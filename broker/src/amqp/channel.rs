@@ -313,8 +313,11 @@ impl<P: Platform> Channel<P> {
         self.reply(AMQPClass::Basic(method));
     }
 
-    /// Submits an operation and waits for its outcome, acting on whatever else happens meanwhile.
+    /// Submits an operation and waits for its outcome, acting on whatever else happens meanwhile. Cancel-safe: the
+    /// operation goes on without its asker.
     pub(super) async fn outcome(&mut self, group: GroupId, operation: Operation) -> Result<Outcome, QueueGone> {
+        // An answer that came after its asker had stopped waiting is not this one's.
+        self.answer = None;
         self.awaited = Some((group, self.cluster().submit(group, operation)));
         loop {
             if let Some(outcome) = self.answer.take() {

@@ -13,8 +13,10 @@ use super::{
     channel::{Channel, QueueGone},
     codec,
     error::{AmqpError, ReplyCode},
+    unacked::Unacked,
 };
 use crate::{
+    cluster::Cluster,
     platform::{GroupId, Platform, Sabotage},
     queue::{Acks, Delivery, Operation, Outcome, Settle},
     routing::Refusal,
@@ -31,6 +33,19 @@ pub(super) struct Consumer {
     prefetch: Option<u32>,
     /// Deliveries that came before the client was told that it consumes; `None` once it was.
     early: Option<Vec<Delivery>>,
+    credit: Credit,
+    /// The client has cancelled it.
+    ending: bool,
+}
+
+/// How much of its prefetch a consumer has in the queue. After the cluster took its messages back, the client still
+/// counts those that it has not settled: together with new ones they must not exceed what it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Credit {
+    Full,
+    Reduced(u32),
+    /// None is left: it is not attached.
+    Withheld,
 }
 
 impl<P: Platform> Channel<P> {
@@ -61,8 +76,10 @@ impl<P: Platform> Channel<P> {
             acks: acks(consume.no_ack),
             prefetch: (self.prefetch > 0).then_some(self.prefetch.into()),
             early: Some(Vec::new()),
+            credit: Credit::Full,
+            ending: false,
         };
-        let attach = self.attachment(id, &consumer);
+        let attach = attachment(self.parts.id, id, &consumer, consumer.prefetch);
         self.consumers.insert(id, consumer);
         if let Err(QueueGone) = self.outcome(queue.group, attach).await {
             return Err(Refusal::no_queue(&name).into());
@@ -78,8 +95,11 @@ impl<P: Platform> Channel<P> {
     }
 
     pub(super) async fn cancel(&mut self, cancel: &basic::Cancel) {
-        let found = self.consumers.iter().find(|(_, consumer)| consumer.tag == cancel.consumer_tag.as_str());
-        if let Some((id, group)) = found.map(|(id, consumer)| (*id, consumer.group)) {
+        let found = self.consumers.iter_mut().find(|(_, consumer)| consumer.tag == cancel.consumer_tag.as_str());
+        if let Some((id, group)) = found.map(|(id, consumer)| {
+            consumer.ending = true;
+            (*id, consumer.group)
+        }) {
             // A deleted queue has no consumers any more: that is what the client wants.
             let _ = self.outcome(group, Operation::Cancel { channel: self.parts.id, consumer: id }).await;
             self.consumers.remove(&id);
@@ -112,7 +132,7 @@ impl<P: Platform> Channel<P> {
             return Ok(());
         };
         let get_ok = basic::GetOk {
-            delivery_tag: self.tag_for(queue.group, &delivery, acks),
+            delivery_tag: self.tag_for(queue.group, &delivery, acks, None),
             redelivered: self.is_redelivered(&delivery),
             exchange: short(&delivery.message.exchange),
             routing_key: short(&delivery.message.routing_key),
@@ -143,7 +163,7 @@ impl<P: Platform> Channel<P> {
         let (acks, consumer_tag) = (consumer.acks, short(&consumer.tag));
         let deliver = basic::Deliver {
             consumer_tag,
-            delivery_tag: self.tag_for(group, &delivery, acks),
+            delivery_tag: self.tag_for(group, &delivery, acks, Some(id)),
             redelivered: self.is_redelivered(&delivery),
             exchange: short(&delivery.message.exchange),
             routing_key: short(&delivery.message.routing_key),
@@ -158,8 +178,19 @@ impl<P: Platform> Channel<P> {
             if let Some(early) = &mut consumer.early {
                 early.clear();
             }
-            let attach = attachment(self.parts.id, *id, consumer);
-            self.parts.server.cluster.submit(group, attach);
+            if !consumer.ending {
+                consumer.credit = Credit::Withheld;
+                restore_credit(&self.parts.server.cluster, self.parts.id, *id, consumer, &self.unacked);
+            }
+        }
+    }
+
+    /// The client has settled something: consumers whose messages were taken back may take more now.
+    pub(super) fn restore_credits(&mut self) {
+        for (id, consumer) in &mut self.consumers {
+            if consumer.credit != Credit::Full && !consumer.ending {
+                restore_credit(&self.parts.server.cluster, self.parts.id, *id, consumer, &self.unacked);
+            }
         }
     }
 
@@ -186,13 +217,9 @@ impl<P: Platform> Channel<P> {
         Ok(wanted.to_owned())
     }
 
-    fn attachment(&self, id: u64, consumer: &Consumer) -> Operation {
-        attachment(self.parts.id, id, consumer)
-    }
-
-    fn tag_for(&mut self, group: GroupId, delivery: &Delivery, acks: Acks) -> u64 {
+    fn tag_for(&mut self, group: GroupId, delivery: &Delivery, acks: Acks, consumer: Option<u64>) -> u64 {
         match acks {
-            Acks::Manual => self.unacked.hold(group, delivery.number),
+            Acks::Manual => self.unacked.hold(group, delivery.number, consumer),
             Acks::Automatic => self.unacked.next_tag(),
         }
     }
@@ -208,8 +235,34 @@ impl<P: Platform> Channel<P> {
     }
 }
 
-fn attachment(channel: u64, id: u64, consumer: &Consumer) -> Operation {
-    Operation::Attach { channel, consumer: id, prefetch: consumer.prefetch, acks: consumer.acks }
+fn attachment(channel: u64, id: u64, consumer: &Consumer, prefetch: Option<u32>) -> Operation {
+    Operation::Attach { channel, consumer: id, prefetch, acks: consumer.acks }
+}
+
+/// Attaches a consumer again with the credit that its client has left.
+fn restore_credit<P: Platform>(
+    cluster: &Cluster<P>,
+    channel: u64,
+    id: u64,
+    consumer: &mut Consumer,
+    unacked: &Unacked,
+) {
+    let revoked = unacked.revoked_of(id);
+    let left = consumer.prefetch.map(|prefetch| prefetch.saturating_sub(revoked));
+    let credit = match left {
+        Some(0) => Credit::Withheld,
+        Some(left) if revoked > 0 => Credit::Reduced(left),
+        _ => Credit::Full,
+    };
+    if credit == consumer.credit {
+        return;
+    }
+    if let Credit::Reduced(_) = consumer.credit {
+        // A consumer's prefetch is set when it is attached; what it holds counts against the new one.
+        cluster.submit(consumer.group, Operation::Cancel { channel, consumer: id });
+    }
+    consumer.credit = credit;
+    cluster.submit(consumer.group, attachment(channel, id, consumer, left));
 }
 
 fn acks(no_ack: bool) -> Acks {

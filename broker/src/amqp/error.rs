@@ -130,10 +130,8 @@ impl From<Refusal> for AmqpError {
         let code = match refusal.code {
             RefusalCode::AccessRefused => ReplyCode::AccessRefused,
             RefusalCode::NotFound => ReplyCode::NotFound,
-            RefusalCode::ResourceLocked => ReplyCode::ResourceLocked,
             RefusalCode::PreconditionFailed => ReplyCode::PreconditionFailed,
             RefusalCode::CommandInvalid => ReplyCode::CommandInvalid,
-            RefusalCode::NotImplemented => ReplyCode::NotImplemented,
         };
         Self::new(code, refusal.text)
     }

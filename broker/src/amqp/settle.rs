@@ -39,6 +39,7 @@ impl<P: Platform> Channel<P> {
         for (group, messages) in settled {
             self.cluster().submit(group, Operation::Settle { channel: self.parts.id, messages, settle });
         }
+        self.restore_credits();
         Ok(())
     }
 }

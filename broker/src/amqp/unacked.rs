@@ -8,11 +8,20 @@ use crate::{platform::GroupId, queue::MessageNumber};
 #[derive(Debug, Default)]
 pub(super) struct Unacked {
     last: u64,
-    held: BTreeMap<u64, (GroupId, MessageNumber)>,
+    held: BTreeMap<u64, Held>,
     /// The same, by message: a delivery that the cluster repeats is recognised.
     messages: BTreeSet<(GroupId, MessageNumber)>,
-    /// Tags whose messages the cluster took back. The client cannot know, so settling them is no error.
-    revoked: BTreeSet<u64>,
+    /// Tags whose messages the cluster took back, with their consumers. The client cannot know, so settling them is no
+    /// error.
+    revoked: BTreeMap<u64, Option<u64>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    group: GroupId,
+    number: MessageNumber,
+    /// `None`: it was got.
+    consumer: Option<u64>,
 }
 
 /// Messages to settle, by queue, in the order of delivery.
@@ -29,10 +38,10 @@ impl Unacked {
         self.last
     }
 
-    /// The tag for a delivery that the client must settle.
-    pub(super) fn hold(&mut self, group: GroupId, number: MessageNumber) -> u64 {
+    /// The tag for a delivery that the client must settle, to `consumer` or to a get.
+    pub(super) fn hold(&mut self, group: GroupId, number: MessageNumber, consumer: Option<u64>) -> u64 {
         let tag = self.next_tag();
-        self.held.insert(tag, (group, number));
+        self.held.insert(tag, Held { group, number, consumer });
         self.messages.insert((group, number));
         tag
     }
@@ -46,18 +55,18 @@ impl Unacked {
     /// # Errors
     /// If `tag` is not held, as RabbitMQ does: nothing is taken then.
     pub(super) fn take(&mut self, tag: u64, multiple: bool) -> Result<Settled, UnknownTag> {
-        let known = |tag| self.held.contains_key(&tag) || self.revoked.contains(&tag);
+        let known = |tag| self.held.contains_key(&tag) || self.revoked.contains_key(&tag);
         let (first, last) = match (tag, multiple) {
             (0, true) => (0, u64::MAX),
             (_, _) if !known(tag) => return Err(UnknownTag),
             (_, true) => (0, tag),
             (_, false) => (tag, tag),
         };
-        self.revoked.retain(|tag| !(first..=last).contains(tag));
+        self.revoked.retain(|tag, _| !(first..=last).contains(tag));
         let tags: Vec<u64> = self.held.range(first..=last).map(|(tag, _)| *tag).collect();
         let mut settled = Settled::new();
         for tag in tags {
-            let (group, number) = self.held.remove(&tag).expect("just listed");
+            let Held { group, number, .. } = self.held.remove(&tag).expect("just listed");
             self.messages.remove(&(group, number));
             settled.entry(group).or_default().push(number);
         }
@@ -67,14 +76,20 @@ impl Unacked {
     /// Forgets what was delivered from `group`: it will go to someone else.
     pub(super) fn revoke(&mut self, group: GroupId) {
         let Self { held, messages, revoked, .. } = self;
-        held.retain(|tag, (held_group, number)| {
-            let keep = *held_group != group;
+        held.retain(|tag, message| {
+            let keep = message.group != group;
             if !keep {
-                messages.remove(&(group, *number));
-                revoked.insert(*tag);
+                messages.remove(&(group, message.number));
+                revoked.insert(*tag, message.consumer);
             }
             keep
         });
+    }
+
+    /// How many messages `consumer`'s client still believes to hold, although the cluster took them back.
+    pub(super) fn revoked_of(&self, consumer: u64) -> u32 {
+        let count = self.revoked.values().filter(|of| **of == Some(consumer)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 }
 
@@ -93,7 +108,7 @@ mod tests {
     fn four() -> Unacked {
         let mut unacked = Unacked::default();
         for (group, number) in [(QUEUE, 11), (OTHER, 12), (QUEUE, 13), (OTHER, 14)] {
-            unacked.hold(group, MessageNumber(number));
+            unacked.hold(group, MessageNumber(number), Some(7));
         }
         unacked
     }
@@ -120,11 +135,13 @@ mod tests {
     fn tags_of_revoked_messages_may_be_settled_without_effect() {
         let mut unacked = four();
         unacked.revoke(QUEUE);
+        assert_eq!((unacked.revoked_of(7), unacked.revoked_of(8)), (2, 0));
         assert!(!unacked.holds(QUEUE, MessageNumber(11)));
         assert_eq!(unacked.take(1, false), Ok(Settled::new()));
+        assert_eq!(unacked.revoked_of(7), 1);
         assert_eq!(unacked.take(1, false), Err(UnknownTag));
         assert_eq!(unacked.take(3, true), Ok(Settled::from([(OTHER, numbers(&[12]))])));
-        assert_eq!(unacked.hold(QUEUE, MessageNumber(11)), 5);
+        assert_eq!(unacked.hold(QUEUE, MessageNumber(11), None), 5);
         assert_eq!(unacked.take(4, true), Ok(Settled::from([(OTHER, numbers(&[14]))])));
     }
 }

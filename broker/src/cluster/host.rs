@@ -1,6 +1,6 @@
 //! The state machines of this node, as replication drives them.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use bytes::Bytes;
 
@@ -63,6 +63,12 @@ impl<P: Platform> Host for ClusterHost<P> {
         Ok(())
     }
 
+    fn groups(&self) -> BTreeSet<GroupId> {
+        let mut groups: BTreeSet<GroupId> = self.inner.queues.borrow().keys().copied().collect();
+        groups.insert(GroupId::META);
+        groups
+    }
+
     fn leader_changed(&self, group: GroupId, leader: Option<NodeId>, _term: Term) {
         let inner = &self.inner;
         match leader {
@@ -73,12 +79,16 @@ impl<P: Platform> Host for ClusterHost<P> {
             return;
         }
         // The leader before may have lost what it was given.
-        if group == GroupId::META {
-            inner.meta.borrow_mut().pending.rewind();
-        } else if let Some(queue) = inner.queues.borrow_mut().get_mut(&group) {
-            queue.pending.rewind();
+        inner.propose_again(group);
+    }
+
+    fn connected(&self, peer: NodeId) {
+        let inner = &self.inner;
+        let led: Vec<GroupId> =
+            inner.leaders.borrow().iter().filter(|(_, leader)| **leader == peer).map(|(group, _)| *group).collect();
+        for group in led {
+            inner.propose_again(group);
         }
-        inner.flush();
     }
 
     fn take_commands(&self) -> Vec<(GroupId, Bytes)> {

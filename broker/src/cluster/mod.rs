@@ -13,7 +13,7 @@ mod lost;
 mod pending;
 
 use std::{
-    cell::{Ref, RefCell},
+    cell::{Cell, Ref, RefCell},
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
     time::Duration,
@@ -90,10 +90,10 @@ struct Inner<P: Platform> {
     channels: RefCell<Channels>,
     leaders: RefCell<BTreeMap<GroupId, NodeId>>,
     /// The driver knows that there is something to propose.
-    flushing: std::cell::Cell<bool>,
+    flushing: Cell<bool>,
     /// Wakes those who wait for a backlog to shrink.
     applied: Notify,
-    ticks: std::cell::Cell<u64>,
+    ticks: Cell<u64>,
 }
 
 struct Meta {
@@ -133,9 +133,9 @@ impl<P: Platform> Cluster<P> {
             queues: RefCell::default(),
             channels: RefCell::default(),
             leaders: RefCell::default(),
-            flushing: std::cell::Cell::default(),
+            flushing: Cell::default(),
             applied: Notify::new(),
-            ticks: std::cell::Cell::default(),
+            ticks: Cell::default(),
         };
         Self { inner: Rc::new(inner) }
     }
@@ -254,6 +254,16 @@ impl<P: Platform> Inner<P> {
         if !self.flushing.replace(true) {
             self.driver.flush();
         }
+    }
+
+    /// Proposes everything again that was submitted to the group and not applied.
+    fn propose_again(&self, group: GroupId) {
+        if group == GroupId::META {
+            self.meta.borrow_mut().pending.rewind();
+        } else if let Some(queue) = self.queues.borrow_mut().get_mut(&group) {
+            queue.pending.rewind();
+        }
+        self.flush();
     }
 
     fn leads(&self, group: GroupId) -> bool {

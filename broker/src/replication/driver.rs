@@ -33,6 +33,7 @@ const INPUTS_PER_ROUND_MAX: usize = 512;
 pub(crate) enum Input {
     Peer { from: NodeId, group: GroupId, message: Box<WireMessage> },
     Forwarded { group: GroupId, command: Bytes },
+    Connected(NodeId),
     Disconnected(NodeId),
     Open(OpenGroup),
     Close(GroupId),
@@ -192,6 +193,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         match input {
             Input::Peer { from, group, message } => self.receive(from, group, *message),
             Input::Forwarded { group, command } => self.propose(group, command),
+            Input::Connected(peer) => self.host.connected(peer),
             Input::Disconnected(peer) => self.disconnected(peer),
             Input::Open(open) => self.open(open)?,
             Input::Close(group) => self.close(group),
@@ -264,7 +266,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         let mut group = Group::open(&self.platform, &self.config, open, recovered)
             .map_err(|source| DriverError::Raft { group: id, source })?;
         // Alone it needs nobody's vote, and nobody else would ever wake it.
-        if campaign || group.is_alone() {
+        if campaign || group.is_only_voter(self.config.node) {
             group.node.campaign().ok();
         }
         self.groups.insert(id, group);
@@ -309,8 +311,12 @@ impl<P: Platform, H: Host> Driver<P, H> {
     /// Gives up leadership of every group that can do without this node, because its disk does not answer. The role
     /// is laid down in the same term, as when a quorum is out of reach; the vote of the term stays spent.
     fn step_down(&mut self) {
-        let led: Vec<GroupId> =
-            self.groups.iter().filter(|(_, group)| group.leads() && !group.is_alone()).map(|(id, _)| *id).collect();
+        let led: Vec<GroupId> = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.leads() && !group.is_only_voter(self.config.node))
+            .map(|(id, _)| *id)
+            .collect();
         if !led.is_empty() {
             tracing::warn!(groups = led.len(), "the disk stalls: stepping down as leader");
         }
@@ -418,6 +424,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
                 group.installing -= 1;
                 group.node.advance_apply_to(snapshot.index.0);
                 self.restore(id, &snapshot)?;
+                if id == GroupId::META {
+                    self.forget_gone();
+                }
             }
             self.send(id, messages);
             self.look(id);
@@ -426,6 +435,16 @@ impl<P: Platform, H: Host> Driver<P, H> {
             self.compact(id);
         }
         Ok(())
+    }
+
+    /// The leader's metadata skipped a part of its history here: a group that was opened and closed in that part will
+    /// never be opened on this node, and what recovery found of it can go.
+    fn forget_gone(&mut self) {
+        let existing = self.host.groups();
+        let gone: Vec<GroupId> = self.dormant.keys().filter(|group| !existing.contains(group)).copied().collect();
+        for group in gone {
+            self.close(group);
+        }
     }
 
     fn restore(&mut self, id: GroupId, snapshot: &Snapshot) -> Result<(), DriverError> {

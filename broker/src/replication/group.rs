@@ -92,9 +92,9 @@ impl Group {
         }
     }
 
-    /// Whether the group has only this voter: nobody could take over.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.node.store().members().voters.len() == 1
+    /// Whether nobody but `node` votes: it needs nobody's vote, and nobody could take over.
+    pub(crate) fn is_only_voter(&self, node: NodeId) -> bool {
+        self.node.store().members().voters == [node]
     }
 
     pub(crate) fn leads(&self) -> bool {

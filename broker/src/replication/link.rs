@@ -41,8 +41,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// What may wait for one peer, in bytes. Beyond it messages are dropped; a single one may be larger.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 
-/// What is written at once: larger frames count their chunks as signs of life.
-const WRITE_CHUNK_BYTES: usize = 1 << 20;
+/// So many bytes written count as a sign of life.
+const PROGRESS_BYTES: usize = 1 << 20;
 
 /// All links of a node.
 #[derive(Clone)]
@@ -139,7 +139,7 @@ impl Links {
                 Ok(stream) => {
                     tracing::debug!(peer = %to, "connected");
                     backoff = BACKOFF_MIN;
-                    let error = self.feed(platform, to, stream).await;
+                    let error = self.feed(platform, to, stream, driver).await;
                     tracing::debug!(peer = %to, %error, "disconnected");
                     driver.input(Input::Disconnected(to));
                 }
@@ -186,10 +186,11 @@ impl Links {
     }
 
     /// Sends what is queued for `to` until the stream fails or falls silent; says why it ended.
-    async fn feed<P: Platform>(&self, platform: &P, to: NodeId, stream: P::Stream) -> io::Error {
+    async fn feed<P: Platform>(&self, platform: &P, to: NodeId, stream: P::Stream, driver: &DriverHandle) -> io::Error {
         let peer = &self.peers[&to];
         let (mut reader, mut writer) = tokio::io::split(stream);
         peer.queue.borrow_mut().connected = true;
+        driver.input(Input::Connected(to));
         let unanswered = Cell::new(0);
         let error = tokio::select! {
             biased;
@@ -280,6 +281,7 @@ async fn write_queue<S: AsyncRead + AsyncWrite>(
     writer: &mut WriteHalf<S>,
     unanswered: &Cell<u32>,
 ) -> io::Error {
+    let mut progress = 0;
     loop {
         let next = {
             let mut queue = peer.queue.borrow_mut();
@@ -288,7 +290,7 @@ async fn write_queue<S: AsyncRead + AsyncWrite>(
             frame
         };
         let result = match next {
-            Some(frame) => write_frame(writer, &frame, unanswered).await,
+            Some(frame) => write_frame(writer, &frame, &mut progress, unanswered).await,
             None => match writer.flush().await {
                 Ok(()) => {
                     peer.ready.notified().await;
@@ -303,17 +305,21 @@ async fn write_queue<S: AsyncRead + AsyncWrite>(
     }
 }
 
-/// Writes a frame. While a large one makes its way, the pings wait behind it, so its progress is the sign of life.
+/// Writes a frame. Pings wait behind what was queued before them, so steady progress counts as a sign of life too.
+/// A cut stream makes none once the buffers on the way are full.
 async fn write_frame<S: AsyncRead + AsyncWrite>(
     writer: &mut WriteHalf<S>,
     frame: &[u8],
+    progress: &mut usize,
     unanswered: &Cell<u32>,
 ) -> io::Result<()> {
-    for (position, chunk) in frame.chunks(WRITE_CHUNK_BYTES).enumerate() {
-        if position > 0 {
+    for chunk in frame.chunks(PROGRESS_BYTES) {
+        writer.write_all(chunk).await?;
+        *progress += chunk.len();
+        if *progress >= PROGRESS_BYTES {
+            *progress = 0;
             unanswered.set(0);
         }
-        writer.write_all(chunk).await?;
     }
     Ok(())
 }

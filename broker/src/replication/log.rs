@@ -16,6 +16,9 @@ use crate::storage::{Members, RecoveredGroup, Snapshot};
 /// What an entry weighs beside its data when messages are cut to size, in bytes.
 const ENTRY_OVERHEAD_BYTES: u64 = 24;
 
+/// The memory that entries behind a snapshot may take, in bytes.
+const TAIL_BYTES_MAX: usize = 8 << 20;
+
 pub(crate) struct GroupLog {
     hard_state: HardState,
     members: Members,
@@ -72,13 +75,23 @@ impl GroupLog {
         self.snapshot = Some(snapshot);
     }
 
-    /// Keeps `snapshot` in place of the entries that it covers, except the last `tail` of those, which spare a slow
-    /// follower the snapshot.
+    /// Keeps `snapshot` in place of the entries that it covers, except the last `tail` of those (fewer if they are
+    /// large), which spare a slow follower the snapshot.
     pub(crate) fn compact(&mut self, snapshot: Snapshot, tail: u64) {
-        let until = snapshot.index.0.saturating_sub(tail);
-        while let Some(entry) = self.entries.front().filter(|entry| entry.index <= until) {
+        let covered = self.entries.partition_point(|entry| entry.index <= snapshot.index.0);
+        let mut bytes = 0;
+        let kept = self
+            .entries
+            .range(..covered)
+            .rev()
+            .take(tail as usize)
+            .take_while(|entry| {
+                bytes += entry.data.len();
+                bytes <= TAIL_BYTES_MAX
+            })
+            .count();
+        for entry in self.entries.drain(..covered - kept) {
             self.before = (entry.index, entry.term);
-            self.entries.pop_front();
         }
         self.snapshot = Some(snapshot);
     }

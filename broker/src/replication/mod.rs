@@ -18,7 +18,10 @@ mod transfer;
 mod wire;
 mod writer;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -50,8 +53,14 @@ pub trait Host: 'static {
     /// What is wrong with the snapshot; the node cannot go on.
     fn restore(&self, group: GroupId, snapshot: &Bytes) -> Result<(), String>;
 
+    /// Every group that exists, as far as this node's metadata tells.
+    fn groups(&self) -> BTreeSet<GroupId>;
+
     /// Who leads the group from now on, as far as this node knows.
     fn leader_changed(&self, group: GroupId, leader: Option<NodeId>, term: Term);
+
+    /// The stream to `peer` is new: what was sent before may have been lost.
+    fn connected(&self, peer: NodeId);
 
     /// Commands that wait to be proposed, in order within each group. Asked for after [`DriverHandle::flush`].
     fn take_commands(&self) -> Vec<(GroupId, Bytes)>;

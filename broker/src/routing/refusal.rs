@@ -20,27 +20,10 @@ pub enum RefusalCode {
     AccessRefused,
     /// 404, closes the channel.
     NotFound,
-    /// 405, closes the channel.
-    ResourceLocked,
     /// 406, closes the channel.
     PreconditionFailed,
     /// 503, closes the connection.
     CommandInvalid,
-    /// 540, closes the connection.
-    NotImplemented,
-}
-
-impl RefusalCode {
-    pub fn reply_code(self) -> u16 {
-        match self {
-            Self::AccessRefused => 403,
-            Self::NotFound => 404,
-            Self::ResourceLocked => 405,
-            Self::PreconditionFailed => 406,
-            Self::CommandInvalid => 503,
-            Self::NotImplemented => 540,
-        }
-    }
 }
 
 impl fmt::Display for RefusalCode {
@@ -48,10 +31,8 @@ impl fmt::Display for RefusalCode {
         f.write_str(match self {
             Self::AccessRefused => "ACCESS_REFUSED",
             Self::NotFound => "NOT_FOUND",
-            Self::ResourceLocked => "RESOURCE_LOCKED",
             Self::PreconditionFailed => "PRECONDITION_FAILED",
             Self::CommandInvalid => "COMMAND_INVALID",
-            Self::NotImplemented => "NOT_IMPLEMENTED",
         })
     }
 }
@@ -71,10 +52,6 @@ impl Refusal {
 
     pub fn command_invalid(text: impl Into<String>) -> Self {
         Self::new(RefusalCode::CommandInvalid, text)
-    }
-
-    pub fn not_implemented(text: impl Into<String>) -> Self {
-        Self::new(RefusalCode::NotImplemented, text)
     }
 
     pub fn no_queue(name: &str) -> Self {

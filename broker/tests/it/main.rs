@@ -1,6 +1,7 @@
 //! Warren's parts from the outside, through their public interfaces.
 
 mod amqp_protocol;
+mod cluster;
 mod memory_platform;
 mod queue_model;
 mod wal_recovery;
