@@ -6,6 +6,7 @@
 mod artifacts;
 mod bench;
 mod check;
+mod faults;
 mod interrupt;
 mod paths;
 mod pool;
@@ -55,6 +56,7 @@ Examples:
   ferret run my.toml --seed 7                one scenario, one seed: the same run every time
   ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
   ferret check scenarios                     only look for mistakes in the files
+  ferret faults                              what a timeline can break, with examples
   ferret schema > scenario.schema.json       completion and checks in your editor
   ferret bench                               how fast all this is on your machine
 
@@ -77,6 +79,7 @@ struct Cli {
 enum Verb {
     Run(run::RunArgs),
     Check(check::CheckArgs),
+    Faults(faults::FaultsArgs),
     Schema(schema::SchemaArgs),
     Bench(bench::BenchArgs),
 }
@@ -104,6 +107,7 @@ pub fn main<S: Simulate>(
     let result = match cli.verb {
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
         Verb::Check(args) => check::check(&args, streams),
+        Verb::Faults(_) => faults::faults(streams),
         Verb::Schema(_) => schema::schema(streams),
         Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };

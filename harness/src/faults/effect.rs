@@ -16,6 +16,10 @@ pub struct Effect {
     pub polls_held: u64,
     pub faults_ended: u64,
     pub nodes_started: u64,
+    pub disks_wiped: u64,
+    /// What else it did, and in which words: verb and noun.
+    pub felt: u64,
+    pub felt_as: (&'static str, &'static str),
     /// What was not as the step expected it, in words: "n2 was down already".
     pub notes: Vec<String>,
 }
@@ -35,6 +39,9 @@ impl Effect {
             polls_held,
             faults_ended,
             nodes_started,
+            disks_wiped,
+            felt,
+            felt_as: _,
             notes: _,
         } = self;
         !slowed_for.is_zero()
@@ -47,6 +54,8 @@ impl Effect {
                 polls_held,
                 faults_ended,
                 nodes_started,
+                disks_wiped,
+                felt,
             ]
             .into_iter()
             .any(|count| *count > 0)
@@ -69,6 +78,8 @@ impl Effect {
         part("held", self.polls_held, "poll", "s");
         part("ended", self.faults_ended, "fault", "s");
         part("started", self.nodes_started, "node", "s");
+        part("wiped", self.disks_wiped, "disk", "s");
+        part(self.felt_as.0, self.felt, self.felt_as.1, "s");
         let done = parts.join(", ");
         match (done.is_empty(), self.notes.is_empty()) {
             (true, true) => nothing.to_owned(),

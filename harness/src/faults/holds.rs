@@ -13,7 +13,10 @@ use std::{
 use warren::platform::NodeId;
 
 use super::effect::Effect;
-use crate::sim::{DiskFault, MachineId, World};
+use crate::{
+    scenario::{DiskError, Weather},
+    sim::{Bandwidth, ClockRate, DiskFault, MachineId, Reorder, World},
+};
 
 /// What a fault can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,10 +31,44 @@ pub enum Thing {
     Process(NodeId, MachineId),
     /// A node that is down, and stays so.
     Node(NodeId),
+    /// One property of one direction between two machines.
+    Weather {
+        from: MachineId,
+        to: MachineId,
+        what: WeatherKind,
+    },
+    Processor(MachineId),
+    /// Where a disk's writes land.
+    Platter(MachineId),
+    /// The rate of both clocks.
+    Clock(MachineId),
+    WallClock(MachineId),
+}
+
+/// A property of a link that can be worse than usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WeatherKind {
+    Latency,
+    Loss,
+    Duplicate,
+    Reorder,
+    Bandwidth,
+}
+
+impl WeatherKind {
+    pub fn of(weather: &Weather) -> Self {
+        match weather {
+            Weather::Latency(_) => Self::Latency,
+            Weather::Loss(_) => Self::Loss,
+            Weather::Duplicate(_) => Self::Duplicate,
+            Weather::Reorder { .. } => Self::Reorder,
+            Weather::Bandwidth { .. } => Self::Bandwidth,
+        }
+    }
 }
 
 /// How a fault holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Grip {
     Cut,
     /// Each sync takes a draw from this range longer.
@@ -40,6 +77,13 @@ pub enum Grip {
     StallAll,
     Pause,
     Down,
+    Weather(Weather),
+    SlowCpu(Duration),
+    DiskError(DiskError),
+    Misdirect(u64),
+    Rate(ClockRate),
+    WallJump(i64),
+    WallFreeze,
 }
 
 impl Grip {
@@ -47,7 +91,9 @@ impl Grip {
         match self {
             Self::StallAll => 2,
             Self::StallSync => 1,
-            Self::Cut | Self::SlowSync(_) | Self::Pause | Self::Down => 0,
+            // An error comes before the wait.
+            Self::DiskError(_) => 3,
+            _ => 0,
         }
     }
 }
@@ -78,6 +124,11 @@ struct Counters {
     syncs_slowed: u64,
     slowed_for: Duration,
     polls_held: u64,
+    /// What the fault did, where there is one count for it.
+    felt: u64,
+    syncs_failed: u64,
+    reads_failed: u64,
+    writes_failed: u64,
 }
 
 impl Holds {
@@ -136,6 +187,15 @@ impl Holds {
             }
             Grip::Pause => effect.polls_held += now.polls_held - before.polls_held,
             Grip::Down => {}
+            Grip::DiskError(DiskError::Sync) => effect.felt += now.syncs_failed - before.syncs_failed,
+            Grip::DiskError(DiskError::Read) => effect.felt += now.reads_failed - before.reads_failed,
+            Grip::DiskError(DiskError::NoSpace) => effect.felt += now.writes_failed - before.writes_failed,
+            Grip::Weather(_)
+            | Grip::SlowCpu(_)
+            | Grip::Misdirect(_)
+            | Grip::Rate(_)
+            | Grip::WallJump(_)
+            | Grip::WallFreeze => effect.felt += now.felt - before.felt,
         }
     }
 
@@ -160,7 +220,7 @@ impl Holds {
             match hold.grip {
                 Grip::StallSync => effect.operations_held += inherited.syncs_held_now,
                 Grip::StallAll => effect.operations_held += inherited.operations_held_now,
-                Grip::Cut | Grip::SlowSync(_) | Grip::Pause | Grip::Down => {}
+                _ => {}
             }
             let grip = hold.grip.clone();
             self.apply(thing, &grip, before.is_none());
@@ -179,21 +239,69 @@ impl Holds {
                     Grip::SlowSync(extra) => DiskFault::Slow(extra.clone()),
                     Grip::StallSync => DiskFault::StallSync,
                     Grip::StallAll => DiskFault::StallAll,
-                    Grip::Cut | Grip::Pause | Grip::Down => DiskFault::None,
+                    Grip::DiskError(DiskError::Sync) => DiskFault::FailSync,
+                    Grip::DiskError(DiskError::Read) => DiskFault::ReadError,
+                    Grip::DiskError(DiskError::NoSpace) => DiskFault::NoSpace,
+                    _ => DiskFault::None,
                 },
             ),
             Thing::Process(_, machine) => world.pause(machine),
             Thing::Link { .. } | Thing::Node(_) => {}
+            Thing::Weather { .. } | Thing::Processor(_) | Thing::Platter(_) | Thing::Clock(_) | Thing::WallClock(_) => {
+                // Whatever another grip did is undone first, so that the two do not add up.
+                self.free(thing);
+                self.trouble(thing, grip);
+            }
+        }
+    }
+
+    fn trouble(&self, thing: Thing, grip: &Grip) {
+        let (world, usual) = (&self.world, self.world.config());
+        let either = |one: f64, other: f64| 1.0 - (1.0 - one) * (1.0 - other);
+        match (thing, grip) {
+            (Thing::Weather { from, to, .. }, Grip::Weather(weather)) => match weather {
+                Weather::Latency(extra) => world.set_extra_latency(from, to, extra.min..extra.max),
+                Weather::Loss(share) => world.set_loss(from, to, either(usual.loss, *share)),
+                Weather::Duplicate(share) => world.set_duplicate(from, to, either(usual.duplicate, *share)),
+                Weather::Reorder { share, delay } => {
+                    world.set_reorder(from, to, Some(Reorder { share: *share, delay: delay.min..delay.max }));
+                }
+                Weather::Bandwidth { bytes_per_second, queue_bytes } => {
+                    let (bytes_per_second, queue_bytes) = (*bytes_per_second, *queue_bytes);
+                    world.set_bandwidth(from, to, Some(Bandwidth { bytes_per_second, queue_bytes }));
+                }
+            },
+            (Thing::Processor(machine), Grip::SlowCpu(poll)) => world.set_poll_cost(machine, *poll),
+            (Thing::Platter(machine), Grip::Misdirect(count)) => world.disk(machine).set_misdirections(*count),
+            (Thing::Clock(machine), Grip::Rate(rate)) => world.set_clock_rate(machine, *rate),
+            (Thing::WallClock(machine), Grip::WallJump(by)) => world.jump_wall_clock(machine, *by),
+            (Thing::WallClock(machine), Grip::WallFreeze) => world.freeze_wall_clock(machine, true),
+            _ => unreachable!("{grip:?} is no grip on {thing:?}"),
         }
     }
 
     fn free(&self, thing: Thing) {
+        let usual = self.world.config();
         match thing {
             Thing::Link { from, to } => self.world.uncut(from, to),
             Thing::Disk(machine) => set_disk(&self.world, machine, DiskFault::None),
             Thing::Process(_, machine) => self.world.resume(machine),
             // Starting a node is the nemesis's to do and to record.
             Thing::Node(_) => {}
+            Thing::Weather { from, to, what } => match what {
+                WeatherKind::Latency => self.world.set_extra_latency(from, to, Duration::ZERO..Duration::ZERO),
+                WeatherKind::Loss => self.world.set_loss(from, to, usual.loss),
+                WeatherKind::Duplicate => self.world.set_duplicate(from, to, usual.duplicate),
+                WeatherKind::Reorder => self.world.set_reorder(from, to, None),
+                WeatherKind::Bandwidth => self.world.set_bandwidth(from, to, None),
+            },
+            Thing::Processor(machine) => self.world.set_poll_cost(machine, Duration::ZERO),
+            Thing::Platter(machine) => self.world.disk(machine).set_misdirections(0),
+            Thing::Clock(machine) => self.world.set_clock_rate(machine, ClockRate::Drift(0)),
+            Thing::WallClock(machine) => {
+                self.world.freeze_wall_clock(machine, false);
+                self.world.set_wall_clock_right(machine);
+            }
         }
     }
 
@@ -210,6 +318,9 @@ impl Holds {
                     syncs_held_now: disk.syncs_held_now,
                     syncs_slowed: disk.syncs_slowed,
                     slowed_for: disk.slowed_for,
+                    syncs_failed: disk.syncs_failed,
+                    reads_failed: disk.reads_failed,
+                    writes_failed: disk.writes_failed,
                     ..Counters::default()
                 }
             }
@@ -217,6 +328,35 @@ impl Holds {
                 Counters { polls_held: self.world.machine_counters(machine).polls_held, ..Counters::default() }
             }
             Thing::Node(_) => Counters::default(),
+            Thing::Weather { .. } | Thing::Processor(_) | Thing::Platter(_) | Thing::Clock(_) | Thing::WallClock(_) => {
+                Counters { felt: self.felt(thing), ..Counters::default() }
+            }
+        }
+    }
+}
+
+impl Holds {
+    /// The one count of a thing that has one.
+    fn felt(&self, thing: Thing) -> u64 {
+        match thing {
+            Thing::Weather { from, to, what } => {
+                let link = self.world.link(from, to);
+                match what {
+                    WeatherKind::Latency => link.delayed,
+                    WeatherKind::Loss => link.lost,
+                    WeatherKind::Duplicate => link.duplicated,
+                    WeatherKind::Reorder => link.held_back,
+                    WeatherKind::Bandwidth => link.queued + link.overflowed,
+                }
+            }
+            Thing::Processor(machine) => self.world.machine_counters(machine).processor.polls_delayed,
+            Thing::Platter(machine) => self.world.disk(machine).counters().sectors_misdirected,
+            Thing::Clock(machine) => {
+                let clock = self.world.machine_counters(machine).clock;
+                clock.monotonic_skewed + clock.timers_skewed
+            }
+            Thing::WallClock(machine) => self.world.machine_counters(machine).clock.wall_skewed,
+            Thing::Link { .. } | Thing::Disk(_) | Thing::Process(..) | Thing::Node(_) => 0,
         }
     }
 }

@@ -4,11 +4,14 @@
 //! world, undone when it ends, and leaves a record of its effect in the world's own counters: a fault that dropped no
 //! packet, held no sync and hit no connection did nothing, and says so.
 
+mod catalogue;
 mod cluster_view;
 mod effect;
 mod holds;
 mod nemesis;
+mod pulse;
 mod wording;
 
+pub use catalogue::{CATALOGUE, Listed};
 pub use cluster_view::ClusterView;
 pub use nemesis::Nemesis;

@@ -14,13 +14,17 @@ use warren::platform::NodeId;
 use super::{
     ClusterView,
     effect::Effect,
-    holds::{Grip, Holds, Thing},
+    holds::{Grip, Holds, Thing, WeatherKind},
+    pulse::Pulse,
     wording::{self, Named},
 };
 use crate::{
     history::{EventKind, Nanos, NodeDown, recorder::Recorder},
-    scenario::{Action, DrawnStep, DrawnTarget, Partition, Reset, Scenario, StallWhat, Target, resolve},
-    sim::{MachineId, World},
+    scenario::{
+        Action, ClientTrouble, DiskError, DrawnStep, DrawnTarget, Partition, Reset, Scenario, StallWhat, Target,
+        Trouble, resolve,
+    },
+    sim::{ClockRate, MachineId, World},
 };
 
 /// A step whose target does not exist yet (a queue between two leaders) waits at most so long. Others do not wait for
@@ -29,28 +33,29 @@ const TARGET_WAIT: Duration = Duration::from_secs(10);
 
 /// Walks a timeline. Call [`Nemesis::act`] between the ticks.
 pub struct Nemesis {
-    world: World,
+    pub(super) world: World,
     recorder: Rc<Recorder>,
     view: Rc<RefCell<ClusterView>>,
     scenario: Rc<Scenario>,
-    nodes: BTreeMap<NodeId, MachineId>,
+    pub(super) nodes: BTreeMap<NodeId, MachineId>,
     /// Machines of each group of clients, by the group's name.
-    clients: BTreeMap<String, Vec<MachineId>>,
+    pub(super) clients: BTreeMap<String, Vec<MachineId>>,
     /// When the load began: steps are timed from then, and none begins before.
     origin: Option<Nanos>,
     /// Steps that have not begun, in order of time.
     pending: Vec<(u32, DrawnStep)>,
-    active: Vec<Active>,
+    pub(super) active: Vec<Active>,
     holds: Holds,
     records: Vec<FaultRecord>,
 }
 
 /// A fault under way.
-struct Active {
-    fault: u32,
+pub(super) struct Active {
+    pub(super) fault: u32,
     ends: Option<Nanos>,
-    /// What it still holds; a fault that holds nothing is over.
-    things: Vec<Thing>,
+    /// What it still holds; a fault that holds nothing, and has no more to do, is over.
+    pub(super) things: Vec<Thing>,
+    pub(super) pulse: Option<Pulse>,
 }
 
 impl Nemesis {
@@ -93,6 +98,7 @@ impl Nemesis {
         while let Some(over) = self.active.iter().position(|active| active.ends.is_some_and(|ends| ends <= now)) {
             self.end(over);
         }
+        self.beat(now);
         let since = Duration::from_nanos(now.0 - origin.0);
         let mut next = 0;
         while let Some((_, step)) = self.pending.get(next)
@@ -195,9 +201,11 @@ impl Nemesis {
         record.nodes = wording::touched(&action).iter().map(ToString::to_string).collect();
         record.began_ns = Some(now.0);
         self.recorder.record(EventKind::FaultBegan { fault });
+        self.holds.effect(fault).felt_as = felt_as(step.action.kind());
         let things = self.apply(fault, &action);
+        let pulse = self.pulse(&action);
         let ends = step.lasts.map(|lasts| Nanos(now.0.saturating_add(nanos(lasts))));
-        self.active.push(Active { fault, ends, things });
+        self.active.push(Active { fault, ends, things, pulse });
         self.end_spent();
     }
 
@@ -216,6 +224,15 @@ impl Nemesis {
             }
             Action::OneWay { from, to } => {
                 let links = self.links(&from.nodes, &to.nodes);
+                self.hold(fault, links, &Grip::Cut)
+            }
+            Action::Partition(Partition::Bridge(bridge)) => {
+                let cluster: Vec<NodeId> = self.nodes.keys().copied().collect();
+                let links = self.links_between(&wording::halves(bridge, &cluster));
+                self.hold(fault, links, &Grip::Cut)
+            }
+            Action::Partition(Partition::Ring) => {
+                let links = self.links_across_the_ring();
                 self.hold(fault, links, &Grip::Cut)
             }
             Action::Kill { node } => self.take_down(fault, &node.nodes, NodeDown::Killed),
@@ -241,10 +258,33 @@ impl Nemesis {
                 self.restart(fault, &node.nodes);
                 Vec::new()
             }
+            Action::Weather { from, to, weather } => {
+                let what = WeatherKind::of(weather);
+                let of_link = |thing| match thing {
+                    Thing::Link { from, to } => Thing::Weather { from, to, what },
+                    other => other,
+                };
+                let links = self.links(&from.nodes, &to.nodes).into_iter().map(of_link).collect();
+                self.hold(fault, links, &Grip::Weather(weather.clone()))
+            }
+            Action::BlackHole { node } => {
+                let links = self.links_of(&node.nodes);
+                self.hold(fault, links, &Grip::Cut)
+            }
+            // Its first beat follows at once.
+            Action::Flap { .. } | Action::RollingRestart { .. } => Vec::new(),
+            Action::Client { trouble: ClientTrouble::Churn { .. }, .. } => Vec::new(),
+            Action::Wipe { node } => self.wipe(fault, &node.nodes),
+            Action::Trouble { node, trouble } => self.trouble(fault, &node.nodes, trouble),
+            Action::Client { client, trouble: ClientTrouble::Slow { poll } } => {
+                let machines = self.clients.get(client).into_iter().flatten();
+                let processors = machines.map(|machine| Thing::Processor(*machine)).collect();
+                self.hold(fault, processors, &Grip::SlowCpu(*poll))
+            }
         }
     }
 
-    fn hold(&mut self, fault: u32, things: Vec<Thing>, grip: &Grip) -> Vec<Thing> {
+    pub(super) fn hold(&mut self, fault: u32, things: Vec<Thing>, grip: &Grip) -> Vec<Thing> {
         for thing in &things {
             self.holds.take(fault, *thing, grip.clone());
         }
@@ -263,7 +303,7 @@ impl Nemesis {
     }
 
     /// All links between different parts, both ways, each once.
-    fn links_between(&self, parts: &[Vec<NodeId>]) -> Vec<Thing> {
+    pub(super) fn links_between(&self, parts: &[Vec<NodeId>]) -> Vec<Thing> {
         let mut links = BTreeSet::new();
         for (position, part) in parts.iter().enumerate() {
             for other in &parts[position + 1..] {
@@ -275,7 +315,7 @@ impl Nemesis {
     }
 
     /// A step holds down only what it took down: a node that was down already is started by whoever did that.
-    fn take_down(&mut self, fault: u32, nodes: &[NodeId], how: NodeDown) -> Vec<Thing> {
+    pub(super) fn take_down(&mut self, fault: u32, nodes: &[NodeId], how: NodeDown) -> Vec<Thing> {
         let mut things = Vec::new();
         for node in nodes {
             let machine = self.nodes[node];
@@ -306,6 +346,75 @@ impl Nemesis {
         things
     }
 
+    /// Takes nodes down and empties their disks.
+    fn wipe(&mut self, fault: u32, nodes: &[NodeId]) -> Vec<Thing> {
+        let things = self.take_down(fault, nodes, NodeDown::PowerLost);
+        for node in nodes {
+            self.world.disk(self.nodes[node]).wipe();
+        }
+        let majority = self.nodes.len() / 2 + 1;
+        let effect = self.holds.effect(fault);
+        effect.disks_wiped += nodes.len() as u64;
+        effect.notes.push(if nodes.len() >= majority {
+            "a majority was wiped: what it held may be gone for good, by design".into()
+        } else {
+            "a wiped voter forgets what it had promised: with one more failure, what it had acknowledged may be gone"
+                .into()
+        });
+        things
+    }
+
+    fn trouble(&mut self, fault: u32, nodes: &[NodeId], trouble: &Trouble) -> Vec<Thing> {
+        let machines: Vec<MachineId> = nodes.iter().map(|node| self.nodes[node]).collect();
+        let (thing, grip): (fn(MachineId) -> Thing, Grip) = match trouble {
+            Trouble::SlowCpu { poll } => (Thing::Processor, Grip::SlowCpu(*poll)),
+            Trouble::DiskError(error @ (DiskError::Sync | DiskError::Read | DiskError::NoSpace)) => {
+                (Thing::Disk, Grip::DiskError(*error))
+            }
+            Trouble::BitRot { bits } => {
+                let flipped: u64 = machines.iter().map(|machine| self.world.disk(*machine).rot(*bits)).sum();
+                self.holds.effect(fault).felt += flipped;
+                return Vec::new();
+            }
+            Trouble::Misdirect { writes } => (Thing::Platter, Grip::Misdirect(*writes)),
+            Trouble::ClockJump { by_nanos } => (Thing::WallClock, Grip::WallJump(*by_nanos)),
+            Trouble::ClockDrift { gain } => (Thing::Clock, Grip::Rate(ClockRate::Drift(*gain))),
+            Trouble::ClockFreeze { wall_only: true } => (Thing::WallClock, Grip::WallFreeze),
+            Trouble::ClockFreeze { wall_only: false } => (Thing::Clock, Grip::Rate(ClockRate::Frozen)),
+        };
+        self.hold(fault, machines.into_iter().map(thing).collect(), &grip)
+    }
+
+    /// All links of these nodes, both ways, also those to clients.
+    fn links_of(&self, nodes: &[NodeId]) -> Vec<Thing> {
+        let all: Vec<MachineId> =
+            self.nodes.values().copied().chain(self.clients.values().flatten().copied()).collect();
+        let mut links = BTreeSet::new();
+        for inside in nodes.iter().map(|node| self.nodes[node]) {
+            for other in all.iter().copied().filter(|other| *other != inside) {
+                links.insert(Thing::Link { from: inside, to: other });
+                links.insert(Thing::Link { from: other, to: inside });
+            }
+        }
+        links.into_iter().collect()
+    }
+
+    /// The links between nodes that are too far from each other, on a ring on which each hears a majority.
+    fn links_across_the_ring(&self) -> Vec<Thing> {
+        let ring: Vec<MachineId> = self.nodes.values().copied().collect();
+        let near = (ring.len() / 2).div_ceil(2);
+        let mut links = Vec::new();
+        for (one, from) in ring.iter().enumerate() {
+            for (two, to) in ring.iter().enumerate() {
+                let apart = one.abs_diff(two);
+                if apart.min(ring.len() - apart) > near {
+                    links.push(Thing::Link { from: *from, to: *to });
+                }
+            }
+        }
+        links
+    }
+
     fn pause(&mut self, fault: u32, nodes: &[NodeId]) -> Vec<Thing> {
         let mut processes = Vec::new();
         for node in nodes {
@@ -332,14 +441,18 @@ impl Nemesis {
     }
 
     fn reset(&mut self, fault: u32, reset: &Reset<Named>) {
-        let all: Vec<MachineId> =
-            self.nodes.values().copied().chain(self.clients.values().flatten().copied()).collect();
         let chosen: Vec<MachineId> = match reset {
             Reset::Node(named) => named.nodes.iter().map(|node| self.nodes[node]).collect(),
             Reset::Client(name) => self.clients.get(name).cloned().unwrap_or_default(),
         };
+        self.break_streams(fault, &chosen);
+    }
+
+    pub(super) fn break_streams(&mut self, fault: u32, chosen: &[MachineId]) {
+        let all: Vec<MachineId> =
+            self.nodes.values().copied().chain(self.clients.values().flatten().copied()).collect();
         let mut broken = 0;
-        for one in &chosen {
+        for one in chosen {
             for two in all.iter().filter(|two| *two != one) {
                 broken += self.world.reset_streams(*one, *two) as u64;
             }
@@ -374,23 +487,28 @@ impl Nemesis {
     }
 
     /// Ends faults that hold nothing any more.
-    fn end_spent(&mut self) {
-        while let Some(spent) = self.active.iter().position(|active| active.things.is_empty()) {
+    pub(super) fn end_spent(&mut self) {
+        while let Some(spent) = self.active.iter().position(|active| active.things.is_empty() && active.pulse.is_none())
+        {
             self.end(spent);
         }
     }
 
     fn end(&mut self, position: usize) {
         let Active { fault, things, .. } = self.active.remove(position);
+        self.let_go(fault, things);
+        self.recorder.record(EventKind::FaultEnded { fault });
+        self.records[fault as usize].ended_ns = Some(self.world.now().0);
+        self.tell(fault);
+    }
+
+    pub(super) fn let_go(&mut self, fault: u32, things: Vec<Thing>) {
         for thing in things {
             let free = self.holds.release(fault, thing);
             if let (Thing::Node(node), true) = (thing, free) {
                 self.start(node);
             }
         }
-        self.recorder.record(EventKind::FaultEnded { fault });
-        self.records[fault as usize].ended_ns = Some(self.world.now().0);
-        self.tell(fault);
     }
 
     /// Writes what a fault has done into its record.
@@ -415,8 +533,34 @@ fn nothing(kind: &str) -> &'static str {
         "disk-slow" => "nothing: no sync came meanwhile",
         "pause" => "nothing: no task was to run meanwhile",
         "reset" => "nothing: no connection was established",
+        "black-hole" | "flap" | "latency" | "loss" | "duplicate" | "reorder" | "bandwidth" => {
+            "nothing: no packet came that way"
+        }
+        "slow-cpu" | "slow-consumer" => "nothing: no task had to wait",
+        "disk-error" => "nothing: no such disk operation came meanwhile",
+        "bit-rot" => "nothing: no synced data was there",
+        "misdirect" => "nothing: no sync came meanwhile that could land elsewhere",
+        "clock-jump" | "clock-freeze" | "clock-drift" => "nothing: nobody read the clock meanwhile",
+        "churn" => "nothing: no connection was established",
         "heal" => "nothing: no fault was under way and no node was down",
         _ => "nothing",
+    }
+}
+
+/// How the one count of such a fault is told: verb and noun.
+fn felt_as(kind: &str) -> (&'static str, &'static str) {
+    match kind {
+        "latency" => ("delayed", "packet"),
+        "loss" => ("lost", "packet"),
+        "duplicate" => ("doubled", "packet"),
+        "reorder" => ("held back", "packet"),
+        "bandwidth" => ("squeezed", "packet"),
+        "slow-cpu" | "slow-consumer" => ("delayed", "poll"),
+        "disk-error" => ("failed", "disk operation"),
+        "bit-rot" => ("flipped", "bit"),
+        "misdirect" => ("misdirected", "sector"),
+        "clock-jump" | "clock-freeze" | "clock-drift" => ("falsified", "reading"),
+        _ => ("did", "thing"),
     }
 }
 

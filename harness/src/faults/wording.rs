@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use warren::platform::NodeId;
 
-use crate::scenario::{Action, DrawnTarget, Partition, Reset, Spread, StallWhat, Target};
+use crate::scenario::{
+    Action, ClientTrouble, DiskError, DrawnTarget, Partition, Reset, Spread, StallWhat, Target, Trouble, Weather,
+};
 
 /// Whom a step hits, and how to call them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,11 +111,80 @@ pub fn describe(action: &Action<Named>, lasts: Option<Duration>, cluster: &[Node
         Action::Pause { node } => format!("pause {}", node.words),
         Action::Heal => "heal everything".into(),
         Action::Restart { node } => format!("restart {}", node.words),
+        Action::Partition(Partition::Bridge(bridge)) => {
+            let halves = halves(bridge, cluster);
+            format!("partition {} | {} with {} as the bridge", list(&halves[0]), list(&halves[1]), bridge.words)
+        }
+        Action::Partition(Partition::Ring) => "let each node hear only its neighbours on a ring".into(),
+        Action::Weather { from, to, weather } => {
+            let link = format!("{} → {}", from.words, to.words);
+            match weather {
+                Weather::Latency(add) => format!("add {} of latency to {link}", range(add)),
+                Weather::Loss(share) => format!("lose {} of {link}", percent(*share)),
+                Weather::Duplicate(share) => format!("double {} of {link}", percent(*share)),
+                Weather::Reorder { share, delay } => {
+                    format!("hold back {} of {link} by {}", percent(*share), range(delay))
+                }
+                Weather::Bandwidth { bytes_per_second, .. } => {
+                    format!("narrow {link} to {bytes_per_second} bytes per second")
+                }
+            }
+        }
+        Action::BlackHole { node } => format!("swallow all to and from {}", node.words),
+        Action::Flap { isolate, period } => {
+            format!("cut {} off and on, {} each,", isolate.words, length(*period / 2))
+        }
+        Action::RollingRestart { node, down, .. } => {
+            format!("restart {} one by one, each down for {}", node.words, length(*down))
+        }
+        Action::Wipe { node } => format!("wipe the disk of {}", node.words),
+        Action::Trouble { node, trouble } => match trouble {
+            Trouble::SlowCpu { poll } => format!("slow the processor of {} to {} a step", node.words, length(*poll)),
+            Trouble::DiskError(DiskError::Sync) => format!("fail the syncs of {}", node.words),
+            Trouble::DiskError(DiskError::Read) => format!("fail the reads of {}", node.words),
+            Trouble::DiskError(DiskError::NoSpace) => format!("fill the disk of {}", node.words),
+            Trouble::BitRot { bits } => format!("rot {bits} bit{} of {}", plural(*bits), node.words),
+            Trouble::Misdirect { writes } => {
+                format!("misdirect {writes} write{} of {}", plural(*writes), node.words)
+            }
+            Trouble::ClockJump { by_nanos } => {
+                let way = if *by_nanos < 0 { "back" } else { "forward" };
+                let by = length(Duration::from_nanos(by_nanos.unsigned_abs()));
+                format!("set the wall clock of {} {way} by {by}", node.words)
+            }
+            Trouble::ClockDrift { gain } => {
+                format!("run the clocks of {} at {} of their rate", node.words, percent(1.0 + f64::from(*gain) / 1e6))
+            }
+            Trouble::ClockFreeze { wall_only: true } => format!("stop the wall clock of {}", node.words),
+            Trouble::ClockFreeze { wall_only: false } => format!("stop the clocks of {}", node.words),
+        },
+        Action::Client { client, trouble: ClientTrouble::Slow { poll } } => {
+            format!("slow the {client} clients to {} a step", length(*poll))
+        }
+        Action::Client { client, trouble: ClientTrouble::Churn { every } } => {
+            format!("break the connections of the {client} clients every {}", length(*every))
+        }
     };
     match lasts {
         Some(lasts) => format!("{what} for {}", length(lasts)),
         None => what.trim_end_matches(',').to_owned(),
     }
+}
+
+/// The two halves of the nodes other than `bridge`.
+pub fn halves(bridge: &Named, cluster: &[NodeId]) -> [Vec<NodeId>; 2] {
+    let others: Vec<NodeId> = cluster.iter().copied().filter(|node| !bridge.nodes.contains(node)).collect();
+    let (one, two) = others.split_at(others.len() / 2);
+    [one.to_vec(), two.to_vec()]
+}
+
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// "12.5 %".
+fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e6).round() / 1e4)
 }
 
 /// Nodes that an action touches, sorted, each once.

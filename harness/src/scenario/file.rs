@@ -275,6 +275,42 @@ pub(super) struct StepTable {
     pub(super) heal: Field<Name<names::HealName>>,
     /// Start a node that an earlier step took down.
     pub(super) restart: Field<NodeTable>,
+    /// Add latency to some links, one way.
+    pub(super) latency: Field<LatencyTable>,
+    /// Lose a share of the datagrams of some links, one way.
+    pub(super) loss: Field<ShareTable>,
+    /// Double a share of the datagrams of some links, one way.
+    pub(super) duplicate: Field<ShareTable>,
+    /// Hold a share of the datagrams of some links back, so that others overtake them.
+    pub(super) reorder: Field<ReorderTable>,
+    /// Put a bottleneck into some links, one way.
+    pub(super) bandwidth: Field<BandwidthTable>,
+    /// Swallow everything to and from some nodes, also of clients.
+    pub(super) black_hole: Field<NodeTable>,
+    /// Cut nodes from all others and join them again, over and over.
+    pub(super) flap: Field<FlapTable>,
+    /// Kill and start nodes one after the other.
+    pub(super) rolling_restart: Field<RollingTable>,
+    /// Switch a node's machine off; it comes back with an empty disk.
+    pub(super) wipe: Field<NodeTable>,
+    /// Let every step of a node's tasks take time.
+    pub(super) slow_cpu: Field<SlowCpuTable>,
+    /// Let disk operations fail.
+    pub(super) disk_error: Field<DiskErrorTable>,
+    /// Flip bits in synced data.
+    pub(super) bit_rot: Field<BitRotTable>,
+    /// Let a sector of a sync land in the place of another one.
+    pub(super) misdirect: Field<MisdirectTable>,
+    /// Move a node's wall clock.
+    pub(super) clock_jump: Field<ClockJumpTable>,
+    /// Let a node's clocks and timers run at a wrong rate.
+    pub(super) clock_drift: Field<ClockDriftTable>,
+    /// Stop a node's clocks.
+    pub(super) clock_freeze: Field<ClockFreezeTable>,
+    /// Let every step of the clients of a group take time.
+    pub(super) slow_consumer: Field<SlowConsumerTable>,
+    /// Break all connections of a group of clients, over and over.
+    pub(super) churn: Field<ChurnTable>,
 }
 
 /// Exactly one of the keys.
@@ -285,6 +321,10 @@ pub(super) struct PartitionTable {
     pub(super) isolate: Field<OneOrMany>,
     /// Lists of nodes; nothing passes between nodes of different lists.
     pub(super) halves: Field<Vec<At<OneOrMany>>>,
+    /// These nodes hear all others, which fall into two halves that do not hear each other.
+    pub(super) bridge: Field<OneOrMany>,
+    /// Every node hears a majority, and no two the same. Four nodes at least.
+    pub(super) ring: Field<Name<names::RingName>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -328,6 +368,162 @@ pub(super) struct ResetTable {
     pub(super) node: Field<OneOrMany>,
     /// Every connection of this group of clients.
     pub(super) client: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["from", "to", "add"]))]
+pub(super) struct LatencyTable {
+    pub(super) from: Field<OneOrMany>,
+    pub(super) to: Field<OneOrMany>,
+    /// On top of the usual latency, drawn for each datagram.
+    pub(super) add: Field<DurationRangeText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["from", "to", "share"]))]
+pub(super) struct ShareTable {
+    pub(super) from: Field<OneOrMany>,
+    pub(super) to: Field<OneOrMany>,
+    /// Probability, for each datagram.
+    #[schemars(range(min = 0, max = 1))]
+    pub(super) share: Field<f64>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["from", "to", "share", "delay"]))]
+pub(super) struct ReorderTable {
+    pub(super) from: Field<OneOrMany>,
+    pub(super) to: Field<OneOrMany>,
+    /// Probability, for each datagram.
+    #[schemars(range(min = 0, max = 1))]
+    pub(super) share: Field<f64>,
+    /// How long they are held back.
+    pub(super) delay: Field<DurationRangeText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["from", "to", "rate"]))]
+pub(super) struct BandwidthTable {
+    pub(super) from: Field<OneOrMany>,
+    pub(super) to: Field<OneOrMany>,
+    /// Bytes per second.
+    pub(super) rate: Field<SizeRangeText>,
+    /// Bytes that may wait; the rest is dropped. Default 64KiB.
+    pub(super) queue: Field<SizeRangeText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["isolate", "period"]))]
+pub(super) struct FlapTable {
+    /// Cut these nodes, each and together, from all others.
+    pub(super) isolate: Field<OneOrMany>,
+    /// Cut for the first half of it, whole for the second.
+    pub(super) period: Field<DurationText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node"]))]
+pub(super) struct RollingTable {
+    pub(super) node: Field<OneOrMany>,
+    /// How long each one stays down. Default 1s.
+    pub(super) down: Field<DurationText>,
+    /// From one start to the next kill. Default 2s.
+    pub(super) pause: Field<DurationText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node", "poll"]))]
+pub(super) struct SlowCpuTable {
+    pub(super) node: Field<OneOrMany>,
+    /// How long each step of a task takes.
+    pub(super) poll: Field<DurationText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node", "what"]))]
+pub(super) struct DiskErrorTable {
+    pub(super) node: Field<OneOrMany>,
+    /// Syncs, reads, or writes for lack of space.
+    pub(super) what: Field<Name<names::DiskErrorName>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node"]))]
+pub(super) struct BitRotTable {
+    pub(super) node: Field<OneOrMany>,
+    /// How many. Default 1.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) bits: Field<u64>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node"]))]
+pub(super) struct MisdirectTable {
+    pub(super) node: Field<OneOrMany>,
+    /// How many. Default 1.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) writes: Field<u64>,
+}
+
+/// Exactly one of `forward` and `back`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node"]))]
+pub(super) struct ClockJumpTable {
+    pub(super) node: Field<OneOrMany>,
+    /// By how much.
+    pub(super) forward: Field<DurationText>,
+    /// By how much.
+    pub(super) back: Field<DurationText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node", "rate"]))]
+pub(super) struct ClockDriftTable {
+    pub(super) node: Field<OneOrMany>,
+    /// 1 is right, 1.1 gains a tenth.
+    #[schemars(range(min = 0.01, max = 100))]
+    pub(super) rate: Field<f64>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node"]))]
+pub(super) struct ClockFreezeTable {
+    pub(super) node: Field<OneOrMany>,
+    /// The wall clock alone, or both clocks and the timers. Default both.
+    pub(super) what: Field<Name<names::FreezeName>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["client", "poll"]))]
+pub(super) struct SlowConsumerTable {
+    /// A name among publishers, consumers and getters.
+    pub(super) client: Field<String>,
+    /// How long each step of a client takes.
+    pub(super) poll: Field<DurationText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["client", "every"]))]
+pub(super) struct ChurnTable {
+    /// A name among publishers, consumers and getters.
+    pub(super) client: Field<String>,
+    /// How often.
+    pub(super) every: Field<DurationText>,
 }
 
 /// What a run must show to pass.
@@ -517,6 +713,9 @@ pub(super) mod names {
         AckName, "ack mode", vec!["manual", "auto"];
         StallName, "kind of stall", vec!["sync", "all"];
         HealName, "thing to heal", vec!["all"];
+        RingName, "ring", vec!["all"];
+        DiskErrorName, "kind of disk error", vec!["sync", "read", "no-space"];
+        FreezeName, "kind of freeze", vec!["both", "wall"];
         InvariantName, "invariant", Invariant::ALL.into_iter().map(Invariant::name).collect();
         InvariantOrAll, "invariant",
             std::iter::once("all").chain(Invariant::ALL.into_iter().map(Invariant::name)).collect();

@@ -15,13 +15,14 @@ mod shape;
 mod steps;
 mod target;
 mod text;
+mod trouble;
 
 pub use crate::check::Invariant;
 pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
-    AckMode, Action, ClientKind, Cluster, Consumers, DiskSpeed, Getters, Net, Partition, Placement, Publishers, Queue,
-    QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step,
+    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Getters, Net, Partition,
+    Placement, Publishers, Queue, QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Trouble, Weather,
 };
 pub use problem::Problem;
 pub use target::Target;

@@ -269,6 +269,110 @@ pub enum Action<N> {
     Restart {
         node: N,
     },
+    /// The links from each `from` to each `to` do this to datagrams; the other direction is as before.
+    Weather {
+        from: N,
+        to: N,
+        weather: Weather,
+    },
+    /// Nothing passes to or from these nodes, from nor to clients either, and nobody is told.
+    BlackHole {
+        node: N,
+    },
+    /// These nodes are cut from the others and joined again, half a period each.
+    Flap {
+        isolate: N,
+        period: Duration,
+    },
+    /// One after the other, each node is killed, stays down for a while, and is started.
+    RollingRestart {
+        node: N,
+        down: Duration,
+        /// From one node's start to the next one's end.
+        pause: Duration,
+    },
+    /// The machine goes dark, and comes back with an empty disk.
+    Wipe {
+        node: N,
+    },
+    /// Something is wrong with the machine.
+    Trouble {
+        node: N,
+        trouble: Trouble,
+    },
+    /// Something is wrong with all clients of this group.
+    Client {
+        client: String,
+        trouble: ClientTrouble,
+    },
+}
+
+/// What a link does to datagrams.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Weather {
+    /// On top of the usual latency, drawn for each datagram.
+    Latency(Spread<Duration>),
+    /// Probability, 0 to 1, on top of the usual loss.
+    Loss(f64),
+    /// Probability, 0 to 1, on top of the usual doublings.
+    Duplicate(f64),
+    /// This share is held back so long that later ones overtake it.
+    Reorder {
+        share: f64,
+        delay: Spread<Duration>,
+    },
+    Bandwidth {
+        bytes_per_second: u64,
+        queue_bytes: u64,
+    },
+}
+
+/// What is wrong with a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trouble {
+    /// Each poll of a task occupies the processor for so long.
+    SlowCpu {
+        poll: Duration,
+    },
+    DiskError(DiskError),
+    /// So many bits of synced data flip.
+    BitRot {
+        bits: u64,
+    },
+    /// So many syncs write a sector to the wrong place.
+    Misdirect {
+        writes: u64,
+    },
+    /// The wall clock is off by so many nanoseconds.
+    ClockJump {
+        by_nanos: i64,
+    },
+    /// Both clocks and the timers gain so many parts per million.
+    ClockDrift {
+        gain: i32,
+    },
+    /// Both clocks stand still, with the timers, or the wall clock only.
+    ClockFreeze {
+        wall_only: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskError {
+    /// Syncs fail with `EIO` and drop what they should have written.
+    Sync,
+    /// Reads fail with `EIO`.
+    Read,
+    /// Writes fail with `ENOSPC`.
+    NoSpace,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientTrouble {
+    /// Each poll of the client occupies its processor for so long: it reads and settles late.
+    Slow { poll: Duration },
+    /// All connections of the group break this often.
+    Churn { every: Duration },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -277,6 +381,10 @@ pub enum Partition<N> {
     Isolate(N),
     /// No datagram passes between nodes of different parts.
     Halves(Vec<N>),
+    /// The other nodes fall into two halves that do not hear each other; these hear both.
+    Bridge(N),
+    /// Each node hears a majority, and no two the same: on a ring of all nodes, only near ones hear each other.
+    Ring,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -309,6 +417,28 @@ impl<N> Action<N> {
             Self::Pause { .. } => "pause",
             Self::Heal => "heal",
             Self::Restart { .. } => "restart",
+            Self::Weather { weather, .. } => match weather {
+                Weather::Latency(_) => "latency",
+                Weather::Loss(_) => "loss",
+                Weather::Duplicate(_) => "duplicate",
+                Weather::Reorder { .. } => "reorder",
+                Weather::Bandwidth { .. } => "bandwidth",
+            },
+            Self::BlackHole { .. } => "black-hole",
+            Self::Flap { .. } => "flap",
+            Self::RollingRestart { .. } => "rolling-restart",
+            Self::Wipe { .. } => "wipe",
+            Self::Trouble { trouble, .. } => match trouble {
+                Trouble::SlowCpu { .. } => "slow-cpu",
+                Trouble::DiskError(_) => "disk-error",
+                Trouble::BitRot { .. } => "bit-rot",
+                Trouble::Misdirect { .. } => "misdirect",
+                Trouble::ClockJump { .. } => "clock-jump",
+                Trouble::ClockDrift { .. } => "clock-drift",
+                Trouble::ClockFreeze { .. } => "clock-freeze",
+            },
+            Self::Client { trouble: ClientTrouble::Slow { .. }, .. } => "slow-consumer",
+            Self::Client { trouble: ClientTrouble::Churn { .. }, .. } => "churn",
         }
     }
 
@@ -319,6 +449,8 @@ impl<N> Action<N> {
             Self::Partition(Partition::Halves(halves)) => {
                 Action::Partition(Partition::Halves(halves.iter().map(replace).collect()))
             }
+            Self::Partition(Partition::Bridge(nodes)) => Action::Partition(Partition::Bridge(replace(nodes))),
+            Self::Partition(Partition::Ring) => Action::Partition(Partition::Ring),
             Self::OneWay { from, to } => {
                 let from = replace(from);
                 Action::OneWay { from, to: replace(to) }
@@ -332,6 +464,18 @@ impl<N> Action<N> {
             Self::Pause { node } => Action::Pause { node: replace(node) },
             Self::Heal => Action::Heal,
             Self::Restart { node } => Action::Restart { node: replace(node) },
+            Self::Weather { from, to, weather } => {
+                let from = replace(from);
+                Action::Weather { from, to: replace(to), weather: weather.clone() }
+            }
+            Self::BlackHole { node } => Action::BlackHole { node: replace(node) },
+            Self::Flap { isolate, period } => Action::Flap { isolate: replace(isolate), period: *period },
+            Self::RollingRestart { node, down, pause } => {
+                Action::RollingRestart { node: replace(node), down: *down, pause: *pause }
+            }
+            Self::Wipe { node } => Action::Wipe { node: replace(node) },
+            Self::Trouble { node, trouble } => Action::Trouble { node: replace(node), trouble: trouble.clone() },
+            Self::Client { client, trouble } => Action::Client { client: client.clone(), trouble: trouble.clone() },
         }
     }
 }

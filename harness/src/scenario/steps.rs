@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use super::{
-    Action, Partition, Reset, Run, Spread, StallWhat, Step, Target,
+    Action, Partition, Reset, Run, Spread, StallWhat, Step, Target, Trouble,
     check::line_of,
     file::{At, DurationRangeText, Field, OneOrMany, OneWayTable, PartitionTable, ResetTable, StepTable},
     problem::{Problems, suggestion},
@@ -11,7 +11,9 @@ use super::{
     text,
 };
 
-const ACTIONS: &str = "partition, one-way, kill, power-loss, disk-stall, disk-slow, reset, pause, heal, restart";
+const ACTIONS: &str = "partition, one-way, kill, power-loss, disk-stall, disk-slow, reset, pause, heal, restart, \
+    latency, loss, duplicate, reorder, bandwidth, black-hole, flap, rolling-restart, wipe, \
+    slow-cpu, disk-error, bit-rot, misdirect, clock-jump, clock-drift, clock-freeze, slow-consumer, churn";
 
 /// Checks steps against the rest of the scenario.
 pub(super) struct Steps<'a> {
@@ -51,9 +53,16 @@ impl Steps<'_> {
         }
         let action = self.action(at)?;
         if let Field(Some(field)) = &table.lasts
-            && matches!(action, Action::Heal | Action::Restart { .. } | Action::Reset(_))
+            && matches!(
+                action,
+                Action::Heal
+                    | Action::Restart { .. }
+                    | Action::Reset(_)
+                    | Action::RollingRestart { .. }
+                    | Action::Trouble { trouble: Trouble::BitRot { .. }, .. }
+            )
         {
-            let message = format!("`{}` happens at one moment", action.kind());
+            let message = format!("`{}` has its own end", action.kind());
             self.problems.add(&field.span, message, "so it cannot last", Some("leave `for` out".into()));
         }
         Some(Step {
@@ -95,6 +104,24 @@ impl Steps<'_> {
             pause,
             heal,
             restart,
+            latency,
+            loss,
+            duplicate,
+            reorder,
+            bandwidth,
+            black_hole,
+            flap,
+            rolling_restart,
+            wipe,
+            slow_cpu,
+            disk_error,
+            bit_rot,
+            misdirect,
+            clock_jump,
+            clock_drift,
+            clock_freeze,
+            slow_consumer,
+            churn,
         } = &at.value;
         let given: Vec<(&str, &Range<usize>)> = [
             ("partition", span(partition)),
@@ -107,6 +134,24 @@ impl Steps<'_> {
             ("pause", span(pause)),
             ("heal", span(heal)),
             ("restart", span(restart)),
+            ("latency", span(latency)),
+            ("loss", span(loss)),
+            ("duplicate", span(duplicate)),
+            ("reorder", span(reorder)),
+            ("bandwidth", span(bandwidth)),
+            ("black-hole", span(black_hole)),
+            ("flap", span(flap)),
+            ("rolling-restart", span(rolling_restart)),
+            ("wipe", span(wipe)),
+            ("slow-cpu", span(slow_cpu)),
+            ("disk-error", span(disk_error)),
+            ("bit-rot", span(bit_rot)),
+            ("misdirect", span(misdirect)),
+            ("clock-jump", span(clock_jump)),
+            ("clock-drift", span(clock_drift)),
+            ("clock-freeze", span(clock_freeze)),
+            ("slow-consumer", span(slow_consumer)),
+            ("churn", span(churn)),
         ]
         .into_iter()
         .filter_map(|(name, span)| Some((name, span?)))
@@ -163,13 +208,31 @@ impl Steps<'_> {
         if let Field(Some(at)) = restart {
             return self.targets(&at.value.node).map(|node| Action::Restart { node });
         }
-        Some(Action::Heal)
+        if span(heal).is_some() {
+            return Some(Action::Heal);
+        }
+        self.network(&at.value).or_else(|| self.machine(&at.value)).or_else(|| self.client(&at.value))
     }
 
     fn partition(&mut self, at: &At<PartitionTable>) -> Option<Partition<Vec<Target>>> {
-        match (&at.value.isolate.0, &at.value.halves.0) {
-            (Some(_), None) => self.targets(&at.value.isolate).map(Partition::Isolate),
-            (None, Some(halves)) => {
+        let PartitionTable { isolate, halves, bridge, ring } = &at.value;
+        match (&isolate.0, &halves.0) {
+            (None, None) if bridge.0.is_some() && ring.0.is_none() => {
+                return self.targets(bridge).map(Partition::Bridge);
+            }
+            (None, None) if ring.0.is_some() && bridge.0.is_none() => {
+                if self.roles.nodes < 4 {
+                    let help = "with fewer nodes all hear each other; add nodes, or use `isolate`".to_owned();
+                    self.problems.add(&at.span, "a ring has four nodes at least", "too few nodes", Some(help));
+                }
+                return Some(Partition::Ring);
+            }
+            _ => {}
+        }
+        let other = bridge.0.is_some() || ring.0.is_some();
+        match (&isolate.0, &halves.0) {
+            (Some(_), None) if !other => self.targets(isolate).map(Partition::Isolate),
+            (None, Some(halves)) if !other => {
                 let parts: Vec<Option<Vec<Target>>> =
                     halves.value.iter().map(|part| self.list(&part.value, &part.span)).collect();
                 if parts.len() < 2 {
@@ -181,8 +244,8 @@ impl Steps<'_> {
                 Some(Partition::Halves(parts))
             }
             (isolate, _) => {
-                let both = isolate.is_some();
-                self.one_key_of(both, &at.span, "a partition", "`isolate` or `halves`");
+                let both = isolate.is_some() || other;
+                self.one_key_of(both, &at.span, "a partition", "`isolate`, `halves`, `bridge` or `ring`");
                 None
             }
         }
@@ -220,16 +283,7 @@ impl Steps<'_> {
     fn reset(&mut self, at: &At<ResetTable>) -> Option<Reset<Vec<Target>>> {
         match (&at.value.node.0, &at.value.client.0) {
             (Some(_), None) => self.targets(&at.value.node).map(Reset::Node),
-            (None, Some(client)) => {
-                if !self.clients.contains(&client.value) {
-                    let known: Vec<&str> = self.clients.iter().map(String::as_str).collect();
-                    let help = suggestion(&client.value, &known);
-                    let message = format!("unknown client `{}`", client.value);
-                    self.problems.add(&client.span, message, "no such publishers, consumers or getters", Some(help));
-                    return None;
-                }
-                Some(Reset::Client(client.value.clone()))
-            }
+            (None, Some(client)) => Some(Reset::Client(self.group(client)?)),
             (node, _) => {
                 let both = node.is_some();
                 self.one_key_of(both, &at.span, "a reset", "`node` or `client`");
@@ -238,24 +292,48 @@ impl Steps<'_> {
         }
     }
 
-    fn one_key_of(&mut self, both: bool, span: &Range<usize>, what: &str, keys: &str) {
+    /// The name of a group of clients.
+    pub(super) fn group(&mut self, client: &At<String>) -> Option<String> {
+        if self.clients.contains(&client.value) {
+            return Some(client.value.clone());
+        }
+        let known: Vec<&str> = self.clients.iter().map(String::as_str).collect();
+        let help = suggestion(&client.value, &known);
+        let message = format!("unknown client `{}`", client.value);
+        self.problems.add(&client.span, message, "no such publishers, consumers or getters", Some(help));
+        None
+    }
+
+    pub(super) fn one_key_of(&mut self, both: bool, span: &Range<usize>, what: &str, keys: &str) {
         if both {
             let help = "write one step for each".to_owned();
-            self.problems.add(span, format!("{what} has either {keys}"), "both are here", Some(help));
+            self.problems.add(span, format!("{what} has either {keys}"), "more than one is here", Some(help));
         } else if !self.problems.any_within(span) {
             self.problems.add(span, format!("{what} has either {keys}"), "neither is here", None);
         }
     }
 
     fn restarts_something(&mut self, step: &Step, before: &[Step]) {
-        let takes_down = |earlier: &Step| matches!(earlier.action, Action::Kill { .. } | Action::PowerLoss { .. });
+        let takes_down = |earlier: &Step| {
+            // What happens to its disk may make a node give up by itself.
+            matches!(
+                earlier.action,
+                Action::Kill { .. }
+                    | Action::PowerLoss { .. }
+                    | Action::Wipe { .. }
+                    | Action::Trouble {
+                        trouble: Trouble::DiskError(_) | Trouble::BitRot { .. } | Trouble::Misdirect { .. },
+                        ..
+                    }
+            )
+        };
         if matches!(step.action, Action::Restart { .. }) && !before.iter().any(takes_down) {
             let help = "put a `kill` or a `power-loss` before it".to_owned();
             self.problems.add(&step.span, "there is nothing to restart", "no node is down here", Some(help));
         }
     }
 
-    fn targets(&mut self, field: &Field<OneOrMany>) -> Option<Vec<Target>> {
+    pub(super) fn targets(&mut self, field: &Field<OneOrMany>) -> Option<Vec<Target>> {
         let at = field.0.as_ref()?;
         self.list(&at.value, &at.span)
     }
@@ -271,7 +349,7 @@ impl Steps<'_> {
         }
     }
 
-    fn range(&mut self, field: &Field<DurationRangeText>) -> Option<Spread<Duration>> {
+    pub(super) fn range(&mut self, field: &Field<DurationRangeText>) -> Option<Spread<Duration>> {
         let at = field.0.as_ref()?;
         match text::duration_range(&at.value.0) {
             Ok(spread) => Some(spread),

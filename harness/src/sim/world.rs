@@ -216,6 +216,11 @@ impl World {
         id
     }
 
+    /// What the world was made of.
+    pub fn config(&self) -> &WorldConfig {
+        &self.0.config
+    }
+
     /// Lets one tick of virtual time pass.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod end_to_end;
 mod faults;
 mod lapin_lockstep;
 mod machine;
+mod more_faults;
 mod play;
 mod scenario_errors;
 mod streams;

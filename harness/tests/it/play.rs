@@ -43,8 +43,12 @@ impl Play {
     }
 
     pub fn scenario(&self) -> Scenario {
+        parse(&self.text())
+    }
+
+    pub fn text(&self) -> String {
         let Self { run, clients, steps, expect, .. } = self;
-        parse(&format!(
+        format!(
             r#"
 version = 1
 name = "play"
@@ -64,7 +68,7 @@ steps = [{steps}]
 [expect]
 {expect}
 "#
-        ))
+        )
     }
 
     pub fn run(&self) -> RunOutput {

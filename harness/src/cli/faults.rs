@@ -1,0 +1,32 @@
+//! `ferret faults`: every fault that a timeline can hold, with one example each.
+
+use std::io;
+
+use clap::Args;
+
+use super::{Streams, exit};
+use crate::faults::CATALOGUE;
+
+const EXAMPLES: &str = "\
+Each example is a step of a scenario's timeline. A target is `leader:Q`, `followers:Q`, `one-follower:Q`,
+`majority`, `minority`, `all`, `any`, a node such as `n1`, or a list of them; `at` and `for` may be ranges
+such as \"2s..5s\", drawn from the seed. A step that turns out to have done nothing fails the run, unless it
+says `may-miss = true`.";
+
+/// List every fault with an example
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct FaultsArgs {}
+
+pub(super) fn faults(streams: &mut Streams<'_>) -> io::Result<u8> {
+    let mut part = "";
+    for listed in CATALOGUE {
+        if listed.part != part {
+            let gap = if part.is_empty() { "" } else { "\n" };
+            part = listed.part;
+            writeln!(streams.out, "{gap}{part}")?;
+        }
+        writeln!(streams.out, "  {:<16} {}\n      {}", listed.kind, listed.what, listed.example)?;
+    }
+    Ok(exit::PASS)
+}

@@ -1,0 +1,197 @@
+//! Every fault that a timeline can hold, with one example each.
+
+/// One kind of fault, as `ferret faults` lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Network, process, disk, clock, client, or timeline for what ends other faults.
+    pub part: &'static str,
+    /// The action's key in a scenario.
+    pub kind: &'static str,
+    pub what: &'static str,
+    /// A step of a scenario with four nodes, a queue `orders`, publishers `pub` and consumers `con`.
+    pub example: &'static str,
+}
+
+const fn listed(part: &'static str, kind: &'static str, what: &'static str, example: &'static str) -> Listed {
+    Listed { part, kind, what, example }
+}
+
+/// In the order in which they are shown.
+pub const CATALOGUE: &[Listed] = &[
+    listed(
+        "network",
+        "partition",
+        "nodes are cut from all others; clients still reach every node",
+        r#"{ at = "5s", partition = { isolate = "leader:orders" }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "partition",
+        "nodes of different lists do not hear each other",
+        r#"{ at = "5s", partition = { halves = [["n1"], ["n2", "n3"]] }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "partition",
+        "two halves do not hear each other; the bridge hears both",
+        r#"{ at = "5s", partition = { bridge = "one-follower:orders" }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "partition",
+        "every node hears a majority, and no two the same",
+        r#"{ at = "5s", partition = { ring = "all" }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "one-way",
+        "one direction is cut, the way back works",
+        r#"{ at = "5s", one-way = { from = "leader:orders", to = "all" }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "flap",
+        "nodes are cut off and joined again, over and over",
+        r#"{ at = "5s", flap = { isolate = "any", period = "600ms" }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "black-hole",
+        "all packets of a node vanish, also those of clients",
+        r#"{ at = "5s", black-hole = { node = "leader:orders" }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "latency",
+        "packets take longer, each by a draw from the range",
+        r#"{ at = "5s", latency = { from = "leader:orders", to = "all", add = "50ms..150ms" }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "loss",
+        "a share of the packets is lost",
+        r#"{ at = "5s", loss = { from = "all", to = "all", share = 0.1 }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "duplicate",
+        "a share of the packets arrives twice",
+        r#"{ at = "5s", duplicate = { from = "all", to = "all", share = 0.2 }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "reorder",
+        "a share of the packets is overtaken by later ones",
+        r#"{ at = "5s", reorder = { from = "all", to = "all", share = 0.2, delay = "10ms..50ms" }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "bandwidth",
+        "so many bytes per second get through; a bounded queue waits, the rest is dropped",
+        r#"{ at = "5s", bandwidth = { from = "leader:orders", to = "all", rate = "50KiB", queue = "64KiB" }, for = "6s" }"#,
+    ),
+    listed(
+        "network",
+        "reset",
+        "established connections of nodes, or of a group of clients, are reset",
+        r#"{ at = "5s", reset = { client = "pub" } }"#,
+    ),
+    listed(
+        "process",
+        "kill",
+        "the process ends at once; its machine, and what it had not synced, live on",
+        r#"{ at = "5s", kill = { node = "leader:orders" }, for = "3s" }"#,
+    ),
+    listed(
+        "process",
+        "power-loss",
+        "the machine goes dark; what was not synced is lost or torn, sector by sector",
+        r#"{ at = "5s", power-loss = { node = "all" }, for = "3s" }"#,
+    ),
+    listed(
+        "process",
+        "wipe",
+        "the machine goes dark and comes back with an empty disk",
+        r#"{ at = "5s", wipe = { node = "one-follower:orders" }, for = "3s", may-miss = true }"#,
+    ),
+    listed("process", "restart", "a node that is down is started", r#"{ at = "8s", restart = { node = "all" } }"#),
+    listed(
+        "process",
+        "rolling-restart",
+        "nodes are killed and started one after the other",
+        r#"{ at = "5s", rolling-restart = { node = "all", down = "1s", pause = "2s" } }"#,
+    ),
+    listed(
+        "process",
+        "pause",
+        "the process is held, as by SIGSTOP; its timers fire late",
+        r#"{ at = "5s", pause = { node = "leader:orders" }, for = "4s" }"#,
+    ),
+    listed(
+        "process",
+        "slow-cpu",
+        "each step of a task occupies the processor for so long",
+        r#"{ at = "5s", slow-cpu = { node = "leader:orders", poll = "2ms" }, for = "6s" }"#,
+    ),
+    listed(
+        "disk",
+        "disk-slow",
+        "syncs take longer",
+        r#"{ at = "5s", disk-slow = { node = "followers:orders", sync = "50ms..200ms" }, for = "6s" }"#,
+    ),
+    listed(
+        "disk",
+        "disk-stall",
+        "syncs, or all operations, hang",
+        r#"{ at = "5s", disk-stall = { node = "majority", what = "sync" }, for = "4s" }"#,
+    ),
+    listed(
+        "disk",
+        "disk-error",
+        "syncs fail and drop their pages, reads fail, or there is no space",
+        r#"{ at = "5s", disk-error = { node = "any", what = "sync" }, for = "2s" }"#,
+    ),
+    listed(
+        "disk",
+        "bit-rot",
+        "bits of synced data flip for good",
+        r#"{ at = "5s", bit-rot = { node = "one-follower:orders", bits = 3 } }"#,
+    ),
+    listed(
+        "disk",
+        "misdirect",
+        "a sector of a sync lands in the place of another one",
+        r#"{ at = "5s", misdirect = { node = "one-follower:orders", writes = 1 }, for = "6s" }"#,
+    ),
+    listed(
+        "clock",
+        "clock-jump",
+        "the wall clock jumps; it is set right at the end",
+        r#"{ at = "5s", clock-jump = { node = "any", back = "5min" }, for = "6s", may-miss = true }"#,
+    ),
+    listed(
+        "clock",
+        "clock-drift",
+        "clocks and timers run at a wrong rate",
+        r#"{ at = "5s", clock-drift = { node = "leader:orders", rate = 0.5 }, for = "6s" }"#,
+    ),
+    listed(
+        "clock",
+        "clock-freeze",
+        "both clocks stand still with the timers, or the wall clock alone",
+        r#"{ at = "5s", clock-freeze = { node = "leader:orders", what = "both" }, for = "4s" }"#,
+    ),
+    listed(
+        "client",
+        "slow-consumer",
+        "clients take long for each step: they read and settle late",
+        r#"{ at = "5s", slow-consumer = { client = "con", poll = "100ms" }, for = "6s" }"#,
+    ),
+    listed(
+        "client",
+        "churn",
+        "all connections of a group of clients break, over and over",
+        r#"{ at = "5s", churn = { client = "con", every = "500ms" }, for = "6s" }"#,
+    ),
+    listed("timeline", "heal", "every fault ends and every node is started", r#"{ at = "12s", heal = "all" }"#),
+];

@@ -1,0 +1,154 @@
+//! Steps that worsen links, machines and clients without taking them away.
+
+use std::time::Duration;
+
+use super::{
+    Action, ClientTrouble, DiskError, Spread, Target, Trouble, Weather,
+    file::{DurationText, Field, OneOrMany, SizeRangeText, StepTable},
+    steps::Steps,
+    text,
+};
+
+/// Room in front of a bottleneck unless the step says otherwise, in bytes.
+const QUEUE_BYTES: u64 = 64 << 10;
+
+type Ends<'a> = (&'a Field<OneOrMany>, &'a Field<OneOrMany>);
+
+impl Steps<'_> {
+    /// A step that worsens the network.
+    pub(super) fn network(&mut self, table: &StepTable) -> Option<Action<Vec<Target>>> {
+        if let Field(Some(at)) = &table.latency {
+            let add = self.range(&at.value.add);
+            return self.weather((&at.value.from, &at.value.to), add.map(Weather::Latency));
+        }
+        if let Field(Some(at)) = &table.loss {
+            let share = value(&at.value.share);
+            return self.weather((&at.value.from, &at.value.to), share.map(Weather::Loss));
+        }
+        if let Field(Some(at)) = &table.duplicate {
+            let share = value(&at.value.share);
+            return self.weather((&at.value.from, &at.value.to), share.map(Weather::Duplicate));
+        }
+        if let Field(Some(at)) = &table.reorder {
+            let (share, delay) = (value(&at.value.share), self.range(&at.value.delay));
+            let weather = share.zip(delay).map(|(share, delay)| Weather::Reorder { share, delay });
+            return self.weather((&at.value.from, &at.value.to), weather);
+        }
+        if let Field(Some(at)) = &table.bandwidth {
+            let rate = self.size(&at.value.rate, None);
+            let queue = self.size(&at.value.queue, Some(QUEUE_BYTES));
+            let weather = rate
+                .zip(queue)
+                .map(|(bytes_per_second, queue_bytes)| Weather::Bandwidth { bytes_per_second, queue_bytes });
+            return self.weather((&at.value.from, &at.value.to), weather);
+        }
+        if let Field(Some(at)) = &table.black_hole {
+            return self.targets(&at.value.node).map(|node| Action::BlackHole { node });
+        }
+        if let Field(Some(at)) = &table.flap {
+            let period = self.time(&at.value.period, None);
+            return Some(Action::Flap { isolate: self.targets(&at.value.isolate)?, period: period? });
+        }
+        None
+    }
+
+    fn weather(&mut self, (from, to): Ends<'_>, weather: Option<Weather>) -> Option<Action<Vec<Target>>> {
+        let from = self.targets(from);
+        let to = self.targets(to);
+        Some(Action::Weather { from: from?, to: to?, weather: weather? })
+    }
+
+    /// A step that troubles machines.
+    pub(super) fn machine(&mut self, table: &StepTable) -> Option<Action<Vec<Target>>> {
+        if let Field(Some(at)) = &table.rolling_restart {
+            let down = self.time(&at.value.down, Some(Duration::from_secs(1)));
+            let pause = self.time(&at.value.pause, Some(Duration::from_secs(2)));
+            return Some(Action::RollingRestart { node: self.targets(&at.value.node)?, down: down?, pause: pause? });
+        }
+        if let Field(Some(at)) = &table.wipe {
+            return self.targets(&at.value.node).map(|node| Action::Wipe { node });
+        }
+        let (node, trouble) = if let Field(Some(at)) = &table.slow_cpu {
+            (&at.value.node, self.time(&at.value.poll, None).map(|poll| Trouble::SlowCpu { poll }))
+        } else if let Field(Some(at)) = &table.disk_error {
+            let what = at.value.what.0.as_ref().map(|what| match what.value.text.as_str() {
+                "read" => DiskError::Read,
+                "no-space" => DiskError::NoSpace,
+                _ => DiskError::Sync,
+            });
+            (&at.value.node, what.map(Trouble::DiskError))
+        } else if let Field(Some(at)) = &table.bit_rot {
+            (&at.value.node, Some(Trouble::BitRot { bits: value(&at.value.bits).unwrap_or(1) }))
+        } else if let Field(Some(at)) = &table.misdirect {
+            (&at.value.node, Some(Trouble::Misdirect { writes: value(&at.value.writes).unwrap_or(1) }))
+        } else if let Field(Some(at)) = &table.clock_jump {
+            if at.value.forward.0.is_some() == at.value.back.0.is_some() {
+                self.one_key_of(at.value.back.0.is_some(), &at.span, "a clock jump", "`forward` or `back`");
+                return None;
+            }
+            let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+            let forward = self.time(&at.value.forward, Some(Duration::ZERO));
+            let back = self.time(&at.value.back, Some(Duration::ZERO));
+            let by = forward.zip(back).map(|(forward, back)| nanos(forward) - nanos(back));
+            (&at.value.node, by.map(|by_nanos| Trouble::ClockJump { by_nanos }))
+        } else if let Field(Some(at)) = &table.clock_drift {
+            let gain = value(&at.value.rate).map(|rate| ((rate - 1.0) * 1e6).round() as i32);
+            (&at.value.node, gain.map(|gain| Trouble::ClockDrift { gain }))
+        } else if let Field(Some(at)) = &table.clock_freeze {
+            let wall_only = at.value.what.0.as_ref().is_some_and(|what| what.value.text == "wall");
+            (&at.value.node, Some(Trouble::ClockFreeze { wall_only }))
+        } else {
+            return None;
+        };
+        Some(Action::Trouble { node: self.targets(node)?, trouble: trouble? })
+    }
+
+    /// A step that troubles clients.
+    pub(super) fn client(&mut self, table: &StepTable) -> Option<Action<Vec<Target>>> {
+        let (client, trouble) = if let Field(Some(at)) = &table.slow_consumer {
+            (&at.value.client, self.time(&at.value.poll, None).map(|poll| ClientTrouble::Slow { poll }))
+        } else if let Field(Some(at)) = &table.churn {
+            (&at.value.client, self.time(&at.value.every, None).map(|every| ClientTrouble::Churn { every }))
+        } else {
+            return None;
+        };
+        let client = client.0.as_ref().and_then(|client| self.group(client));
+        Some(Action::Client { client: client?, trouble: trouble? })
+    }
+
+    /// A time above 0; `default` if the key is not there.
+    fn time(&mut self, field: &Field<DurationText>, default: Option<Duration>) -> Option<Duration> {
+        let Field(Some(at)) = field else { return default };
+        match text::duration(at.value.as_ref()) {
+            Ok(Duration::ZERO) => {
+                self.problems.add(&at.span, "this duration is out of range", "must be above 0", None);
+                None
+            }
+            Ok(time) => Some(time),
+            Err(wrong) => {
+                self.problems.add(&at.span, "this is no duration", wrong.what, Some(wrong.help));
+                None
+            }
+        }
+    }
+
+    /// A number of bytes above 0; `default` if the key is not there.
+    fn size(&mut self, field: &Field<SizeRangeText>, default: Option<u64>) -> Option<u64> {
+        let Field(Some(at)) = field else { return default };
+        match text::size_range(at.value.as_ref()) {
+            Ok(Spread { min, max }) if min == max && min > 0 => Some(min),
+            Ok(_) => {
+                self.problems.add(&at.span, "this must be one size", "above 0, and no range", None);
+                None
+            }
+            Err(wrong) => {
+                self.problems.add(&at.span, "this is no size", wrong.what, Some(wrong.help));
+                None
+            }
+        }
+    }
+}
+
+fn value<T: Copy>(field: &Field<T>) -> Option<T> {
+    field.0.as_ref().map(|at| at.value)
+}
