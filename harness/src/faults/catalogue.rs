@@ -189,6 +189,12 @@ pub const CATALOGUE: &[Listed] = &[
     ),
     listed(
         "client",
+        "client-crash",
+        "clients end without closing anything, and start again at the end",
+        r#"{ at = "5s", client-crash = { client = "con" }, for = "2s" }"#,
+    ),
+    listed(
+        "client",
         "churn",
         "all connections of a group of clients break, over and over",
         r#"{ at = "5s", churn = { client = "con", every = "500ms" }, for = "6s" }"#,

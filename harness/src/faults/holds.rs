@@ -37,6 +37,8 @@ pub enum Thing {
         to: MachineId,
         what: WeatherKind,
     },
+    /// The process of a client, which is down.
+    Client(MachineId),
     Processor(MachineId),
     /// Where a disk's writes land.
     Platter(MachineId),
@@ -246,7 +248,7 @@ impl Holds {
                 },
             ),
             Thing::Process(_, machine) => world.pause(machine),
-            Thing::Link { .. } | Thing::Node(_) => {}
+            Thing::Link { .. } | Thing::Node(_) | Thing::Client(_) => {}
             Thing::Weather { .. } | Thing::Processor(_) | Thing::Platter(_) | Thing::Clock(_) | Thing::WallClock(_) => {
                 // Whatever another grip did is undone first, so that the two do not add up.
                 self.free(thing);
@@ -295,6 +297,7 @@ impl Holds {
                 WeatherKind::Reorder => self.world.set_reorder(from, to, None),
                 WeatherKind::Bandwidth => self.world.set_bandwidth(from, to, None),
             },
+            Thing::Client(machine) => self.world.start(machine),
             Thing::Processor(machine) => self.world.set_poll_cost(machine, Duration::ZERO),
             Thing::Platter(machine) => self.world.disk(machine).set_misdirections(0),
             Thing::Clock(machine) => self.world.set_clock_rate(machine, ClockRate::Drift(0)),
@@ -327,7 +330,7 @@ impl Holds {
             Thing::Process(_, machine) => {
                 Counters { polls_held: self.world.machine_counters(machine).polls_held, ..Counters::default() }
             }
-            Thing::Node(_) => Counters::default(),
+            Thing::Node(_) | Thing::Client(_) => Counters::default(),
             Thing::Weather { .. } | Thing::Processor(_) | Thing::Platter(_) | Thing::Clock(_) | Thing::WallClock(_) => {
                 Counters { felt: self.felt(thing), ..Counters::default() }
             }
@@ -356,7 +359,7 @@ impl Holds {
                 clock.monotonic_skewed + clock.timers_skewed
             }
             Thing::WallClock(machine) => self.world.machine_counters(machine).clock.wall_skewed,
-            Thing::Link { .. } | Thing::Disk(_) | Thing::Process(..) | Thing::Node(_) => 0,
+            Thing::Link { .. } | Thing::Disk(_) | Thing::Process(..) | Thing::Node(_) | Thing::Client(_) => 0,
         }
     }
 }

@@ -276,6 +276,7 @@ impl Nemesis {
             Action::Client { trouble: ClientTrouble::Churn { .. }, .. } => Vec::new(),
             Action::Wipe { node } => self.wipe(fault, &node.nodes),
             Action::Trouble { node, trouble } => self.trouble(fault, &node.nodes, trouble),
+            Action::Client { client, trouble: ClientTrouble::Crash } => self.crash(fault, client),
             Action::Client { client, trouble: ClientTrouble::Slow { poll } } => {
                 let machines = self.clients.get(client).into_iter().flatten();
                 let processors = machines.map(|machine| Thing::Processor(*machine)).collect();
@@ -362,6 +363,17 @@ impl Nemesis {
                 .into()
         });
         things
+    }
+
+    /// Ends the processes of a group of clients; those that do not run are somebody else's.
+    fn crash(&mut self, fault: u32, client: &str) -> Vec<Thing> {
+        let group = self.clients.get(client).cloned().unwrap_or_default();
+        let running: Vec<MachineId> = group.into_iter().filter(|machine| self.world.is_running(*machine)).collect();
+        for machine in &running {
+            self.world.kill(*machine);
+        }
+        self.holds.effect(fault).felt += running.len() as u64;
+        self.hold(fault, running.into_iter().map(Thing::Client).collect(), &Grip::Down)
     }
 
     fn trouble(&mut self, fault: u32, nodes: &[NodeId], trouble: &Trouble) -> Vec<Thing> {
@@ -541,6 +553,7 @@ fn nothing(kind: &str) -> &'static str {
         "bit-rot" => "nothing: no synced data was there",
         "misdirect" => "nothing: no sync came meanwhile that could land elsewhere",
         "clock-jump" | "clock-freeze" | "clock-drift" => "nothing: nobody read the clock meanwhile",
+        "client-crash" => "nothing: no such client was running",
         "churn" => "nothing: no connection was established",
         "heal" => "nothing: no fault was under way and no node was down",
         _ => "nothing",
@@ -557,6 +570,7 @@ fn felt_as(kind: &str) -> (&'static str, &'static str) {
         "bandwidth" => ("squeezed", "packet"),
         "slow-cpu" | "slow-consumer" => ("delayed", "poll"),
         "disk-error" => ("failed", "disk operation"),
+        "client-crash" => ("crashed", "client"),
         "bit-rot" => ("flipped", "bit"),
         "misdirect" => ("misdirected", "sector"),
         "clock-jump" | "clock-freeze" | "clock-drift" => ("falsified", "reading"),

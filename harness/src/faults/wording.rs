@@ -161,6 +161,7 @@ pub fn describe(action: &Action<Named>, lasts: Option<Duration>, cluster: &[Node
         Action::Client { client, trouble: ClientTrouble::Slow { poll } } => {
             format!("slow the {client} clients to {} a step", length(*poll))
         }
+        Action::Client { client, trouble: ClientTrouble::Crash } => format!("crash the {client} clients"),
         Action::Client { client, trouble: ClientTrouble::Churn { every } } => {
             format!("break the connections of the {client} clients every {}", length(*every))
         }

@@ -90,6 +90,7 @@ pub fn add_clients(
                 in_flight: group.in_flight as usize,
                 retry: group.retry,
                 timeout: scenario.run.publish_timeout,
+                sequence_last: Rc::default(),
             };
             cast.add(&group.name, move |platform, floor| publisher::run(platform, plan.clone(), floor));
         }

@@ -309,6 +309,8 @@ pub(super) struct StepTable {
     pub(super) clock_freeze: Field<ClockFreezeTable>,
     /// Let every step of the clients of a group take time.
     pub(super) slow_consumer: Field<SlowConsumerTable>,
+    /// End the processes of a group of clients, without a word.
+    pub(super) client_crash: Field<ClientTable>,
     /// Break all connections of a group of clients, over and over.
     pub(super) churn: Field<ChurnTable>,
 }
@@ -514,6 +516,14 @@ pub(super) struct SlowConsumerTable {
     pub(super) client: Field<String>,
     /// How long each step of a client takes.
     pub(super) poll: Field<DurationText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["client"]))]
+pub(super) struct ClientTable {
+    /// A name among publishers, consumers and getters.
+    pub(super) client: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

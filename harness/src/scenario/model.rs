@@ -371,6 +371,8 @@ pub enum DiskError {
 pub enum ClientTrouble {
     /// Each poll of the client occupies its processor for so long: it reads and settles late.
     Slow { poll: Duration },
+    /// The processes end at once, without a word; they start again when the step ends.
+    Crash,
     /// All connections of the group break this often.
     Churn { every: Duration },
 }
@@ -438,6 +440,7 @@ impl<N> Action<N> {
                 Trouble::ClockFreeze { .. } => "clock-freeze",
             },
             Self::Client { trouble: ClientTrouble::Slow { .. }, .. } => "slow-consumer",
+            Self::Client { trouble: ClientTrouble::Crash, .. } => "client-crash",
             Self::Client { trouble: ClientTrouble::Churn { .. }, .. } => "churn",
         }
     }

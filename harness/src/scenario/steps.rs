@@ -13,7 +13,8 @@ use super::{
 
 const ACTIONS: &str = "partition, one-way, kill, power-loss, disk-stall, disk-slow, reset, pause, heal, restart, \
     latency, loss, duplicate, reorder, bandwidth, black-hole, flap, rolling-restart, wipe, \
-    slow-cpu, disk-error, bit-rot, misdirect, clock-jump, clock-drift, clock-freeze, slow-consumer, churn";
+    slow-cpu, disk-error, bit-rot, misdirect, clock-jump, clock-drift, clock-freeze, slow-consumer, client-crash, \
+    churn";
 
 /// Checks steps against the rest of the scenario.
 pub(super) struct Steps<'a> {
@@ -121,6 +122,7 @@ impl Steps<'_> {
             clock_drift,
             clock_freeze,
             slow_consumer,
+            client_crash,
             churn,
         } = &at.value;
         let given: Vec<(&str, &Range<usize>)> = [
@@ -151,6 +153,7 @@ impl Steps<'_> {
             ("clock-drift", span(clock_drift)),
             ("clock-freeze", span(clock_freeze)),
             ("slow-consumer", span(slow_consumer)),
+            ("client-crash", span(client_crash)),
             ("churn", span(churn)),
         ]
         .into_iter()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, ClientTrouble, DiskError, Spread, Target, Trouble, Weather,
+    Action, ClientKind, ClientTrouble, DiskError, Spread, Target, Trouble, Weather,
     file::{DurationText, Field, OneOrMany, SizeRangeText, StepTable},
     steps::Steps,
     text,
@@ -107,6 +107,13 @@ impl Steps<'_> {
     pub(super) fn client(&mut self, table: &StepTable) -> Option<Action<Vec<Target>>> {
         let (client, trouble) = if let Field(Some(at)) = &table.slow_consumer {
             (&at.value.client, self.time(&at.value.poll, None).map(|poll| ClientTrouble::Slow { poll }))
+        } else if let Field(Some(at)) = &table.client_crash {
+            if self.run.client != ClientKind::Native {
+                let help = "the lapin client's thread cannot be ended from outside; use `churn`".to_owned();
+                let message = "only the native client can crash";
+                self.problems.add(&at.span, message, "`client` under `[run]` is another one", Some(help));
+            }
+            (&at.value.client, Some(ClientTrouble::Crash))
         } else if let Field(Some(at)) = &table.churn {
             (&at.value.client, self.time(&at.value.every, None).map(|every| ClientTrouble::Churn { every }))
         } else {

@@ -7,7 +7,7 @@ use rand_pcg::Pcg64;
 use warren::platform::Platform;
 
 use super::{
-    Floor, PHASE_POLL, Phase, RECONNECT_PAUSE, Role, delivery,
+    Floor, OpenChannel, PHASE_POLL, Phase, RECONNECT_PAUSE, Role, delivery,
     link::{Link, LinkEvent},
 };
 use crate::{
@@ -30,8 +30,9 @@ pub struct ConsumerPlan {
 pub async fn run<P: Platform>(platform: P, plan: ConsumerPlan, floor: Rc<Floor>) {
     let mut hop = 0;
     while let Some((mut link, channel)) = plan.role.connect(&platform, &floor, &mut hop, Phase::Drain).await {
+        let open = OpenChannel::new(&floor, channel);
         let reason = consume_over(&platform, &plan, &floor, &mut link, channel).await;
-        floor.recorder.record(EventKind::ChannelLost { channel, reason });
+        open.lost(reason);
         drop(link);
         platform.sleep(RECONNECT_PAUSE).await;
     }

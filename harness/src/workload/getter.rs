@@ -5,7 +5,7 @@ use std::{rc::Rc, time::Duration};
 use warren::platform::Platform;
 
 use super::{
-    Floor, PHASE_POLL, Phase, RECONNECT_PAUSE, Role, delivery,
+    Floor, OpenChannel, PHASE_POLL, Phase, RECONNECT_PAUSE, Role, delivery,
     link::{Link, LinkEvent},
 };
 use crate::history::{ChannelId, EventKind, Settle};
@@ -25,8 +25,9 @@ pub struct GetterPlan {
 pub async fn run<P: Platform>(platform: P, plan: GetterPlan, floor: Rc<Floor>) {
     let mut hop = 0;
     while let Some((mut link, channel)) = plan.role.connect(&platform, &floor, &mut hop, Phase::Drain).await {
+        let open = OpenChannel::new(&floor, channel);
         let reason = poll_over(&platform, &plan, &floor, &mut link, channel).await;
-        floor.recorder.record(EventKind::ChannelLost { channel, reason });
+        open.lost(reason);
         drop(link);
         platform.sleep(RECONNECT_PAUSE).await;
     }

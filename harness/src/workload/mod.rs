@@ -19,7 +19,7 @@ use warren::platform::{NodeId, Platform};
 
 use self::link::{Link, LinkSetup};
 use crate::{
-    history::{ChannelId, ClientId, Delivery, QueueId, recorder::Recorder},
+    history::{ChannelId, ClientId, Delivery, EventKind, QueueId, recorder::Recorder},
     scenario::ClientKind,
 };
 
@@ -79,6 +79,33 @@ impl Role {
             }
         }
         None
+    }
+}
+
+/// A channel whose end is recorded in any case: by [`Self::lost`], or when its client's process ends under it.
+struct OpenChannel {
+    floor: Rc<Floor>,
+    id: ChannelId,
+    is_lost: bool,
+}
+
+impl OpenChannel {
+    fn new(floor: &Rc<Floor>, id: ChannelId) -> Self {
+        Self { floor: Rc::clone(floor), id, is_lost: false }
+    }
+
+    fn lost(mut self, reason: String) {
+        self.is_lost = true;
+        self.floor.recorder.record(EventKind::ChannelLost { channel: self.id, reason });
+    }
+}
+
+impl Drop for OpenChannel {
+    fn drop(&mut self) {
+        if !self.is_lost {
+            let reason = "the client crashed".into();
+            self.floor.recorder.record(EventKind::ChannelLost { channel: self.id, reason });
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! A publisher with confirms: pipelined, at a steady rate, and honest about what it does not know.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, VecDeque},
+    mem,
     rc::Rc,
     time::Duration,
 };
@@ -10,7 +12,7 @@ use rand_pcg::Pcg64;
 use warren::platform::Platform;
 
 use super::{
-    Floor, PHASE_POLL, Phase, RECONNECT_PAUSE, Role, body,
+    Floor, OpenChannel, PHASE_POLL, Phase, RECONNECT_PAUSE, Role, body,
     link::{Link, LinkEvent},
 };
 use crate::{
@@ -34,15 +36,16 @@ pub struct PublisherPlan {
     pub retry: bool,
     /// A publish that waits longer for its outcome counts as unknown, and the connection as broken.
     pub timeout: Duration,
+    /// The last sequence published. It outlasts the process: a client that comes back does not count from 1 again.
+    pub sequence_last: Rc<Cell<u64>>,
 }
 
 /// Publishes until the load phase ends, then waits for the last outcomes.
 pub async fn run<P: Platform>(platform: P, plan: PublisherPlan, floor: Rc<Floor>) {
-    floor.busy.set(floor.busy.get() + 1);
+    let _busy = Busy::new(&floor);
     let chance = Pcg64::new(u128::from(platform.random()), 0);
-    let mut publisher = Publisher { platform, plan, floor, chance, sequence_last: 0, again: VecDeque::new() };
+    let mut publisher = Publisher { platform, plan, floor, chance, again: VecDeque::new() };
     publisher.run().await;
-    publisher.floor.busy.set(publisher.floor.busy.get() - 1);
 }
 
 struct Publisher<P: Platform> {
@@ -50,9 +53,39 @@ struct Publisher<P: Platform> {
     plan: PublisherPlan,
     floor: Rc<Floor>,
     chance: Pcg64,
-    sequence_last: u64,
     /// Sequences to try again, with the number of the next attempt.
     again: VecDeque<(u64, u32)>,
+}
+
+/// Counts among the busy for as long as it lives, which is at most as long as its process.
+struct Busy(Rc<Floor>);
+
+impl Busy {
+    fn new(floor: &Rc<Floor>) -> Self {
+        floor.busy.set(floor.busy.get() + 1);
+        Self(Rc::clone(floor))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
+    }
+}
+
+/// Publishes without an outcome, by tag. Those that a crash leaves behind are unknown.
+struct Outstanding {
+    floor: Rc<Floor>,
+    by_tag: BTreeMap<u64, Waiting>,
+}
+
+impl Drop for Outstanding {
+    fn drop(&mut self) {
+        for waiting in mem::take(&mut self.by_tag).into_values() {
+            let outcome = PublishOutcome::Unknown;
+            self.floor.recorder.record(EventKind::PublishOutcome { message: waiting.message, outcome });
+        }
+    }
 }
 
 struct Waiting {
@@ -67,8 +100,9 @@ impl<P: Platform> Publisher<P> {
         let floor = self.floor.clone();
         let platform = self.platform.clone();
         while let Some((mut link, channel)) = role.connect(&platform, &floor, &mut hop, Phase::Settle).await {
+            let open = OpenChannel::new(&floor, channel);
             let reason = self.publish_over(&mut link, channel).await;
-            floor.recorder.record(EventKind::ChannelLost { channel, reason });
+            open.lost(reason);
             drop(link);
             platform.sleep(RECONNECT_PAUSE).await;
         }
@@ -76,7 +110,8 @@ impl<P: Platform> Publisher<P> {
 
     /// Publishes over one channel until it is lost or all is done; tells why it ended.
     async fn publish_over(&mut self, link: &mut Link, channel: ChannelId) -> String {
-        let mut outstanding: BTreeMap<u64, Waiting> = BTreeMap::new();
+        let mut left = Outstanding { floor: Rc::clone(&self.floor), by_tag: BTreeMap::new() };
+        let outstanding = &mut left.by_tag;
         let mut due = self.platform.now();
         let reason = loop {
             let now = self.platform.now();
@@ -114,7 +149,7 @@ impl<P: Platform> Publisher<P> {
                 () = self.platform.sleep(pause) => {}
             }
         };
-        for waiting in outstanding.into_values() {
+        for waiting in mem::take(outstanding).into_values() {
             self.settle(waiting.message, PublishOutcome::Unknown);
         }
         reason
@@ -122,8 +157,9 @@ impl<P: Platform> Publisher<P> {
 
     fn publish(&mut self, link: &mut Link, channel: ChannelId) -> (u64, MessageId) {
         let (sequence, attempt) = self.again.pop_front().unwrap_or_else(|| {
-            self.sequence_last += 1;
-            (self.sequence_last, 1)
+            let sequence = self.plan.sequence_last.get() + 1;
+            self.plan.sequence_last.set(sequence);
+            (sequence, 1)
         });
         let role = &self.plan.role;
         let message = MessageId { publisher: role.client, sequence, attempt };

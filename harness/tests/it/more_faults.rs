@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ferret::{faults::CATALOGUE, run::RunOutput};
 use ferret_reports::{FaultRecord, Verdict};
 
-use super::play::{Play, SECOND, began, confirms, downs, ended, fault, leader, parse};
+use super::play::{Play, SECOND, began, confirms, downs, ended, fault, leader, parse, reconnected};
 
 /// The one fault, which must have done something that begins so.
 fn bitten<'a>(output: &'a RunOutput, description: &str, effect: &str) -> &'a FaultRecord {
@@ -241,6 +241,20 @@ fn slow_consumers_take_less_and_lose_nothing() {
     let output = Play::of(r#"{ at = "1s", slow-consumer = { client = "con", poll = "50ms" }, for = "2s" }"#).run();
     bitten(&output, "slow the con clients to 50ms a step for 2s", "delayed ");
     passed(&output);
+}
+
+#[test]
+fn clients_that_crash_leave_unknowns_behind_and_come_back() {
+    for (step, crashed) in [
+        (r#"{ at = "1s", client-crash = { client = "con" }, for = "1s" }"#, 2),
+        (r#"{ at = "1s", client-crash = { client = "pub" }, for = "1s" }"#, 3),
+    ] {
+        let output = Play::of(step).run();
+        let fault = bitten(&output, "crash the ", &format!("crashed {crashed} clients"));
+        assert_eq!(reconnected(&output, began(fault), ended(fault)).len(), 0, "they are gone meanwhile");
+        assert_eq!(reconnected(&output, ended(fault), ended(fault) + SECOND).len(), crashed, "and come back");
+        passed(&output);
+    }
 }
 
 #[test]
