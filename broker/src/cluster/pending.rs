@@ -9,7 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 
 /// A command holds no more than this many operations and, unless a single one is larger, this many bytes.
 const COMMAND_OPERATIONS_MAX: usize = 256;
-const COMMAND_BYTES_MAX: usize = 1 << 20;
+const COMMAND_BYTES_MAX: usize = 256 << 10;
 
 /// What may be proposed and not yet applied, in bytes, and in operations.
 const WINDOW_BYTES: usize = 8 << 20;
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn the_window_bounds_what_is_proposed_and_large_operations_travel_alone() {
         let mut pending = Pending::new(RESEND);
-        for operation in 0..20 {
+        for operation in 0..40 {
             pending.push(operation, COMMAND_BYTES_MAX);
         }
         let gathered = sequences(pending.gather(Duration::ZERO));

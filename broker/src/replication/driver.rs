@@ -333,6 +333,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         let Some(group) = self.groups.get_mut(&id) else { return };
         self.touched.insert(id);
         if let Some(change) = group.election.follow(&self.platform, id, &mut group.node) {
+            self.links.forget(id);
             self.host.leader_changed(id, change.leader, change.term);
         }
     }

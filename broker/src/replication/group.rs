@@ -10,9 +10,10 @@ use crate::{
     storage::{EntryKind, HardState, LogEntry, RecoveredGroup, Snapshot},
 };
 
-/// Raft's flow control towards one follower: messages in flight, and their size in bytes.
+/// Raft's flow control towards one follower: messages in flight, and their size in bytes. Heartbeats wait behind the
+/// message that is being written, so its way must be much shorter than an election timeout.
 const INFLIGHT_MESSAGES_MAX: usize = 64;
-const MESSAGE_BYTES_MAX: u64 = 1 << 20;
+const MESSAGE_BYTES_MAX: u64 = 256 << 10;
 
 /// What one round applies at most, in bytes, so that the loop stays responsive.
 const COMMITTED_BYTES_MAX: u64 = 16 << 20;

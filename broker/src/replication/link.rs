@@ -25,7 +25,7 @@ use super::{
     driver::Input,
     wire::{Frame, Hello},
 };
-use crate::platform::{Listener, NodeId, Platform};
+use crate::platform::{GroupId, Listener, NodeId, Platform};
 
 const PING_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -38,8 +38,11 @@ const SILENT_INTERVALS_MAX: u32 = 10;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// What may wait for one peer, in bytes. Beyond it messages are dropped; a single one may be larger.
-const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// What may wait for one peer in bulk, in bytes. Beyond it messages are dropped; a single one may be larger.
+const BULK_BYTES_MAX: usize = 64 << 20;
+
+/// How many small frames may wait for one peer.
+const URGENT_FRAMES_MAX: usize = 1 << 16;
 
 /// So many bytes written count as a sign of life.
 const PROGRESS_BYTES: usize = 1 << 20;
@@ -60,11 +63,53 @@ struct Peer {
     silent: Cell<u32>,
 }
 
+/// What waits for one peer.
 #[derive(Default)]
 struct SendQueue {
     connected: bool,
-    bytes: usize,
-    frames: VecDeque<Vec<u8>>,
+    /// Signs of life, votes and acknowledgements: small, and worthless when late. They overtake the bulk, or megabytes
+    /// of it would make a live node look dead, and each election would add its own.
+    urgent: VecDeque<Vec<u8>>,
+    /// Entries, snapshots and proposals, with their group, in order.
+    bulk: VecDeque<(GroupId, Vec<u8>)>,
+    bulk_bytes: usize,
+}
+
+impl SendQueue {
+    /// Whether there was room for `frame`.
+    fn push(&mut self, frame: &Frame) -> bool {
+        let bulk = frame.bulk_of();
+        let full = match bulk {
+            Some(_) => self.bulk_bytes >= BULK_BYTES_MAX,
+            None => self.urgent.len() >= URGENT_FRAMES_MAX,
+        };
+        if !self.connected || full {
+            return false;
+        }
+        let bytes = frame.encode();
+        match bulk {
+            Some(group) => {
+                self.bulk_bytes += bytes.len();
+                self.bulk.push_back((group, bytes));
+            }
+            None => self.urgent.push_back(bytes),
+        }
+        true
+    }
+
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        if let Some(frame) = self.urgent.pop_front() {
+            return Some(frame);
+        }
+        let (_, frame) = self.bulk.pop_front()?;
+        self.bulk_bytes -= frame.len();
+        Some(frame)
+    }
+
+    fn forget(&mut self, group: GroupId) {
+        self.bulk.retain(|(of, _)| *of != group);
+        self.bulk_bytes = self.bulk.iter().map(|(_, frame)| frame.len()).sum();
+    }
 }
 
 impl Links {
@@ -121,15 +166,18 @@ impl Links {
     /// Queues `frame` for `peer`; `false` if it was dropped.
     pub(crate) fn send(&self, peer: NodeId, frame: &Frame) -> bool {
         let Some(peer) = self.peers.get(&peer) else { return false };
-        let mut queue = peer.queue.borrow_mut();
-        if !queue.connected || queue.bytes >= QUEUE_BYTES_MAX {
+        if !peer.queue.borrow_mut().push(frame) {
             return false;
         }
-        let bytes = frame.encode();
-        queue.bytes += bytes.len();
-        queue.frames.push_back(bytes);
         peer.ready.notify_one();
         true
+    }
+
+    /// Drops the group's entries, snapshots and proposals that still wait: they belong to a leadership that is over.
+    pub(crate) fn forget(&self, group: GroupId) {
+        for peer in self.peers.values() {
+            peer.queue.borrow_mut().forget(group);
+        }
     }
 
     async fn keep_dialling<P: Platform>(&self, platform: &P, to: NodeId, address: &str, driver: &DriverHandle) {
@@ -283,12 +331,7 @@ async fn write_queue<S: AsyncRead + AsyncWrite>(
 ) -> io::Error {
     let mut progress = 0;
     loop {
-        let next = {
-            let mut queue = peer.queue.borrow_mut();
-            let frame = queue.frames.pop_front();
-            queue.bytes -= frame.as_ref().map_or(0, Vec::len);
-            frame
-        };
+        let next = peer.queue.borrow_mut().pop();
         let result = match next {
             Some(frame) => write_frame(writer, &frame, &mut progress, unanswered).await,
             None => match writer.flush().await {
@@ -305,7 +348,7 @@ async fn write_queue<S: AsyncRead + AsyncWrite>(
     }
 }
 
-/// Writes a frame. Pings wait behind what was queued before them, so steady progress counts as a sign of life too.
+/// Writes a frame. Pings wait behind the one that is being written, so steady progress counts as a sign of life too.
 /// A cut stream makes none once the buffers on the way are full.
 async fn write_frame<S: AsyncRead + AsyncWrite>(
     writer: &mut WriteHalf<S>,
@@ -322,4 +365,43 @@ async fn write_frame<S: AsyncRead + AsyncWrite>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const GROUP: GroupId = GroupId(2);
+    const OTHER: GroupId = GroupId(3);
+
+    fn proposal(group: GroupId, bytes: usize) -> Frame {
+        Frame::Propose { group, command: Bytes::from(vec![0; bytes]) }
+    }
+
+    fn drain(queue: &mut SendQueue) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| queue.pop()).collect()
+    }
+
+    #[test]
+    fn a_sign_of_life_overtakes_megabytes_and_finds_room_where_they_do_not() {
+        let mut queue = SendQueue { connected: true, ..SendQueue::default() };
+        while queue.push(&proposal(GROUP, 1 << 20)) {}
+        assert!(queue.push(&Frame::Ping));
+        assert_eq!(queue.pop(), Some(Frame::Ping.encode()));
+        assert_eq!(drain(&mut queue).len(), BULK_BYTES_MAX >> 20);
+        assert_eq!(queue.bulk_bytes, 0);
+    }
+
+    #[test]
+    fn what_waits_for_a_leader_that_is_no_more_is_dropped() {
+        let mut queue = SendQueue { connected: true, ..SendQueue::default() };
+        for frame in [proposal(GROUP, 1), proposal(OTHER, 2), Frame::Ping, proposal(GROUP, 3)] {
+            assert!(queue.push(&frame));
+        }
+        queue.forget(GROUP);
+        assert_eq!(drain(&mut queue), [Frame::Ping.encode(), proposal(OTHER, 2).encode()]);
+        assert_eq!(queue.bulk_bytes, 0);
+    }
 }

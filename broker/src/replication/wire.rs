@@ -231,6 +231,27 @@ pub(crate) fn snapshot_to_raft(snapshot: &Snapshot) -> eraftpb::Snapshot {
 }
 
 impl Frame {
+    /// The group whose data this frame carries, if it is one of those that must stay in order among themselves and may
+    /// be large. An append without entries is one too: it refers to those before it.
+    pub(crate) fn bulk_of(&self) -> Option<GroupId> {
+        match self {
+            Self::Propose { group, .. } => Some(*group),
+            Self::Raft { group, message } => match message.kind {
+                MessageKind::Append | MessageKind::Snapshot | MessageKind::TransferLeader | MessageKind::TimeoutNow => {
+                    Some(*group)
+                }
+                MessageKind::AppendResponse
+                | MessageKind::RequestVote
+                | MessageKind::RequestVoteResponse
+                | MessageKind::Heartbeat
+                | MessageKind::HeartbeatResponse
+                | MessageKind::RequestPreVote
+                | MessageKind::RequestPreVoteResponse => None,
+            },
+            Self::Hello(_) | Self::Ping | Self::Pong => None,
+        }
+    }
+
     /// The frame as it goes on the stream.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes =
