@@ -242,7 +242,8 @@ impl QueueState {
     /// Removes the channel's consumers and requeues what it holds. Nothing is dispatched before the caller has closed
     /// all that closes together.
     fn close(&mut self, channel: ChannelKey, effects: &mut Vec<Effect>) {
-        effects.extend(self.consumers.remove_channel(channel).into_iter().map(|consumer| Effect::Detached { consumer }));
+        effects
+            .extend(self.consumers.remove_channel(channel).into_iter().map(|consumer| Effect::Detached { consumer }));
         let held: Vec<MessageNumber> = self.messages.held_by(channel).collect();
         for message in held {
             self.settle(channel, message, Settle::Requeue, effects);
