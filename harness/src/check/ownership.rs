@@ -77,6 +77,8 @@ struct Life {
     /// Requeues so far; `None` while it is not known.
     count: Option<u32>,
     requeued: Option<Position>,
+    /// Its counts name no assignments: they were wrong.
+    miscounted: bool,
     held: Option<Owner>,
     settled: Option<Position>,
 }
@@ -155,6 +157,7 @@ impl Found {
                         );
                         let events = life.requeued.into_iter().chain([at]).collect();
                         self.miscounted.get_or_insert(Told { sentence, events });
+                        life.miscounted = true;
                     }
                     let holder = Owner { node: owner, channel, since: at, sent: None };
                     life.count = Some(count);
@@ -201,6 +204,9 @@ impl Found {
             let Some((lives, assignments)) = queues.get_mut(&group).filter(|_| tape.is_some_and(judged)) else {
                 continue;
             };
+            if lives.get(&message).is_some_and(|life| life.miscounted) {
+                continue;
+            }
             let settled = lives.get(&message).and_then(|life| life.settled).filter(|settled| *settled < at);
             let name = format!("message {message} of {}", ledger.group(group));
             let assignment = assignments.get_mut(&(message, count));
