@@ -26,6 +26,7 @@ mod prefetch;
 mod progress;
 mod replication;
 mod requeue;
+pub mod sample;
 mod starvation;
 mod tape;
 #[cfg(test)]

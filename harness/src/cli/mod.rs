@@ -4,6 +4,7 @@
 //! of Ferret that looks at the wall clock, and nothing it finds there reaches a simulation.
 
 mod artifacts;
+mod bench;
 mod check;
 mod interrupt;
 mod paths;
@@ -55,6 +56,7 @@ Examples:
   ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
   ferret check scenarios                     only look for mistakes in the files
   ferret schema > scenario.schema.json       completion and checks in your editor
+  ferret bench                               how fast all this is on your machine
 
 Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
     0  pass                             99  a threshold was crossed
@@ -76,6 +78,7 @@ enum Verb {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Schema(schema::SchemaArgs),
+    Bench(bench::BenchArgs),
 }
 
 /// Runs the command line `args` (the program's name first) and returns the exit code.
@@ -102,6 +105,7 @@ pub fn main<S: Simulate>(
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
         Verb::Check(args) => check::check(&args, streams),
         Verb::Schema(_) => schema::schema(streams),
+        Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };
     result.unwrap_or_else(|error| {
         let _ = writeln!(streams.err, "ferret: {error}");

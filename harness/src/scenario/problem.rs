@@ -85,6 +85,7 @@ pub(super) fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
 pub(super) fn suggestion(wrong: &str, known: &[&str]) -> String {
     match closest(wrong, known.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),
+        None if known.is_empty() => "none is defined so far".into(),
         None => format!("known here: {}", known.join(", ")),
     }
 }
