@@ -17,7 +17,7 @@ use warren::platform::{GroupId, NodeId, Observation};
 use super::{
     CheckConfig,
     ledger::{Drain, Ledger, Position},
-    starvation::{Holder, Mirrored, mirror},
+    starvation::{Holder, Key, Mirrored, mirror},
     verdict::{Judgement, Witness, seconds},
 };
 use crate::history::{EventKind, NodeDown, PublishOutcome};
@@ -46,7 +46,7 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     // A run may end before the bound, with everything done; what is not done yet by then is not late either.
     let early = end < owed;
     let (due, patience) = if early { (end, 0) } else { (owed, bound) };
-    let Mirrored { checked, starved, held } = mirror(ledger);
+    let Mirrored { checked, starved, held, attached } = mirror(ledger);
     if let Some(witness) = starved {
         return Judgement::violated(checked, UNIT, witness);
     }
@@ -56,7 +56,7 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
         .or_else(|| watch.leaders())
         .or_else(|| watch.convergence())
         .or_else(|| watch.orphans())
-        .or_else(|| watch.abandoned(&held));
+        .or_else(|| watch.abandoned(&held, &attached));
     let since_heal = seconds(end.saturating_sub(ledger.time(healed).0));
     match (broken, &ledger.drain) {
         (Some(witness), _) if early => {
@@ -289,31 +289,37 @@ impl Watch<'_, '_> {
 }
 
 impl Watch<'_, '_> {
-    /// Where all clients of a node have left, nothing is assigned to it. A channel that was lost before the heal must
+    /// Where all clients of a node have left, nothing is assigned to it, and it consumes nothing. A channel that was lost before the heal must
     /// be found dead within the bound; one that ended later was closed, which takes no time to notice.
-    fn abandoned(&mut self, held: &BTreeMap<(GroupId, u64), Holder>) -> Option<Witness> {
+    fn abandoned(
+        &mut self,
+        held: &BTreeMap<(GroupId, u64), Holder>,
+        attached: &BTreeMap<(GroupId, Key), Position>,
+    ) -> Option<Witness> {
         let ledger = self.ledger;
         let mut left: BTreeMap<NodeId, Option<Position>> = BTreeMap::new();
         for channel in ledger.channels.values() {
             let last = left.entry(channel.node).or_insert(channel.lost);
             *last = last.zip(channel.lost).map(|(last, lost)| last.max(lost));
         }
-        for (&(group, message), holder) in held {
-            let Some(&Some(last)) = left.get(&holder.node) else { continue };
-            let grace = self.patience / CLOSE_PART;
+        let messages = held.iter().map(|(&(group, message), holder)| {
+            let what = format!("message {message} of {} still belongs to", ledger.group(group));
+            (what, holder.node, holder.channel, holder.since)
+        });
+        let consumers = attached.iter().map(|(&(group, (node, channel, _)), &since)| {
+            (format!("{} still serves a consumer of", ledger.group(group)), node, channel, since)
+        });
+        let grace = self.patience / CLOSE_PART;
+        for (what, node, channel, since) in messages.chain(consumers) {
+            let Some(&Some(last)) = left.get(&node) else { continue };
             if self.due.max(ledger.time(last).0.saturating_add(grace)) > self.end {
                 continue;
             }
             self.checked += 1;
-            if holder.since < last {
-                let sentence = format!(
-                    "message {message} of {} still belongs to channel {} of {}, whose last client left at {}",
-                    ledger.group(group),
-                    holder.channel,
-                    holder.node,
-                    ledger.clock(last)
-                );
-                return Some(Witness { sentence, events: vec![holder.since, last, self.healed] });
+            if since < last {
+                let sentence =
+                    format!("{what} channel {channel} of {node}, whose last client left at {}", ledger.clock(last));
+                return Some(Witness { sentence, events: vec![since, last, self.healed] });
             }
         }
         None

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// A consumer, by its node, its channel and its number.
-type Key = (NodeId, u64, u64);
+pub(crate) type Key = (NodeId, u64, u64);
 
 /// A message's owner: node, channel, consumer if it was not a get.
 #[derive(Clone, Copy)]
@@ -50,10 +50,12 @@ pub(crate) struct Mirrored {
     pub(crate) starved: Option<Witness>,
     /// What is held at the end.
     pub(crate) held: BTreeMap<(GroupId, u64), Holder>,
+    /// Who consumes at the end, since when.
+    pub(crate) attached: BTreeMap<(GroupId, Key), Position>,
 }
 
 pub(crate) fn mirror(ledger: &Ledger<'_>) -> Mirrored {
-    let mut mirrored = Mirrored { checked: 0, starved: None, held: BTreeMap::new() };
+    let mut mirrored = Mirrored { checked: 0, starved: None, held: BTreeMap::new(), attached: BTreeMap::new() };
     for (&group, tape) in ledger.tape().queues.iter().filter(|(_, tape)| tape.whole) {
         let mut mirror = Mirror::default();
         for fact in &tape.facts {
@@ -65,6 +67,8 @@ pub(crate) fn mirror(ledger: &Ledger<'_>) -> Mirrored {
                 }
             }
         }
+        let consumers = mirror.consumers.iter();
+        mirrored.attached.extend(consumers.map(|(key, consumer)| ((group, *key), consumer.attached)));
         mirrored.held.extend(mirror.held.into_iter().map(|(message, holder)| ((group, message), holder)));
     }
     mirrored

@@ -157,6 +157,10 @@ fn nothing_stays_with_a_node_whose_clients_have_all_left() {
     };
     held(&[]).wait(20).drained().rejected(Liveness, "still belongs to channel 7 of n1");
     held(&[settled(1)]).wait(20).drained().accepted(Liveness);
+    let detached = Observation::ConsumerDetached { group: GROUP, owner: N1, channel: 7, consumer: 1 };
+    let consuming = [settled(1), attached(1, None)];
+    held(&consuming).wait(20).drained().rejected(Liveness, "orders still serves a consumer of channel 7 of n1");
+    held(&[&consuming[..], &[detached]].concat()).wait(20).drained().accepted(Liveness);
     // The clients left a moment ago.
     held(&[]).wait(6).lost(CON_2).opened(2, ChannelId(9), N1).lost(ChannelId(9)).drained().accepted(Liveness);
 }
