@@ -33,7 +33,14 @@ fn minute() -> History {
                 Observation::AppendAcknowledged { group, term, index },
                 Observation::Committed { group, index, term },
                 Observation::Applied { group, index, term, hash: number, state_hash: number },
-                Observation::Assigned { group, message: number, owner: nodes[1], channel: 1 },
+                Observation::Assigned {
+                    group,
+                    message: number,
+                    owner: nodes[1],
+                    channel: 1,
+                    consumer: Some(1),
+                    count: 0,
+                },
                 Observation::Settled { group, message: number },
             ];
             events.extend(observations.map(|observation| EventKind::Observed { node, observation }));

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     cluster::Cluster,
-    platform::{GroupId, Platform, Sabotage},
+    platform::{GroupId, Observation, Platform, Sabotage},
     queue::{Acks, Delivery, Operation, Outcome, Settle},
     routing::Refusal,
 };
@@ -218,10 +218,13 @@ impl<P: Platform> Channel<P> {
     }
 
     fn tag_for(&mut self, group: GroupId, delivery: &Delivery, acks: Acks, consumer: Option<u64>) -> u64 {
-        match acks {
+        let tag = match acks {
             Acks::Manual => self.unacked.hold(group, delivery.number, consumer),
             Acks::Automatic => self.unacked.next_tag(),
-        }
+        };
+        let (message, channel, count) = (delivery.number.0, self.parts.id, delivery.delivery_count);
+        self.cluster().platform().observe(Observation::Delivered { group, message, channel, count, tag });
+        tag
     }
 
     fn is_redelivered(&self, delivery: &Delivery) -> bool {

@@ -88,11 +88,14 @@ impl<P: Platform> Inner<P> {
     }
 
     pub(super) fn apply_queue(&self, group: GroupId, command: &Command) {
-        let effects = match self.queues.borrow_mut().get_mut(&group) {
-            Some(queue) => queue.state.apply(command),
+        let (before, effects, last) = match self.queues.borrow_mut().get_mut(&group) {
+            Some(Queue { state, .. }) => (state.number_last(), state.apply(command), state.number_last()),
             // Deleted a moment ago: the driver is about to close the group.
             None => return,
         };
+        if last > before {
+            self.platform.observe(Observation::Enqueued { group, last });
+        }
         for effect in effects {
             self.act(group, effect);
         }
@@ -152,9 +155,17 @@ impl<P: Platform> Inner<P> {
                 self.channels.borrow().tell(channel.channel, ChannelEvent::Revoked { group });
             }
             Effect::Outcome { .. } | Effect::Deliver { .. } | Effect::Revoked { .. } => {}
-            Effect::Assigned { message, by } => {
-                let (owner, channel) = (by.session.node, by.channel);
-                self.platform.observe(Observation::Assigned { group, message: message.0, owner, channel });
+            Effect::Attached { consumer: ConsumerKey { channel, consumer }, prefetch } => {
+                let (owner, channel) = (channel.session.node, channel.channel);
+                self.platform.observe(Observation::ConsumerAttached { group, owner, channel, consumer, prefetch });
+            }
+            Effect::Detached { consumer: ConsumerKey { channel, consumer } } => {
+                let (owner, channel) = (channel.session.node, channel.channel);
+                self.platform.observe(Observation::ConsumerDetached { group, owner, channel, consumer });
+            }
+            Effect::Assigned { message, by, consumer, count } => {
+                let (message, owner, channel) = (message.0, by.session.node, by.channel);
+                self.platform.observe(Observation::Assigned { group, message, owner, channel, consumer, count });
             }
             Effect::Settled { message } => {
                 self.platform.observe(Observation::Settled { group, message: message.0 });

@@ -113,18 +113,62 @@ pub enum Observation {
         index: LogIndex,
         term: Term,
     },
+    /// The node entered `term`, higher than any before in this run of it.
+    EnteredTerm {
+        group: GroupId,
+        term: Term,
+    },
+    /// Term and commit index as the disk has them now: what recovery finds is not below either.
+    HardStatePersisted {
+        group: GroupId,
+        term: Term,
+        commit: LogIndex,
+    },
+    /// The queue has numbered all messages up to `last`: those that were not yet are ready from now on.
+    Enqueued {
+        group: GroupId,
+        last: u64,
+    },
+    /// A consumer of `owner`'s channel `channel` may be served from now on. `prefetch`: how many messages it may hold
+    /// at once; `None` is unlimited.
+    ConsumerAttached {
+        group: GroupId,
+        owner: NodeId,
+        channel: u64,
+        consumer: u64,
+        prefetch: Option<u32>,
+    },
+    ConsumerDetached {
+        group: GroupId,
+        owner: NodeId,
+        channel: u64,
+        consumer: u64,
+    },
     /// The message was settled (acked, rejected without requeue, or dispatched without acks): it must never be
     /// delivered again. `message` is its number in the queue.
     Settled {
         group: GroupId,
         message: u64,
     },
-    /// The message is now held by a consumer or getter of `owner`'s channel `channel`.
+    /// The message now belongs to `owner`'s channel `channel`: to its consumer, or to a get if there is none. Without
+    /// acks it is settled at once.
     Assigned {
         group: GroupId,
         message: u64,
         owner: NodeId,
         channel: u64,
+        consumer: Option<u64>,
+        /// How often the message was requeued before.
+        count: u32,
+    },
+    /// The node sent the message to the client of its channel `channel`, under this delivery tag: what it does with
+    /// an assignment, once.
+    Delivered {
+        group: GroupId,
+        message: u64,
+        channel: u64,
+        count: u32,
+        tag: u64,
     },
     /// The message went back to the queue.
     Requeued {

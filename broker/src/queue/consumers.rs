@@ -66,11 +66,17 @@ impl Consumers {
         consumers
     }
 
-    /// Adds a consumer at the back of the line, unless it is there already. `held` messages count as its own from the
-    /// start.
-    pub(super) fn attach(&mut self, key: ConsumerKey, prefetch: Option<u32>, acks: Acks, held: u32) {
+    /// Adds a consumer at the back of the line, unless it is there already, and gives its limit. `held` messages count
+    /// as its own from the start.
+    pub(super) fn attach(
+        &mut self,
+        key: ConsumerKey,
+        prefetch: Option<u32>,
+        acks: Acks,
+        held: u32,
+    ) -> Option<Option<u32>> {
         if self.all.contains_key(&key) {
-            return;
+            return None;
         }
         let prefetch = match acks {
             Acks::Manual => prefetch.filter(|&prefetch| prefetch > 0),
@@ -80,24 +86,28 @@ impl Consumers {
         self.hash.add(consumer_hash(key, &consumer));
         self.all.insert(key, consumer);
         self.update(key, |_| {});
+        Some(prefetch)
     }
 
-    pub(super) fn remove(&mut self, key: ConsumerKey) {
-        let Some(consumer) = self.all.remove(&key) else { return };
+    /// Whether it was there.
+    pub(super) fn remove(&mut self, key: ConsumerKey) -> bool {
+        let Some(consumer) = self.all.remove(&key) else { return false };
         self.hash.remove(consumer_hash(key, &consumer));
         if let Some(ticket) = consumer.ticket {
             let listed = self.line.remove(&ticket);
             assert_eq!(listed, Some(key), "a ticket names its holder");
         }
+        true
     }
 
-    /// Removes all consumers of `channel`.
-    pub(super) fn remove_channel(&mut self, channel: ChannelKey) {
+    /// Removes all consumers of `channel`, and tells which.
+    pub(super) fn remove_channel(&mut self, channel: ChannelKey) -> Vec<ConsumerKey> {
         let range = ConsumerKey { channel, consumer: 0 }..=ConsumerKey { channel, consumer: u64::MAX };
         let keys: Vec<ConsumerKey> = self.all.range(range).map(|(&key, _)| key).collect();
-        for key in keys {
+        for &key in &keys {
             self.remove(key);
         }
+        keys
     }
 
     /// Whether anyone could take a message now.

@@ -156,10 +156,23 @@ pub enum Effect {
     Revoked {
         channel: ChannelKey,
     },
-    /// For observers: the message is now held by `by`.
+    /// For observers: the consumer may be served from now on.
+    Attached {
+        consumer: ConsumerKey,
+        prefetch: Option<u32>,
+    },
+    /// For observers: the consumer is gone.
+    Detached {
+        consumer: ConsumerKey,
+    },
+    /// For observers: the message now belongs to `by`, through this consumer of it or a get. Without acks it is
+    /// settled right after.
     Assigned {
         message: MessageNumber,
         by: ChannelKey,
+        consumer: Option<u64>,
+        /// How often it was requeued before.
+        count: u32,
     },
     /// For observers: the message is gone for good.
     Settled {

@@ -98,6 +98,11 @@ impl QueueState {
         effects
     }
 
+    /// The number of the last message published; 0 before the first.
+    pub fn number_last(&self) -> u64 {
+        self.number_last
+    }
+
     /// How many messages wait for a taker.
     pub fn ready_count(&self) -> u64 {
         self.messages.ready().len() as u64
@@ -165,11 +170,17 @@ impl QueueState {
             &Operation::Attach { channel, consumer, prefetch, acks } => {
                 // An identifier that is used again takes over what its cancelled bearer still holds.
                 let held = self.messages.held_through(key(channel), Taker::Consumer(consumer));
-                self.consumers.attach(ConsumerKey { channel: key(channel), consumer }, prefetch, acks, held);
+                let consumer = ConsumerKey { channel: key(channel), consumer };
+                if let Some(prefetch) = self.consumers.attach(consumer, prefetch, acks, held) {
+                    effects.push(Effect::Attached { consumer, prefetch });
+                }
                 (channel, Outcome::Done)
             }
             &Operation::Cancel { channel, consumer } => {
-                self.consumers.remove(ConsumerKey { channel: key(channel), consumer });
+                let consumer = ConsumerKey { channel: key(channel), consumer };
+                if self.consumers.remove(consumer) {
+                    effects.push(Effect::Detached { consumer });
+                }
                 (channel, Outcome::Done)
             }
             &Operation::Get { channel, acks } => (channel, self.get(key(channel), sequence, acks, effects)),
@@ -231,7 +242,8 @@ impl QueueState {
     /// Removes the channel's consumers and requeues what it holds. Nothing is dispatched before the caller has closed
     /// all that closes together.
     fn close(&mut self, channel: ChannelKey, effects: &mut Vec<Effect>) {
-        self.consumers.remove_channel(channel);
+        effects
+            .extend(self.consumers.remove_channel(channel).into_iter().map(|consumer| Effect::Detached { consumer }));
         let held: Vec<MessageNumber> = self.messages.held_by(channel).collect();
         for message in held {
             self.settle(channel, message, Settle::Requeue, effects);
@@ -264,11 +276,13 @@ impl QueueState {
         acks: Acks,
         effects: &mut Vec<Effect>,
     ) {
+        let consumer = match taker {
+            Taker::Consumer(consumer) => Some(consumer),
+            Taker::Get { .. } => None,
+        };
+        effects.push(Effect::Assigned { message: number, by: channel, consumer, count: item.count });
         match acks {
-            Acks::Manual => {
-                self.messages.add_held(number, Held { item, channel, taker });
-                effects.push(Effect::Assigned { message: number, by: channel });
-            }
+            Acks::Manual => self.messages.add_held(number, Held { item, channel, taker }),
             Acks::Automatic => effects.push(Effect::Settled { message: number }),
         }
     }

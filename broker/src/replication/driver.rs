@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     platform::{GroupId, LogIndex, NodeId, Observation, Platform, Term},
-    storage::{Record, Snapshot, Wal},
+    storage::{HardState, Record, Snapshot, Wal},
 };
 
 /// Inputs taken in one round: enough to batch well, few enough that ticks are not starved.
@@ -110,6 +110,7 @@ struct Waiting {
     /// Raft's number of the ready.
     number: u64,
     last: Option<LogIndex>,
+    hard_state: Option<HardState>,
     snapshot: Option<Snapshot>,
     messages: Vec<Message>,
 }
@@ -369,9 +370,12 @@ impl<P: Platform, H: Host> Driver<P, H> {
             group.node.mut_store().hold(hard_state.clone());
             group.commit_unwritten = true;
         }
+        let mut written = None;
         if group.commit_unwritten && ready.must_sync() {
             group.commit_unwritten = false;
-            records.push(Record::HardState(id, group.hard_state()));
+            let hard_state = group.hard_state();
+            records.push(Record::HardState(id, hard_state));
+            written = Some(hard_state);
         }
         let snapshot = (!ready.snapshot().is_empty()).then(|| snapshot_from_raft(ready.snapshot()));
         if let Some(snapshot) = &snapshot {
@@ -390,7 +394,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         group.node.advance_append_async(ready);
         group.tell_commit(&self.platform);
 
-        let waiting = Waiting { group: id, number, last, snapshot, messages };
+        let waiting = Waiting { group: id, number, last, hard_state: written, snapshot, messages };
         if must_sync {
             group.unsynced += 1;
             self.gathering.waiting.push(waiting);
@@ -414,12 +418,15 @@ impl<P: Platform, H: Host> Driver<P, H> {
     /// The log has synced its oldest batch: what it promises may be said.
     fn persisted(&mut self, persisted: Persisted) -> Result<(), DriverError> {
         let batch = self.in_flight.pop_front().expect("the log reports each batch once");
-        for Waiting { group: id, number, last, snapshot, messages } in batch.waiting {
+        for Waiting { group: id, number, last, hard_state, snapshot, messages } in batch.waiting {
             let Some(group) = self.groups.get_mut(&id) else { continue };
             group.unsynced -= 1;
             group.node.on_persist_ready(number);
             if let Some(last) = last.or(snapshot.as_ref().map(|snapshot| snapshot.index)) {
                 self.platform.observe(Observation::Persisted { group: id, last });
+            }
+            if let Some(HardState { term, commit, .. }) = hard_state {
+                self.platform.observe(Observation::HardStatePersisted { group: id, term, commit });
             }
             if let Some(snapshot) = snapshot {
                 group.installing -= 1;

@@ -44,6 +44,9 @@ impl Election {
             self.timeout = draw(platform, raft.election_timeout());
         }
         raft.set_randomized_election_timeout(self.timeout);
+        if term != self.term {
+            platform.observe(Observation::EnteredTerm { group, term: Term(term) });
+        }
         if self.role == StateRole::Leader && (role != StateRole::Leader || term != self.term) {
             tracing::info!(%group, term = self.term, "stepped down as leader of {group}");
             platform.observe(Observation::SteppedDown { group, term: Term(self.term) });

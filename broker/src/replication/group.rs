@@ -102,10 +102,10 @@ impl Group {
         self.node.raft.state == StateRole::Leader
     }
 
-    /// Tells observers of a risen commit index. The term is that of the entry at the index.
+    /// Tells observers of a new commit index, which should only rise. The term is that of the entry at the index.
     pub(crate) fn tell_commit<P: Platform>(&mut self, platform: &P) {
         let commit = self.node.raft.raft_log.committed;
-        if commit <= self.commit_told {
+        if commit == self.commit_told {
             return;
         }
         self.commit_told = commit;

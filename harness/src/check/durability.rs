@@ -55,6 +55,11 @@ pub(crate) fn durability(ledger: &Ledger<'_>) -> Judgement {
                 }
                 continue;
             }
+            // Promises are not expected to outlive their disk.
+            EventKind::SyncedDataLost { node } => {
+                promises.retain(|(of, _), _| of != node);
+                continue;
+            }
             EventKind::Observed { node, observation } => (*node, observation),
             _ => continue,
         };

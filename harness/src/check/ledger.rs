@@ -3,10 +3,14 @@
 //! Points in time are positions in [`History::events`]: they are distinct and totally ordered, so no checker has to
 //! reason about ties. Times in seconds are for the reader only.
 
-use std::collections::BTreeMap;
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use warren::platform::{GroupId, NodeId, Observation};
 
+use super::tape::Tape;
 use crate::history::{
     ChannelId, ClientId, Delivery, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome, QueueId,
 };
@@ -112,6 +116,9 @@ pub(crate) struct Ledger<'h> {
     pub(crate) healed: Option<Position>,
     pub(crate) drain: Drain,
     pub(crate) groups: BTreeMap<GroupId, String>,
+    /// Nodes that lost synced data.
+    pub(crate) wiped: BTreeSet<NodeId>,
+    tape: OnceCell<Tape<'h>>,
 }
 
 impl<'h> Ledger<'h> {
@@ -129,6 +136,8 @@ impl<'h> Ledger<'h> {
             healed: None,
             drain: Drain::Failed("the history ends before the final drain did".to_owned()),
             groups: BTreeMap::new(),
+            wiped: BTreeSet::new(),
+            tape: OnceCell::new(),
         };
         // Publishes first: a phantom must be told from a message that was delivered before it was published.
         for (at, event) in history.events.iter().enumerate() {
@@ -194,6 +203,9 @@ impl<'h> Ledger<'h> {
                 }
             }
             &EventKind::NodeDown { node, how } => self.crashes.push(Crash { node, at, how }),
+            &EventKind::SyncedDataLost { node } => {
+                self.wiped.insert(node);
+            }
             EventKind::Healed => self.healed = Some(at),
             EventKind::DrainEnded { complete, reason } => {
                 self.drain = if *complete { Drain::Complete(at) } else { Drain::Failed(reason.clone()) };
@@ -224,6 +236,18 @@ impl<'h> Ledger<'h> {
             self.attempts[index as usize].sightings.push(self.sightings.len() as u32);
         }
         self.sightings.push(Sighting { received: at, channel, queue, delivery, attempt, dispatched_after });
+    }
+
+    /// The queues' logs, told once. Made when the first checker asks for it.
+    pub(crate) fn tape(&self) -> &Tape<'h> {
+        self.tape.get_or_init(|| Tape::new(self))
+    }
+
+    /// Why nothing can be asked of the cluster, if so: a majority of its nodes lost what they had promised to keep.
+    pub(crate) fn beyond_recovery(&self) -> Option<String> {
+        let (wiped, all) = (self.wiped.len(), self.history.nodes.len());
+        (wiped > 0 && wiped * 2 >= all)
+            .then(|| format!("{wiped} of {all} nodes lost data that they had synced: nobody can make up for that"))
     }
 
     /// When the event at `at` happened.

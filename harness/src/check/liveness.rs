@@ -1,11 +1,12 @@
 //! `liveness`: after the last heal and a bound, everything works again.
 //!
 //! First a recoverability oracle: with a majority of nodes gone at the end, or ended by what they could not go on
-//! after, nothing is owed. Then, each only where the history lasts long enough to tell:
+//! after, or with a majority that lost what it had synced, nothing is owed. Then, each only where the history lasts long enough to tell:
 //! - a publish whose channel lives, and whose publisher waits, has an outcome;
 //! - every group has a leader;
 //! - every running replica has applied what any replica had applied one bound before the end;
-//! - no message is still assigned to a process that is gone;
+//! - no message is ready while a consumer has credit, after any entry of the log (see [`super::starvation`]);
+//! - no message is still assigned to a process that is gone, or to a node whose clients have all left;
 //! - the final drain emptied every queue: what was ready could be delivered. If it did not, and nothing above is
 //!   broken, the question stays open.
 
@@ -16,17 +17,24 @@ use warren::platform::{GroupId, NodeId, Observation};
 use super::{
     CheckConfig,
     ledger::{Drain, Ledger, Position},
+    starvation::{Holder, Key, Mirrored, mirror},
     verdict::{Judgement, Witness, seconds},
 };
 use crate::history::{EventKind, NodeDown, PublishOutcome};
 
 const UNIT: &str = "obligations";
 
+/// What a channel held must be back in its queue within this part of the bound after it was closed.
+const CLOSE_PART: u64 = 4;
+
 pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let running = ledger.running();
     let down = running.values().filter(|since| since.is_none()).count();
     if !running.is_empty() && gone_for_cause(ledger, &running) * 2 >= running.len() {
         let reason = format!("{down} of {} nodes are gone at the end, so no majority can form", running.len());
+        return Judgement::not_recoverable(0, UNIT, reason);
+    }
+    if let Some(reason) = ledger.beyond_recovery() {
         return Judgement::not_recoverable(0, UNIT, reason);
     }
     let bound = u64::try_from(config.liveness_bound.as_nanos()).unwrap_or(u64::MAX);
@@ -38,9 +46,17 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     // A run may end before the bound, with everything done; what is not done yet by then is not late either.
     let early = end < owed;
     let (due, patience) = if early { (end, 0) } else { (owed, bound) };
-    let mut watch = Watch { ledger, running, healed, due, patience, end, checked: 0 };
-    let broken =
-        watch.outcomes().or_else(|| watch.leaders()).or_else(|| watch.convergence()).or_else(|| watch.orphans());
+    let Mirrored { checked, starved, held, attached } = mirror(ledger);
+    if let Some(witness) = starved {
+        return Judgement::violated(checked, UNIT, witness);
+    }
+    let mut watch = Watch { ledger, running, healed, due, patience, end, checked };
+    let broken = watch
+        .outcomes()
+        .or_else(|| watch.leaders())
+        .or_else(|| watch.convergence())
+        .or_else(|| watch.orphans())
+        .or_else(|| watch.abandoned(&held, &attached));
     let since_heal = seconds(end.saturating_sub(ledger.time(healed).0));
     match (broken, &ledger.drain) {
         (Some(witness), _) if early => {
@@ -266,6 +282,44 @@ impl Watch<'_, '_> {
                     ledger.clock(ended)
                 );
                 return Some(Witness { sentence, events: vec![assigned, ended, self.healed] });
+            }
+        }
+        None
+    }
+}
+
+impl Watch<'_, '_> {
+    /// Where all clients of a node have left, nothing is assigned to it, and it consumes nothing. A channel that was lost before the heal must
+    /// be found dead within the bound; one that ended later was closed, which takes no time to notice.
+    fn abandoned(
+        &mut self,
+        held: &BTreeMap<(GroupId, u64), Holder>,
+        attached: &BTreeMap<(GroupId, Key), Position>,
+    ) -> Option<Witness> {
+        let ledger = self.ledger;
+        let mut left: BTreeMap<NodeId, Option<Position>> = BTreeMap::new();
+        for channel in ledger.channels.values() {
+            let last = left.entry(channel.node).or_insert(channel.lost);
+            *last = last.zip(channel.lost).map(|(last, lost)| last.max(lost));
+        }
+        let messages = held.iter().map(|(&(group, message), holder)| {
+            let what = format!("message {message} of {} still belongs to", ledger.group(group));
+            (what, holder.node, holder.channel, holder.since)
+        });
+        let consumers = attached.iter().map(|(&(group, (node, channel, _)), &since)| {
+            (format!("{} still serves a consumer of", ledger.group(group)), node, channel, since)
+        });
+        let grace = self.patience / CLOSE_PART;
+        for (what, node, channel, since) in messages.chain(consumers) {
+            let Some(&Some(last)) = left.get(&node) else { continue };
+            if self.due.max(ledger.time(last).0.saturating_add(grace)) > self.end {
+                continue;
+            }
+            self.checked += 1;
+            if since < last {
+                let sentence =
+                    format!("{what} channel {channel} of {node}, whose last client left at {}", ledger.clock(last));
+                return Some(Witness { sentence, events: vec![since, last, self.healed] });
             }
         }
         None

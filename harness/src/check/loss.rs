@@ -27,6 +27,13 @@ pub(crate) fn no_confirmed_loss(ledger: &Ledger<'_>) -> Judgement {
         return Judgement::holds(checked, UNIT);
     }
     let count = missing.len();
+    if let Some(reason) = ledger.beyond_recovery() {
+        return Judgement::not_recoverable(
+            checked,
+            UNIT,
+            format!("{count} confirmed messages were not seen; {reason}"),
+        );
+    }
     let running = ledger.running();
     let up = running.values().filter(|since| since.is_some()).count();
     if !running.is_empty() && up * 2 <= running.len() {

@@ -4,11 +4,14 @@
 //! does not say enough, the verdict is *undecided* or the case is left out of the count. Every checker is linear in
 //! the length of the history, or linear after one sort.
 //!
-//! Client side: `loss`, `delivery`, `order`, `prefetch`, `linearizability` (on top of the bare algorithm in [`fifo`]),
-//! and the second half of `requeue`. White-box: the first half of `requeue`, `replication`, `durability`. Both:
-//! `liveness`. What they share: `ledger` (the history, indexed), `logs` (each node's log, rebuilt), `verdict` (what is
-//! concluded, and how a witness is told).
+//! Client side: `loss`, `delivery`, `order`, `prefetch`, `confirms`, `linearizability` (on top of the bare algorithm
+//! in [`fifo`]), and the second halves of `requeue` and `count`. White-box: their first halves, `ownership`,
+//! `replication`, `progress`, `durability`. Both: `liveness`, with `starvation`. What they share: `ledger` (the
+//! history, indexed), `tape` (what happened to each queue, in log order), `logs` (each node's log, rebuilt), `verdict`
+//! (what is concluded, and how a witness is told).
 
+mod confirms;
+mod count;
 mod delivery;
 mod durability;
 pub mod fifo;
@@ -18,10 +21,14 @@ mod liveness;
 mod logs;
 mod loss;
 mod order;
+mod ownership;
 mod prefetch;
+mod progress;
 mod replication;
 mod requeue;
 pub mod sample;
+mod starvation;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -56,30 +63,42 @@ pub enum Invariant {
     NoPhantom,
     NoFreshDuplicate,
     AttemptsBound,
+    NoAckResurrection,
+    SingleOwner,
     PublisherOrder,
     RequeueOrder,
+    DeliveryCount,
     Prefetch,
+    ConfirmProtocol,
     QueueLinearizable,
     OneLeaderPerTerm,
+    LogMatching,
     CommittedStays,
     ReplicaAgreement,
+    Monotonic,
     Durability,
     Liveness,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::NoConfirmedLoss,
         Self::NoPhantom,
         Self::NoFreshDuplicate,
         Self::AttemptsBound,
+        Self::NoAckResurrection,
+        Self::SingleOwner,
         Self::PublisherOrder,
         Self::RequeueOrder,
+        Self::DeliveryCount,
         Self::Prefetch,
+        Self::ConfirmProtocol,
         Self::QueueLinearizable,
         Self::OneLeaderPerTerm,
+        Self::LogMatching,
         Self::CommittedStays,
         Self::ReplicaAgreement,
+        Self::Monotonic,
         Self::Durability,
         Self::Liveness,
     ];
@@ -91,6 +110,12 @@ impl Invariant {
             Self::NoPhantom => "no-phantom",
             Self::NoFreshDuplicate => "no-fresh-duplicate",
             Self::AttemptsBound => "attempts-bound",
+            Self::NoAckResurrection => "no-ack-resurrection",
+            Self::SingleOwner => "single-owner",
+            Self::DeliveryCount => "delivery-count",
+            Self::ConfirmProtocol => "confirm-protocol",
+            Self::LogMatching => "log-matching",
+            Self::Monotonic => "monotonic",
             Self::PublisherOrder => "publisher-order",
             Self::RequeueOrder => "requeue-order",
             Self::Prefetch => "prefetch",
@@ -114,6 +139,12 @@ impl Invariant {
             Self::NoPhantom => "every delivered message was published before, to that queue, with that body",
             Self::NoFreshDuplicate => "no message is delivered again without being flagged as redelivered",
             Self::AttemptsBound => "a sequence enters its queue at most once per attempt to publish it",
+            Self::NoAckResurrection => "no message goes to anyone after its settle has committed",
+            Self::SingleOwner => "no message belongs to two consumers at once",
+            Self::DeliveryCount => "each requeue raises a message's delivery count by one, and nothing resets it",
+            Self::ConfirmProtocol => "each publish has one outcome, and nothing else does",
+            Self::LogMatching => "log entries of one index and term are the same, and follow the same",
+            Self::Monotonic => "a node's term, commit index and applied index never go backwards",
             Self::PublisherOrder => "first deliveries keep each publisher's order, per pair of channels",
             Self::RequeueOrder => "requeued messages are served from their original position",
             Self::Prefetch => "no consumer holds more unsettled deliveries than its prefetch",
@@ -139,6 +170,12 @@ fn judge(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgemen
         Invariant::NoPhantom => delivery::no_phantom(ledger),
         Invariant::NoFreshDuplicate => delivery::no_fresh_duplicate(ledger),
         Invariant::AttemptsBound => delivery::attempts_bound(ledger),
+        Invariant::NoAckResurrection => ownership::no_ack_resurrection(ledger),
+        Invariant::SingleOwner => ownership::single_owner(ledger),
+        Invariant::DeliveryCount => count::delivery_count(ledger),
+        Invariant::ConfirmProtocol => confirms::confirm_protocol(ledger),
+        Invariant::LogMatching => progress::log_matching(ledger),
+        Invariant::Monotonic => progress::monotonic(ledger),
         Invariant::PublisherOrder => order::publisher_order(ledger),
         Invariant::RequeueOrder => requeue::requeue_order(ledger),
         Invariant::Prefetch => prefetch::prefetch(ledger),

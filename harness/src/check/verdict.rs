@@ -9,7 +9,7 @@ use super::{
     Invariant,
     ledger::{Ledger, Position},
 };
-use crate::history::{ChannelId, Delivery, EventKind, MessageId, NodeDown, PublishOutcome, QueueId, Settle};
+use crate::history::{ChannelId, Delivery, EventKind, MessageId, NodeDown, PublishOutcome, QueueId, Settle, Stray};
 
 /// A witness is for reading: beyond this many events its middle is left out.
 const WITNESS_EVENTS_MAX: usize = 40;
@@ -132,6 +132,14 @@ impl Ledger<'_> {
                 };
                 (self.client_index(message.publisher.0), format!("{what} {}", self.message(*message)))
             }
+            EventKind::Stray { channel, what } => {
+                let what = match what {
+                    Stray::Outcome { tag, outcome } => format!("heard of tag {tag} ({outcome:?})"),
+                    Stray::Return { message: Some(message) } => format!("got back {}", self.message(*message)),
+                    Stray::Return { message: None } => "got back an unreadable message".to_owned(),
+                };
+                (self.client(*channel), format!("{what} on channel {}, which was not open there", channel.0))
+            }
             EventKind::Subscribe { channel, queue, prefetch, no_ack } => {
                 let acks = if *no_ack { ", without acks" } else { "" };
                 let queue = self.queue(*queue);
@@ -167,6 +175,7 @@ impl Ledger<'_> {
             EventKind::FaultEnded { fault } => ("faults".to_owned(), format!("ended: {}", self.fault(*fault))),
             EventKind::NodeUp { node } => (node.to_string(), "started".to_owned()),
             EventKind::NodeDown { node, how } => (node.to_string(), down(*how).to_owned()),
+            EventKind::SyncedDataLost { node } => (node.to_string(), "lost what its disk had synced".to_owned()),
             EventKind::Observed { node, observation } => (node.to_string(), self.observation(observation)),
             EventKind::LoadStopped => ("run".to_owned(), "the load stopped".to_owned()),
             EventKind::Healed => ("run".to_owned(), "all faults were healed".to_owned()),
@@ -229,8 +238,28 @@ impl Ledger<'_> {
                 format!("dropped the log of {} up to {}", self.group(*group), index.0)
             }
             Observation::Settled { group, message } => format!("settled message {message} of {}", self.group(*group)),
-            Observation::Assigned { group, message, owner, channel } => {
-                format!("gave message {message} of {} to channel {channel} of {owner}", self.group(*group))
+            Observation::Assigned { group, message, owner, channel, count, .. } => format!(
+                "gave message {message} of {} to channel {channel} of {owner}, count {count}",
+                self.group(*group)
+            ),
+            Observation::Delivered { group, message, channel, count, tag } => format!(
+                "sent message {message} of {} to the client of channel {channel}, count {count}, tag {tag}",
+                self.group(*group)
+            ),
+            Observation::Enqueued { group, last } => {
+                format!("numbered messages of {} up to {last}", self.group(*group))
+            }
+            Observation::ConsumerAttached { group, owner, channel, consumer, prefetch } => {
+                let limit = prefetch.map_or("no limit".to_owned(), |prefetch| format!("prefetch {prefetch}"));
+                let queue = self.group(*group);
+                format!("attached consumer {consumer} of channel {channel} of {owner} to {queue}, {limit}")
+            }
+            Observation::ConsumerDetached { group, owner, channel, consumer } => {
+                format!("detached consumer {consumer} of channel {channel} of {owner} from {}", self.group(*group))
+            }
+            Observation::EnteredTerm { group, term } => format!("entered term {} of {}", term.0, self.group(*group)),
+            Observation::HardStatePersisted { group, term, commit } => {
+                format!("believes term {} and commit index {} of {} durable", term.0, commit.0, self.group(*group))
             }
             Observation::Requeued { group, message } => {
                 format!("put message {message} back into {}", self.group(*group))

@@ -70,6 +70,11 @@ pub enum EventKind {
         message: MessageId,
         outcome: PublishOutcome,
     },
+    /// The channel's publisher heard of a publish that it had not open.
+    Stray {
+        channel: ChannelId,
+        what: Stray,
+    },
     /// `basic.consume` was sent. `prefetch` 0 is unlimited.
     Subscribe {
         channel: ChannelId,
@@ -114,6 +119,11 @@ pub enum EventKind {
         node: NodeId,
         how: NodeDown,
     },
+    /// A fault took from the node's disk what had been synced there (a new disk, bit rot, a misdirected write): no
+    /// promise of the node from before counts any more.
+    SyncedDataLost {
+        node: NodeId,
+    },
     Observed {
         node: NodeId,
         observation: Observation,
@@ -139,6 +149,15 @@ pub enum PublishOutcome {
     Returned,
     /// Connection or channel lost, or timed out, before an answer.
     Unknown,
+}
+
+/// What a publisher could make nothing of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Stray {
+    /// A confirm or refusal for a tag that was never used, or was answered before.
+    Outcome { tag: u64, outcome: PublishOutcome },
+    /// A `basic.return`; `None`: its body does not parse as one of ours.
+    Return { message: Option<MessageId> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

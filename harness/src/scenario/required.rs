@@ -17,17 +17,22 @@ pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
     Invariant::ALL
         .into_iter()
         .filter(|invariant| match invariant {
-            Invariant::NoConfirmedLoss => confirms,
+            Invariant::NoConfirmedLoss | Invariant::ConfirmProtocol => confirms,
             Invariant::NoPhantom
             | Invariant::NoFreshDuplicate
             | Invariant::AttemptsBound
+            | Invariant::NoAckResurrection
+            | Invariant::SingleOwner
+            | Invariant::DeliveryCount
             | Invariant::PublisherOrder
             | Invariant::QueueLinearizable => publishes,
             Invariant::RequeueOrder => requeues,
             Invariant::Prefetch => prefetch,
-            Invariant::ReplicaAgreement => replicas,
+            Invariant::ReplicaAgreement | Invariant::LogMatching => replicas,
             Invariant::Durability => restarts,
-            Invariant::OneLeaderPerTerm | Invariant::CommittedStays | Invariant::Liveness => true,
+            Invariant::OneLeaderPerTerm | Invariant::CommittedStays | Invariant::Monotonic | Invariant::Liveness => {
+                true
+            }
         })
         .collect()
 }

@@ -86,7 +86,7 @@ async fn consume_over<P: Platform>(
                     }
                 }
                 LinkEvent::Closed(reason) => return reason,
-                LinkEvent::Outcome { .. } | LinkEvent::Got(_) => {}
+                LinkEvent::Outcome { .. } | LinkEvent::Returned(_) | LinkEvent::Got(_) => {}
             },
             () = platform.sleep(pause) => {}
         }

@@ -74,7 +74,7 @@ async fn poll_over<P: Platform>(
                     }
                 }
                 LinkEvent::Closed(reason) => return reason,
-                LinkEvent::Outcome { .. } | LinkEvent::Delivered(_) => {}
+                LinkEvent::Outcome { .. } | LinkEvent::Returned(_) | LinkEvent::Delivered(_) => {}
             },
             () = platform.sleep(pause) => {}
         }

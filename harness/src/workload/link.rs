@@ -30,6 +30,8 @@ pub enum LinkEvent {
         tag: u64,
         outcome: PublishOutcome,
     },
+    /// An unroutable publish came back, with this body; its outcome follows as a confirm.
+    Returned(Vec<u8>),
     Delivered(Incoming),
     /// The reply to [`Link::get`].
     Got(Option<Incoming>),

@@ -16,7 +16,7 @@ use super::{
     link::{Link, LinkEvent},
 };
 use crate::{
-    history::{ChannelId, EventKind, MessageId, PublishOutcome},
+    history::{ChannelId, EventKind, MessageId, PublishOutcome, Stray},
     scenario::Spread,
 };
 
@@ -91,6 +91,8 @@ impl Drop for Outstanding {
 struct Waiting {
     message: MessageId,
     since: Duration,
+    /// It came back as unroutable.
+    returned: bool,
 }
 
 impl<P: Platform> Publisher<P> {
@@ -127,7 +129,7 @@ impl<P: Platform> Publisher<P> {
             while loading && due <= now && outstanding.len() < self.plan.in_flight {
                 let (tag, message) = self.publish(link, channel);
                 if self.plan.role.setup.confirms {
-                    outstanding.insert(tag, Waiting { message, since: now });
+                    outstanding.insert(tag, Waiting { message, since: now, returned: false });
                 } else {
                     self.floor.recorder.record(EventKind::PublishOutcome { message, outcome: PublishOutcome::Unknown });
                 }
@@ -138,9 +140,20 @@ impl<P: Platform> Publisher<P> {
             tokio::select! {
                 biased;
                 event = link.next() => match event {
-                    LinkEvent::Outcome { tag, outcome } => {
-                        if let Some(waiting) = outstanding.remove(&tag) {
-                            self.settle(waiting.message, outcome);
+                    LinkEvent::Outcome { tag, outcome } => match outstanding.remove(&tag) {
+                        Some(Waiting { message, returned: true, .. }) if outcome == PublishOutcome::Confirmed => {
+                            self.settle(message, PublishOutcome::Returned);
+                        }
+                        Some(waiting) => self.settle(waiting.message, outcome),
+                        None => self.stray(channel, Stray::Outcome { tag, outcome }),
+                    },
+                    LinkEvent::Returned(body) => {
+                        let message = body::decode(&body);
+                        match outstanding.values_mut().find(|waiting| Some(waiting.message) == message) {
+                            Some(waiting) => waiting.returned = true,
+                            // Without confirms nothing is outstanding.
+                            None if !self.plan.role.setup.confirms => {}
+                            None => self.stray(channel, Stray::Return { message }),
                         }
                     }
                     LinkEvent::Closed(reason) => break reason,
@@ -167,6 +180,10 @@ impl<P: Platform> Publisher<P> {
         let bytes = usize::try_from(self.plan.body.draw(&mut self.chance)).expect("a body fits in memory");
         let tag = link.publish(&role.setup.queue, body::encode(message, bytes));
         (tag, message)
+    }
+
+    fn stray(&self, channel: ChannelId, what: Stray) {
+        self.floor.recorder.record(EventKind::Stray { channel, what });
     }
 
     fn settle(&mut self, message: MessageId, outcome: PublishOutcome) {

@@ -11,6 +11,9 @@ pub(super) fn observation(node: NodeId, observation: &Observation) {
         | Observation::GroupOpened { .. }
         | Observation::GroupClosed { .. } => tracing::info!(%node, ?observation),
         Observation::Recovered { .. }
+        | Observation::EnteredTerm { .. }
+        | Observation::ConsumerAttached { .. }
+        | Observation::ConsumerDetached { .. }
         | Observation::VoteGranted { .. }
         | Observation::SnapshotInstalled { .. }
         | Observation::Compacted { .. } => tracing::debug!(%node, ?observation),
@@ -21,6 +24,9 @@ pub(super) fn observation(node: NodeId, observation: &Observation) {
         | Observation::Applied { .. }
         | Observation::Settled { .. }
         | Observation::Assigned { .. }
-        | Observation::Requeued { .. } => tracing::trace!(%node, ?observation),
+        | Observation::Requeued { .. }
+        | Observation::Delivered { .. }
+        | Observation::Enqueued { .. }
+        | Observation::HardStatePersisted { .. } => tracing::trace!(%node, ?observation),
     }
 }

@@ -83,14 +83,16 @@ impl Naive {
             Operation::Attach { channel, consumer, prefetch, acks } => {
                 let key = ConsumerKey { channel: key(*channel), consumer: *consumer };
                 if !self.consumers.iter().any(|consumer| consumer.key == key) {
-                    self.consumers.push(Consumer { key, prefetch: prefetch.filter(|&limit| limit > 0), acks: *acks });
+                    let prefetch = prefetch.filter(|&limit| limit > 0 && *acks == Acks::Manual);
+                    self.consumers.push(Consumer { key, prefetch, acks: *acks });
+                    effects.push(Effect::Attached { consumer: key, prefetch });
                     self.queue_up(key);
                 }
                 (*channel, Outcome::Done)
             }
             Operation::Cancel { channel, consumer } => {
                 let key = ConsumerKey { channel: key(*channel), consumer: *consumer };
-                self.drop_consumers(|consumer| consumer.key == key);
+                self.drop_consumers(|consumer| consumer.key == key, effects);
                 (*channel, Outcome::Done)
             }
             Operation::Get { channel, acks } => {
@@ -144,12 +146,10 @@ impl Naive {
     }
 
     fn hand_over(&mut self, at: usize, by: ChannelKey, consumer: Option<u64>, acks: Acks, effects: &mut Vec<Effect>) {
-        let message = self.messages[at].number;
+        let (message, count) = (self.messages[at].number, self.messages[at].count);
+        effects.push(Effect::Assigned { message, by, consumer, count });
         match acks {
-            Acks::Manual => {
-                self.messages[at].held = Some((by, consumer));
-                effects.push(Effect::Assigned { message, by });
-            }
+            Acks::Manual => self.messages[at].held = Some((by, consumer)),
             Acks::Automatic => {
                 self.messages.remove(at);
                 effects.push(Effect::Settled { message });
@@ -174,7 +174,7 @@ impl Naive {
     }
 
     fn close(&mut self, channel: ChannelKey, effects: &mut Vec<Effect>) {
-        self.drop_consumers(|consumer| consumer.key.channel == channel);
+        self.drop_consumers(|consumer| consumer.key.channel == channel, effects);
         let held: Vec<MessageNumber> = self
             .messages
             .iter()
@@ -191,15 +191,16 @@ impl Naive {
         let Some(consumer) = self.consumers.iter().find(|consumer| consumer.key == key) else { return };
         let through = Some((key.channel, Some(key.consumer)));
         let held = self.messages.iter().filter(|entry| entry.held == through).count() as u32;
-        let limit = consumer.prefetch.filter(|_| consumer.acks == Acks::Manual);
-        if limit.is_none_or(|limit| held < limit) && !self.line.contains(&key) {
+        if consumer.prefetch.is_none_or(|limit| held < limit) && !self.line.contains(&key) {
             self.line.push_back(key);
         }
     }
 
-    fn drop_consumers(&mut self, gone: impl Fn(&Consumer) -> bool) {
-        let keys: Vec<ConsumerKey> =
+    fn drop_consumers(&mut self, gone: impl Fn(&Consumer) -> bool, effects: &mut Vec<Effect>) {
+        let mut keys: Vec<ConsumerKey> =
             self.consumers.extract_if(.., |consumer| gone(consumer)).map(|consumer| consumer.key).collect();
+        keys.sort_unstable();
+        effects.extend(keys.iter().map(|&consumer| Effect::Detached { consumer }));
         self.line.retain(|key| !keys.contains(key));
     }
 

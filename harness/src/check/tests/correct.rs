@@ -47,7 +47,12 @@ struct Model {
     story: Story,
     wires: BTreeMap<ChannelId, Wire>,
     client_of: BTreeMap<u32, ChannelId>,
-    ready: BTreeMap<u64, (MessageId, bool)>,
+    /// Message and count of requeues.
+    ready: BTreeMap<u64, (MessageId, u32)>,
+    counts: BTreeMap<u64, u32>,
+    /// Chosen for a channel whose node has not sent it yet.
+    unsent: BTreeMap<ChannelId, Vec<Observation>>,
+    entry: u64,
     messages: BTreeMap<u64, MessageId>,
     number: u64,
     sequence: u64,
@@ -61,6 +66,9 @@ impl Model {
             wires: BTreeMap::new(),
             client_of: (0..4).map(|client| (client, ChannelId(client))).collect(),
             ready: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            unsent: BTreeMap::new(),
+            entry: 0,
             messages: BTreeMap::new(),
             number: 0,
             sequence: 0,
@@ -83,6 +91,9 @@ impl Model {
     fn subscribe(&mut self, channel: ChannelId) {
         self.event(EventKind::Subscribe { channel, queue: ORDERS, prefetch: PREFETCH as u16, no_ack: false });
         self.wire(channel).consumes = true;
+        let (channel, prefetch) = (channel.0.into(), Some(PREFETCH as u32));
+        self.tell(Observation::ConsumerAttached { group: GROUP, owner: N1, channel, consumer: 1, prefetch });
+        self.applied();
     }
 
     fn wire(&mut self, channel: ChannelId) -> &mut Wire {
@@ -110,6 +121,7 @@ impl Model {
                 self.event(EventKind::FaultBegan { fault: 0 });
                 self.take_back(channel);
                 self.dispatch();
+                self.applied();
             }
             _ => {}
         }
@@ -128,7 +140,8 @@ impl Model {
             Some(Up::Publish(message)) => {
                 self.number += 1;
                 self.messages.insert(self.number, message);
-                self.ready.insert(self.number, (message, false));
+                self.ready.insert(self.number, (message, 0));
+                self.tell(enqueued(self.number));
                 self.wire(channel).down.push_back(Down::Confirm(message));
             }
             Some(Up::Settle(tag, settle)) => {
@@ -142,33 +155,51 @@ impl Model {
                 }
             }
             Some(Up::Get) => {
-                let delivery = self.hand_over(channel);
+                let delivery = self.hand_over(channel, None);
                 self.wire(channel).down.push_back(Down::Got(delivery));
             }
             None => {}
         }
         self.dispatch();
+        self.applied();
+    }
+
+    /// The entry ends here, and another node may take its time to send what it chose.
+    fn applied(&mut self) {
+        self.entry += 1;
+        let entry = self.entry;
+        self.tell(applied(entry, 1, entry, entry));
     }
 
     fn requeue(&mut self, number: u64) {
-        self.ready.insert(number, (self.messages[&number], true));
+        let count = self.counts.entry(number).or_insert(0);
+        *count += 1;
+        self.ready.insert(number, (self.messages[&number], *count));
         self.tell(Observation::Requeued { group: GROUP, message: number });
     }
 
-    fn hand_over(&mut self, channel: ChannelId) -> Option<Delivery> {
-        let (number, (message, redelivered)) = self.ready.pop_first()?;
-        self.tell(Observation::Assigned { group: GROUP, message: number, owner: N1, channel: 1 });
+    /// `through`: the consumer that takes it, unless it is a get.
+    fn hand_over(&mut self, channel: ChannelId, through: Option<u64>) -> Option<Delivery> {
+        let (number, (message, count)) = self.ready.pop_first()?;
+        self.tell(assigned(number, channel.0.into(), through, count));
         let wire = self.wire(channel);
         wire.tag += 1;
         wire.held.insert(wire.tag, number);
-        Some(Delivery { message: Some(message), redelivered, delivery_count: None, tag: wire.tag })
+        let tag = wire.tag;
+        self.unsent.entry(channel).or_default().push(delivered(number, channel.0.into(), count, tag));
+        Some(Delivery {
+            message: Some(message),
+            redelivered: count > 0,
+            delivery_count: (count > 0).then_some(count),
+            tag,
+        })
     }
 
     fn dispatch(&mut self) {
         while !self.ready.is_empty() {
             let free = self.wires.iter().find(|(_, wire)| wire.consumes && wire.credit_used.len() < PREFETCH);
             let Some(channel) = free.map(|(channel, _)| *channel) else { return };
-            let Some(delivery) = self.hand_over(channel) else { return };
+            let Some(delivery) = self.hand_over(channel, Some(1)) else { return };
             let wire = self.wire(channel);
             wire.credit_used.push(delivery.tag);
             wire.down.push_back(Down::Deliver(delivery));
@@ -178,6 +209,10 @@ impl Model {
     /// The client hears the next thing that the queue said.
     fn receive(&mut self, channel: ChannelId) {
         let queue = ORDERS;
+        if matches!(self.wire(channel).down.front(), Some(Down::Deliver(_) | Down::Got(Some(_)))) {
+            let sent = self.unsent.get_mut(&channel).map(|unsent| unsent.remove(0));
+            sent.into_iter().for_each(|sent| self.tell(sent));
+        }
         let (kind, tag) = match self.wire(channel).down.pop_front() {
             Some(Down::Confirm(message)) => {
                 (EventKind::PublishOutcome { message, outcome: PublishOutcome::Confirmed }, None)
@@ -217,8 +252,13 @@ impl Model {
     /// The channel breaks: what was on its wires is gone. The client comes back on a new one.
     fn lose(&mut self, client: u32, consumes: bool) {
         let channel = self.client_of[&client];
+        if self.wires.get(&channel).is_some_and(|wire| wire.consumes) {
+            let number = channel.0.into();
+            self.tell(Observation::ConsumerDetached { group: GROUP, owner: N1, channel: number, consumer: 1 });
+        }
         self.take_back(channel);
         self.wires.remove(&channel);
+        self.unsent.remove(&channel);
         self.event(EventKind::ChannelLost { channel, reason: "connection reset".to_owned() });
         let again = ChannelId(self.channels);
         self.channels += 1;
@@ -228,6 +268,7 @@ impl Model {
             self.subscribe(again);
         }
         self.dispatch();
+        self.applied();
     }
 
     fn settle_down(&mut self) {

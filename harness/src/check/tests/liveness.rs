@@ -77,7 +77,7 @@ fn running_replicas_converge() {
 
 #[test]
 fn no_message_stays_assigned_to_a_process_that_is_gone() {
-    let assigned = Observation::Assigned { group: GROUP, message: 1, owner: N3, channel: 1 };
+    let assigned = Observation::Assigned { group: GROUP, message: 1, owner: N3, channel: 1, consumer: None, count: 0 };
     let restarted = || {
         let story = run().tell(N1, assigned.clone()).down(N3, NodeDown::Killed).up(N3);
         story.tell(N3, applied(1, 1, 10, 5)).healed()

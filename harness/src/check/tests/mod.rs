@@ -1,9 +1,12 @@
 //! For each checker, histories that it must reject and near twins that it must accept.
 
+mod bookkeeping;
 mod client;
+mod confirms;
 mod correct;
 mod fifo;
 mod liveness;
+mod ownership;
 mod queue;
 mod replicas;
 
@@ -152,6 +155,12 @@ impl Story {
         self.event(EventKind::GetReply { channel, queue: ORDERS, delivery })
     }
 
+    /// A redelivery with its count.
+    fn again_for(mut self, channel: ChannelId, message: MessageId, count: u32) -> Self {
+        let delivery = Delivery { delivery_count: Some(count), ..self.delivery(channel, Some(message), true) };
+        self.event(EventKind::Deliver { channel, queue: ORDERS, delivery })
+    }
+
     fn got_nothing(self, channel: ChannelId) -> Self {
         self.event(EventKind::GetReply { channel, queue: ORDERS, delivery: None })
     }
@@ -244,6 +253,35 @@ fn applied(index: u64, term: u64, hash: u64, state_hash: u64) -> Observation {
 
 fn snapshot(index: u64, term: u64, state_hash: u64) -> Observation {
     Observation::SnapshotInstalled { group: GROUP, index: LogIndex(index), term: Term(term), state_hash }
+}
+
+/// To channel `channel` of n1, or to a consumer of it.
+fn assigned(message: u64, channel: u64, consumer: Option<u64>, count: u32) -> Observation {
+    Observation::Assigned { group: GROUP, message, owner: N1, channel, consumer, count }
+}
+
+fn requeued(message: u64) -> Observation {
+    Observation::Requeued { group: GROUP, message }
+}
+
+fn settled(message: u64) -> Observation {
+    Observation::Settled { group: GROUP, message }
+}
+
+fn enqueued(last: u64) -> Observation {
+    Observation::Enqueued { group: GROUP, last }
+}
+
+fn delivered(message: u64, channel: u64, count: u32, tag: u64) -> Observation {
+    Observation::Delivered { group: GROUP, message, channel, count, tag }
+}
+
+/// Everything that `entries` did, told by one replica: the first entry has index 1.
+fn told_by(story: Story, node: NodeId, entries: &[&[Observation]]) -> Story {
+    (1..).zip(entries).fold(story, |story, (index, facts)| {
+        let story = facts.iter().fold(story, |story, fact| story.tell(node, fact.clone()));
+        story.tell(node, applied(index, 1, index, index))
+    })
 }
 
 fn recovered(term: u64, vote: Option<NodeId>, last: (u64, u64)) -> Observation {

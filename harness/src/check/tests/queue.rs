@@ -81,7 +81,7 @@ fn queues_are_judged_apart() {
 }
 
 fn assigned(message: u64) -> Observation {
-    Observation::Assigned { group: GROUP, message, owner: N1, channel: 1 }
+    Observation::Assigned { group: GROUP, message, owner: N1, channel: 1, consumer: None, count: 0 }
 }
 
 fn requeued(message: u64) -> Observation {

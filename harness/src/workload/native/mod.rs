@@ -76,14 +76,7 @@ impl NativeLink {
         let outgoing = Rc::new(Outgoing { bytes: RefCell::default(), ready: Notify::new() });
         let (reader, writer) = tokio::io::split(stream);
         let (sink, events) = mpsc::unbounded_channel();
-        let reading = Reading {
-            frames,
-            content: None,
-            heard_of: 0,
-            outstanding: BTreeSet::new(),
-            returned: false,
-            sink: sink.clone(),
-        };
+        let reading = Reading { frames, content: None, heard_of: 0, outstanding: BTreeSet::new(), sink: sink.clone() };
         let tasks = vec![
             platform.spawn("client reader", read(platform.clone(), reader, reading, outgoing.clone(), tuned.heartbeat)),
             platform.spawn("client writer", write(platform.clone(), writer, outgoing.clone(), tuned.heartbeat, sink)),
@@ -193,8 +186,6 @@ struct Reading {
     heard_of: u64,
     /// Tags up to `heard_of` without an outcome yet.
     outstanding: BTreeSet<u64>,
-    /// A `basic.return` came: the ack that follows belongs to a message that reached no queue.
-    returned: bool,
     sink: mpsc::UnboundedSender<LinkEvent>,
 }
 
@@ -277,12 +268,7 @@ impl Reading {
     fn handle_basic(&mut self, method: basic::AMQPMethod) -> Result<(), String> {
         match method {
             basic::AMQPMethod::Ack(ack) => {
-                let outcome = if std::mem::take(&mut self.returned) {
-                    PublishOutcome::Returned
-                } else {
-                    PublishOutcome::Confirmed
-                };
-                self.settle_publishes(ack.delivery_tag, ack.multiple, outcome);
+                self.settle_publishes(ack.delivery_tag, ack.multiple, PublishOutcome::Confirmed);
             }
             basic::AMQPMethod::Nack(nack) => {
                 self.settle_publishes(nack.delivery_tag, nack.multiple, PublishOutcome::Nacked);
@@ -319,20 +305,21 @@ impl Reading {
             return;
         }
         let Some(content) = self.content.take() else { return };
-        let incoming = |tag, redelivered| Incoming {
-            tag,
-            redelivered,
-            delivery_count: content.delivery_count,
-            body: content.body,
-        };
-        match content.method {
+        let Content { method, delivery_count, body, .. } = content;
+        match method {
             basic::AMQPMethod::Deliver(deliver) => {
-                self.tell(LinkEvent::Delivered(incoming(deliver.delivery_tag, deliver.redelivered)));
+                self.tell(LinkEvent::Delivered(Incoming {
+                    tag: deliver.delivery_tag,
+                    redelivered: deliver.redelivered,
+                    delivery_count,
+                    body,
+                }));
             }
             basic::AMQPMethod::GetOk(got) => {
-                self.tell(LinkEvent::Got(Some(incoming(got.delivery_tag, got.redelivered))));
+                let (tag, redelivered) = (got.delivery_tag, got.redelivered);
+                self.tell(LinkEvent::Got(Some(Incoming { tag, redelivered, delivery_count, body })));
             }
-            basic::AMQPMethod::Return(_) => self.returned = true,
+            basic::AMQPMethod::Return(_) => self.tell(LinkEvent::Returned(body)),
             _ => unreachable!("only these start a content"),
         }
     }
