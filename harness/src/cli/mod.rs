@@ -6,6 +6,7 @@
 mod artifacts;
 mod check;
 mod interrupt;
+mod judge;
 mod paths;
 mod pool;
 mod run;
@@ -55,6 +56,7 @@ Examples:
   ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
   ferret check scenarios                     only look for mistakes in the files
   ferret schema > scenario.schema.json       completion and checks in your editor
+  ferret judge history.edn                   is a recorded history linearizable?
 
 Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
     0  pass                             99  a threshold was crossed
@@ -75,6 +77,7 @@ struct Cli {
 enum Verb {
     Run(run::RunArgs),
     Check(check::CheckArgs),
+    Judge(judge::JudgeArgs),
     Schema(schema::SchemaArgs),
 }
 
@@ -101,6 +104,7 @@ pub fn main<S: Simulate>(
     let result = match cli.verb {
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
         Verb::Check(args) => check::check(&args, streams),
+        Verb::Judge(args) => judge::judge(&args, interrupt, streams),
         Verb::Schema(_) => schema::schema(streams),
     };
     result.unwrap_or_else(|error| {

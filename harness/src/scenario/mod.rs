@@ -24,6 +24,7 @@ pub use model::{
     QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step,
 };
 pub use problem::Problem;
+pub(crate) use problem::{Problems, suggestion};
 pub use target::Target;
 
 /// The JSON schema of scenario files.

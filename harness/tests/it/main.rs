@@ -3,6 +3,7 @@
 mod cli;
 mod determinism;
 mod disk;
+mod judge;
 mod lapin_lockstep;
 mod machine;
 mod scenario_errors;
