@@ -260,7 +260,7 @@ fn record(path: &str, history: &History, judgement: &Judgement) -> HistoryRecord
             operation.key == key && operation.start <= until && operation.end.is_none_or(|end| end >= from)
         });
         shown.extend(near.map(|(index, _)| index).take(SHOWN_MAX));
-        shown.sort_unstable();
+        shown.sort_by_key(|&index| (history.operations[index].start, index));
         shown.dedup();
     }
     let operations = shown.into_iter().map(|index| {

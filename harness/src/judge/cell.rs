@@ -1,6 +1,9 @@
 //! Registers, compare-and-set registers, and the values of a key-value store: one value that is read and written.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::Value;
 
@@ -106,4 +109,28 @@ pub(super) fn leave_out_unseen(operations: &mut Vec<Placed<Action>>) {
                 Action::Read(_) | Action::Append(_) => true,
             }
     });
+}
+
+/// The first operation that saw a value which nobody can have written by then, if there is one and nothing appends.
+pub(super) fn from_nowhere(operations: &[Placed<Action>], initial: u32) -> Option<&Placed<Action>> {
+    let mut written: BTreeMap<u32, u64> = BTreeMap::from([(initial, 0)]);
+    for operation in operations {
+        match operation.action {
+            Action::Write(value) | Action::Cas { to: value, .. } => {
+                written
+                    .entry(value)
+                    .and_modify(|first| *first = operation.start.min(*first))
+                    .or_insert(operation.start);
+            }
+            Action::Append(_) => return None,
+            Action::Read(_) => {}
+        }
+    }
+    let strange = operations.iter().filter(|operation| match (operation.action, operation.end) {
+        (Action::Read(seen) | Action::Cas { from: seen, done: Some(true), .. }, Some(end)) => {
+            written.get(&seen).is_none_or(|first| end < *first)
+        }
+        _ => false,
+    });
+    strange.min_by_key(|operation| operation.end)
 }

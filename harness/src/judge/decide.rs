@@ -119,7 +119,10 @@ impl Judging<'_> {
             }
             let checked = operations.len();
             cell::leave_out_unseen(&mut operations);
-            let decision = self.search(&name, &operations, || Cell { value: initial, values: &values });
+            let mut decision = self.search(&name, &operations, || Cell { value: initial, values: &values });
+            if let (Decision::Undecided(_), Some(strange)) = (&decision, cell::from_nowhere(&operations, initial)) {
+                decision = Decision::Violated(self.teller(&name).unwritten(strange.source as usize));
+            }
             decisions.push((name, checked, decision));
         }
         decisions

@@ -54,6 +54,12 @@ impl Teller<'_> {
         Finding { sentence, offending: vec![stuck], witness }
     }
 
+    /// The search was given up, but `seen` saw a value that nobody can have written.
+    pub fn unwritten(&self, seen: usize) -> Finding {
+        let sentence = format!("{} saw what nobody had written{}", self.operation(seen), self.within());
+        Finding { sentence, offending: vec![seen], witness: vec![seen] }
+    }
+
     pub fn undecided(&self, count: usize, unknown: usize, budget: u64, stuck: Option<usize>) -> String {
         let stuck = stuck.map(|stuck| format!("; it got as far as {}", self.operation(stuck))).unwrap_or_default();
         format!(
