@@ -7,6 +7,7 @@ pub mod check;
 pub mod cli;
 pub mod faults;
 pub mod history;
+pub mod judge;
 pub mod progress;
 pub mod run;
 pub mod scenario;

@@ -7,13 +7,15 @@
 mod escape;
 mod finding;
 mod glossary;
+mod history;
 mod html;
 mod junit;
 mod markdown;
 mod quantity;
 mod record;
 
-pub use html::render_html;
+pub use history::{HistoryOperation, HistoryRecord};
+pub use html::{render_history_html, render_html};
 pub use junit::render_junit;
 pub use markdown::{MARKDOWN_BYTES_MAX, render_markdown};
 pub use record::*;

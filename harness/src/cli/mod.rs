@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod faults;
 mod interrupt;
+mod judge;
 mod paths;
 mod pool;
 mod run;
@@ -59,6 +60,7 @@ Examples:
   ferret faults                              what a timeline can break, with examples
   ferret schema > scenario.schema.json       completion and checks in your editor
   ferret bench                               how fast all this is on your machine
+  ferret judge history.edn                   is a recorded history linearizable?
 
 Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
     0  pass                             99  a threshold was crossed
@@ -80,6 +82,7 @@ enum Verb {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Faults(faults::FaultsArgs),
+    Judge(judge::JudgeArgs),
     Schema(schema::SchemaArgs),
     Bench(bench::BenchArgs),
 }
@@ -108,6 +111,7 @@ pub fn main<S: Simulate>(
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
         Verb::Check(args) => check::check(&args, streams),
         Verb::Faults(_) => faults::faults(streams),
+        Verb::Judge(args) => judge::judge(&args, interrupt, streams),
         Verb::Schema(_) => schema::schema(streams),
         Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };

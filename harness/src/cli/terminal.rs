@@ -229,7 +229,7 @@ pub(super) fn grouped(number: u64) -> String {
 
 /// `lead` and then `text`, broken between words; what follows the first line stands below the text's beginning.
 /// Lines that `text` has already are kept as they are.
-fn wrapped(lead: &str, text: &str, width: usize) -> String {
+pub(super) fn wrapped(lead: &str, text: &str, width: usize) -> String {
     let indent = " ".repeat(lead.chars().count());
     let mut lines = text.lines();
     let mut wrapped = lead.to_owned();

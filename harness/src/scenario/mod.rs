@@ -25,6 +25,7 @@ pub use model::{
     Placement, Publishers, Queue, QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Trouble, Weather,
 };
 pub use problem::Problem;
+pub(crate) use problem::{Problems, suggestion};
 pub use target::Target;
 
 /// The JSON schema of scenario files.

@@ -26,18 +26,18 @@ impl Problem {
 }
 
 /// Collects the problems of one file.
-pub(super) struct Problems {
+pub(crate) struct Problems {
     source: Arc<NamedSource<String>>,
     found: Vec<Problem>,
 }
 
 impl Problems {
-    pub(super) fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         Self { source: Arc::new(NamedSource::new(path, text.to_owned())), found: Vec::new() }
     }
 
     /// Notes a problem. `label` stands under the caret; `help` says how to mend it.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         span: &Range<usize>,
         message: impl Into<String>,
@@ -54,16 +54,16 @@ impl Problems {
     }
 
     /// Whether something inside `span` is known to be wrong, so that what follows from it need not be said.
-    pub(super) fn any_within(&self, span: &Range<usize>) -> bool {
+    pub(crate) fn any_within(&self, span: &Range<usize>) -> bool {
         self.found.iter().any(|problem| span.contains(&problem.span.offset()))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
     /// In the order of the file.
-    pub(super) fn into_sorted(mut self) -> Vec<Problem> {
+    pub(crate) fn into_sorted(mut self) -> Vec<Problem> {
         self.found.sort_by_key(|problem| (problem.span.offset(), problem.span.len()));
         self.found
     }
@@ -82,7 +82,7 @@ pub(super) fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
 }
 
 /// "did you mean `x`?", or the list of what is known.
-pub(super) fn suggestion(wrong: &str, known: &[&str]) -> String {
+pub(crate) fn suggestion(wrong: &str, known: &[&str]) -> String {
     match closest(wrong, known.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),
         None if known.is_empty() => "none is defined so far".into(),

@@ -5,6 +5,7 @@ mod determinism;
 mod disk;
 mod end_to_end;
 mod faults;
+mod judge;
 mod lapin_lockstep;
 mod machine;
 mod more_faults;

@@ -5,11 +5,14 @@
 
 mod axis;
 mod charts;
+mod history;
 mod overview;
 mod run;
 mod tables;
 mod timeline;
 mod witness;
+
+pub use history::render_history_html;
 
 use crate::{InvariantVerdict, RunRecord, Verdict, escape::html, finding, quantity::count};
 
@@ -26,12 +29,17 @@ pub fn render_html(runs: &[RunRecord]) -> String {
         [only] => (format!("{}: {}", finding::word(only.verdict), only.scenario.name), run::alone(only)),
         many => (finding::overall(many), many_runs(many)),
     };
+    page(&title, &body)
+}
+
+/// The frame of every page. `title` is any text, `body` is markup.
+fn page(title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta http-equiv=Content-Security-Policy \
          content=\"{POLICY}\">\n<meta name=viewport content=\"width=device-width, initial-scale=1\">\n<meta \
          name=color-scheme content=\"light dark\">\n<title>{} · Ferret</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <main>\n{body}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
-        html(&title)
+        html(title)
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ferret_reports::{InvariantVerdict, Verdict, render_html};
+use ferret_reports::{HistoryOperation, HistoryRecord, InvariantVerdict, Verdict, render_history_html, render_html};
 
 use crate::{degenerate, hostile, sample};
 
@@ -114,4 +114,31 @@ fn a_cluster_that_could_not_recover_is_not_called_violated() {
 #[test]
 fn a_run_of_a_minute_fits_in_a_hundred_kilobytes() {
     assert!(render_html(&[sample::violated(7)]).len() < 110_000);
+}
+
+#[test]
+fn a_judged_history_shows_what_has_no_place_and_lets_no_markup_in() {
+    let operation = |process: &str, end, offending| HistoryOperation {
+        process: process.to_owned(),
+        label: "read → \"<b>\"".to_owned(),
+        place: "line 1".to_owned(),
+        start: 3,
+        end,
+        witness: true,
+        offending,
+    };
+    let page = render_history_html(&HistoryRecord {
+        path: "<script>.edn".to_owned(),
+        summary: "register: 2 operations".to_owned(),
+        verdict: InvariantVerdict::Violated,
+        explanation: Some("it read <b>".to_owned()),
+        total: 2,
+        operations: vec![operation("1", Some(9), true), operation("<i>", None, false)],
+    });
+    assert!(page.contains("violated") && page.contains("✗ read"), "{page}");
+    assert!(page.contains("stroke-dasharray"), "the open operation has no end");
+    for markup in ["<b>\"", "<i>", "<script>.edn", "read <b>"] {
+        assert!(!page.contains(markup), "{markup} got in");
+    }
+    assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("url("));
 }

@@ -1,0 +1,291 @@
+//! `ferret judge`: is a recorded history, from anywhere, that of a queue, a register, a lock?
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use ferret_reports::{HistoryOperation, HistoryRecord, InvariantVerdict, render_history_html};
+use serde_json::{Value, json};
+
+use super::{Streams, artifacts::Artifacts, exit, interrupt::Interrupt, render_problem, terminal};
+use crate::judge::{self, BUDGET, Format, History, Judgement, ModelKind, Options, Verdict};
+
+const EXAMPLES: &str = "\
+Examples:
+  ferret judge history.jsonl
+  ferret judge store/latest/history.edn --model cas-register
+  ferret judge jepsen.log --format porcupine --message-format json | jq -r .verdict
+
+The line format (--format jsonl) is one JSON object per operation and line, in any order:
+  {\"process\": 1, \"kind\": \"register\", \"operation\": \"write\", \"value\": 3,
+   \"start\": 10, \"end\": 25, \"outcome\": \"ok\"}
+  process    who did it: a number or a text
+  kind       what it was done to, one of the models below; may be left out
+  key        which one it was done to, if there are several; each is judged apart
+  operation  see the models
+  value      what went in or, for what returns something, what came out
+  result     only for cas: false if it found another value and said so
+  start, end when it began and when its answer came: whole numbers, in any unit. One operation
+             comes before another if it ends before the other starts; else they are concurrent
+  outcome    ok: it took effect; fail: it had no effect; info or unknown: nobody knows, so that it
+             may take effect at any time after its start, or never; its end is ignored
+  note       anything; ignored
+
+Models:
+  queue           enqueue value; dequeue value (null: it was empty); drain [value, ...]
+  register        read value; write value
+  cas-register    the same, and cas [from, to]
+  key-value       per key: get, put, append, delete, cas [from, to]
+  multi-register  txn [[\"r\", key, value], [\"w\", key, value], ...]
+  mutex           acquire; release, by the process that holds it
+
+Jepsen's histories (--format jepsen-edn) are maps with :type, :f, :value, :process, in a vector or
+one after the other; what processes without a number do (the nemesis) is skipped; if all values
+are pairs [key value], as jepsen.independent writes them, each key is judged apart. Porcupine's
+test data (--format porcupine) are lines such as `INFO jepsen.util - 0 :invoke :read nil`, where a
+cas that fails has found another value, or maps with a :key.
+
+A queue of distinct values is decided by a sweep, everything else by a search, which gives up when
+its budget is spent: then the history is undecided, which is not a pass.
+
+It leaves report.html below target/ferret/<time>/, or in --out.
+
+Exit codes:
+    0  holds                           100  violated
+    1  internal error                  102  undecided
+    2  wrong usage                     104  vacuous: there was nothing to check
+    3  malformed history                 5  incomplete (interrupted)";
+
+/// Judge a recorded history: is it that of a queue, a register, a lock?
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES, after_help = "See `ferret judge --help` for the formats and exit codes.")]
+pub(super) struct JudgeArgs {
+    /// The file to judge
+    #[arg(value_name = "HISTORY")]
+    history: PathBuf,
+
+    /// What to compare it with; the default is what the history names, or the simplest that fits
+    #[arg(long, value_name = "MODEL", value_parser = model_parser())]
+    model: Option<ModelKind>,
+
+    /// How the file is written; the default is to look at it
+    #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
+    format: Option<Format>,
+
+    /// What a register holds before the first write, as JSON; the default is null
+    #[arg(long, value_name = "VALUE", value_parser = json_value)]
+    initial: Option<Value>,
+
+    /// How many attempts to place an operation a search has per key, beyond 100 per operation
+    #[arg(long, value_name = "STEPS", default_value_t = BUDGET)]
+    budget: u64,
+
+    /// What to write on standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = MessageFormat::Human)]
+    message_format: MessageFormat,
+
+    /// The folder to leave the report in, instead of a fresh one below target/ferret
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MessageFormat {
+    /// For people
+    Human,
+    /// One JSON object
+    Json,
+}
+
+fn model_parser() -> impl TypedValueParser<Value = ModelKind> {
+    PossibleValuesParser::new(ModelKind::ALL.map(ModelKind::name))
+        .map(|name| ModelKind::from_name(&name).expect("clap has checked the name"))
+}
+
+fn format_parser() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name))
+        .map(|name| Format::from_name(&name).expect("clap has checked the name"))
+}
+
+fn json_value(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|_| "write JSON, such as 0, null or '\"text\"'".to_owned())
+}
+
+pub(super) fn judge(args: &JudgeArgs, interrupt: &Interrupt, streams: &mut Streams<'_>) -> io::Result<u8> {
+    let path = args.history.to_string_lossy().into_owned();
+    let text = match fs::read(&args.history).map(String::from_utf8) {
+        Ok(Ok(text)) => text,
+        Ok(Err(error)) => {
+            let byte = error.utf8_error().valid_up_to();
+            writeln!(streams.err, "{}  {path}: not UTF-8 at byte {byte}", streams.err_style.bad("unreadable"))?;
+            return Ok(exit::INVALID_SCENARIO);
+        }
+        Err(error) => {
+            writeln!(streams.err, "{}  {path}: {error}", streams.err_style.bad("unreadable"))?;
+            return Ok(exit::INVALID_SCENARIO);
+        }
+    };
+    let format = args.format.unwrap_or_else(|| judge::detect(&text));
+    let options = Options { model: args.model, initial: args.initial.clone(), budget: args.budget };
+    let judged = judge::read(&path, &text, format).and_then(|history| {
+        let judgement = judge::judge(&path, &text, &history, &options, interrupt.flag())?;
+        Ok((history, judgement))
+    });
+    let (history, judgement) = match judged {
+        Ok(judged) => judged,
+        Err(problems) => {
+            for problem in &problems {
+                writeln!(streams.err, "{}", render_problem(problem, streams.err_style))?;
+            }
+            writeln!(streams.err, "{}  {path}, read as {}", streams.err_style.bad("malformed"), format.name())?;
+            return Ok(exit::INVALID_SCENARIO);
+        }
+    };
+    let artifacts = Artifacts::create(args.out.as_deref())?;
+    let report = artifacts.report();
+    fs::write(&report, render_history_html(&record(&path, &history, &judgement)))?;
+    let report = report.display().to_string();
+    match args.message_format {
+        MessageFormat::Human => tell(&path, &history, &judgement, &report, streams)?,
+        MessageFormat::Json => writeln!(streams.out, "{}", message(&path, &history, &judgement, &report))?,
+    }
+    Ok(match judgement.verdict {
+        Verdict::Holds => exit::PASS,
+        Verdict::Vacuous => ferret_reports::Verdict::Vacuous.exit_code(),
+        Verdict::Incomplete => exit::INCOMPLETE,
+        Verdict::Undecided => ferret_reports::Verdict::Undecided.exit_code(),
+        Verdict::Violated => ferret_reports::Verdict::Violated.exit_code(),
+    })
+}
+
+fn tell(
+    path: &str,
+    history: &History,
+    judgement: &Judgement,
+    report: &str,
+    streams: &mut Streams<'_>,
+) -> io::Result<()> {
+    let Streams { out, out_style: style, .. } = streams;
+    let word = judgement.verdict.name();
+    let word = match judgement.verdict {
+        Verdict::Holds => style.good(word),
+        Verdict::Violated => style.bad(word),
+        Verdict::Vacuous | Verdict::Incomplete | Verdict::Undecided => style.doubtful(word),
+    };
+    writeln!(out, "{word}  {path}  {}", summary(history, judgement))?;
+    if let Some(explanation) = &judgement.explanation {
+        writeln!(out, "{}", terminal::wrapped("  because ", explanation, style.width))?;
+    }
+    for &index in &judgement.witness {
+        let mark = if judgement.offending.contains(&index) { ">" } else { " " };
+        let process = &history.processes[history.operations[index].process as usize];
+        let (when, what, lines) = (history.when(index), history.describe(index), history.lines(index));
+        let line = format!("  {mark} {when:<24}  process {process:<4}  {what}  ({lines})");
+        writeln!(out, "{}", if mark == ">" { style.bad(&line) } else { style.faint(&line) })?;
+    }
+    for (keys, what) in [(&judgement.violated, "violated"), (&judgement.undecided, "undecided")] {
+        if judgement.objects > 1 && !keys.is_empty() {
+            writeln!(out, "{}", terminal::wrapped(&format!("  {what}: "), &listed(keys), style.width))?;
+        }
+    }
+    writeln!(out, "report: {report}")
+}
+
+fn listed(keys: &[String]) -> String {
+    const SHOWN_MAX: usize = 20;
+    let shown = keys[..keys.len().min(SHOWN_MAX)].join(", ");
+    if keys.len() > SHOWN_MAX { format!("{shown} and {} more", keys.len() - SHOWN_MAX) } else { shown }
+}
+
+fn summary(history: &History, judgement: &Judgement) -> String {
+    let objects = match judgement.objects {
+        1 => judgement.model.name().to_owned(),
+        count => format!("{}, {count} keys", judgement.model.name()),
+    };
+    let checked = terminal::grouped(judgement.checked as u64);
+    let unknown = terminal::grouped(judgement.unknown as u64);
+    format!("{objects}: {checked} operations, {unknown} of unknown outcome ({})", history.format.name())
+}
+
+fn message(path: &str, history: &History, judgement: &Judgement, report: &str) -> Value {
+    let witness: Vec<Value> = judgement
+        .witness
+        .iter()
+        .map(|&index| {
+            let operation = &history.operations[index];
+            json!({
+                "process": history.processes[operation.process as usize],
+                "operation": history.describe(index),
+                "start": operation.start,
+                "end": operation.end,
+                "line": operation.lines.0,
+                "offending": judgement.offending.contains(&index),
+            })
+        })
+        .collect();
+    json!({
+        "history": path,
+        "format": history.format.name(),
+        "model": judgement.model.name(),
+        "verdict": judgement.verdict.name(),
+        "operations": judgement.checked,
+        "unknown": judgement.unknown,
+        "objects": judgement.objects,
+        "violated": judgement.violated,
+        "undecided": judgement.undecided,
+        "explanation": judgement.explanation,
+        "witness": witness,
+        "report": report,
+    })
+}
+
+/// What the page shows: the witness and what was under way with it, or the beginning of the history.
+fn record(path: &str, history: &History, judgement: &Judgement) -> HistoryRecord {
+    const SHOWN_MAX: usize = 200;
+    let mut shown: Vec<usize> = judgement.witness.clone();
+    if shown.is_empty() {
+        shown.extend(0..history.operations.len().min(SHOWN_MAX));
+    } else {
+        let starts = shown.iter().map(|&index| history.operations[index].start);
+        let (from, key) = (starts.min().unwrap_or(0), history.operations[shown[0]].key);
+        let ends = judgement.offending.iter().map(|&index| history.operations[index].end.unwrap_or(u64::MAX));
+        let until = ends.max().unwrap_or(u64::MAX);
+        let near = history.operations.iter().enumerate().filter(|(_, operation)| {
+            operation.key == key && operation.start <= until && operation.end.is_none_or(|end| end >= from)
+        });
+        shown.extend(near.map(|(index, _)| index).take(SHOWN_MAX));
+        shown.sort_by_key(|&index| (history.operations[index].start, index));
+        shown.dedup();
+    }
+    let operations = shown.into_iter().map(|index| {
+        let operation = &history.operations[index];
+        HistoryOperation {
+            process: history.processes[operation.process as usize].clone(),
+            label: history.describe(index),
+            place: history.lines(index),
+            start: operation.start,
+            end: operation.end,
+            witness: judgement.witness.contains(&index),
+            offending: judgement.offending.contains(&index),
+        }
+    });
+    HistoryRecord {
+        path: path.to_owned(),
+        summary: summary(history, judgement),
+        verdict: match judgement.verdict {
+            Verdict::Holds => InvariantVerdict::Holds,
+            Verdict::Vacuous => InvariantVerdict::Vacuous,
+            Verdict::Incomplete | Verdict::Undecided => InvariantVerdict::Undecided,
+            Verdict::Violated => InvariantVerdict::Violated,
+        },
+        explanation: judgement.explanation.clone(),
+        total: history.operations.len() as u64,
+        operations: operations.collect(),
+    }
+}

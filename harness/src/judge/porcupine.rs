@@ -1,0 +1,89 @@
+//! The text logs among Porcupine's test data.
+//!
+//! One kind is the terminal output of a Jepsen test of etcd, one event per line: `INFO  jepsen.util - 0 :invoke :read
+//! nil`, with blanks of any kind between the parts. Newer Jepsen writes more before and a colon after `jepsen.util`.
+//! Lines of other loggers are skipped. A compare-and-set that `:fail`s has found another value, which is a fact to be
+//! checked; any other `:fail` is an operation that timed out without effect.
+//!
+//! The other kind is that of maps with a `:key`, which [`jepsen`](super::jepsen) reads.
+
+use serde_json::Value;
+
+use super::{
+    edn::{Reader, Wrong},
+    events::{Event, Events, Kind},
+    history::{Format, History, Verb},
+    jepsen,
+    mistakes::Mistakes,
+};
+use crate::scenario::suggestion;
+
+const LOGGER: &str = "jepsen.util";
+
+/// Whether a line is one of a Jepsen log.
+pub(super) fn is_log_line(line: &str) -> bool {
+    line.contains(LOGGER)
+}
+
+pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> History {
+    if !text.lines().any(is_log_line) {
+        return jepsen::read(text, Format::Porcupine, mistakes);
+    }
+    let mut events = Events::default();
+    events.refusals = true;
+    let mut offset = 0;
+    for (line, number) in text.split_inclusive('\n').zip(1..) {
+        if mistakes.are_enough() {
+            break;
+        }
+        if let Some((_, rest)) = line.split_once(LOGGER) {
+            let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || "-:".contains(c)).trim_end();
+            let begin = offset + (rest.as_ptr() as usize - line.as_ptr() as usize);
+            let span = begin..begin + rest.len();
+            match event(rest) {
+                Ok(Some((process, kind, verb, value))) => {
+                    let event = Event { process, kind, verb, value, key: None, span, line: number };
+                    events.add(event, mistakes);
+                }
+                Ok(None) => {}
+                Err((wrong, help)) => {
+                    let at = begin + wrong.span.start..begin + wrong.span.end;
+                    mistakes.add(at, wrong.message, "here", &help);
+                }
+            }
+        }
+        offset += line.len();
+    }
+    events.finish(Format::Porcupine)
+}
+
+type Parts = (String, Kind, Verb, Value);
+
+/// `0 :invoke :read nil`. `None`: not an event of a client. A mistake comes with how to mend it.
+fn event(text: &str) -> Result<Option<Parts>, (Wrong, String)> {
+    let mut reader = Reader::new(text);
+    let example = || "a line goes on like this: 0 :invoke :write 3".to_owned();
+    let mut next = |what: &str| -> Result<(Value, std::ops::Range<usize>), (Wrong, String)> {
+        let missing = |at: usize| (Wrong { span: at..at, message: format!("the {what} is missing") }, example());
+        reader.peek().map_err(|wrong| (wrong, example()))?;
+        let begin = reader.position();
+        let value = reader.value().map_err(|wrong| (wrong, example()))?.ok_or_else(|| missing(text.len()))?;
+        Ok((value, begin..reader.position()))
+    };
+    let (process, _) = next("process")?;
+    if !process.is_number() {
+        return Ok(None);
+    }
+    let (kind, kind_at) = next("type")?;
+    let (verb, verb_at) = next("operation")?;
+    let (value, _) = next("value")?;
+    let name = kind.as_str().unwrap_or_default();
+    let kind = Kind::from_name(name)
+        .map_err(|help| (Wrong { span: kind_at, message: format!("`{name}` is no type of event") }, help))?;
+    let name = verb.as_str().unwrap_or_default();
+    let verb = Verb::from_name(name).ok_or_else(|| {
+        let message = format!("`{name}` is no operation");
+        (Wrong { span: verb_at, message }, suggestion(name, &Verb::ALL.map(Verb::name)))
+    })?;
+    Ok(Some((process.to_string(), kind, verb, value)))
+}
