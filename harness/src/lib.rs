@@ -10,5 +10,6 @@ pub mod history;
 pub mod progress;
 pub mod run;
 pub mod scenario;
+pub mod search;
 pub mod sim;
 pub mod workload;

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use raft::{RawNode, StateRole, eraftpb::Entry};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Compaction, OpenGroup, ReplicationConfig, election::Election, log::GroupLog, wire::entry_from_raft};
+use super::{
+    Compaction, OpenGroup, ReplicationConfig, election::Election, log::GroupLog, tamper, wire::entry_from_raft,
+};
 use crate::{
-    platform::{GroupId, LogIndex, NodeId, Observation, Platform, Sabotage, Term},
+    platform::{GroupId, LogIndex, NodeId, Observation, Platform, Term},
     storage::{EntryKind, HardState, LogEntry, RecoveredGroup, Snapshot},
 };
 
@@ -104,7 +106,8 @@ impl Group {
     /// Tells observers of a risen commit index. The term is that of the entry at the index.
     pub(crate) fn tell_commit<P: Platform>(&mut self, platform: &P) {
         let commit = self.node.raft.raft_log.committed;
-        if commit <= self.commit_told {
+        // One that comes with a snapshot is told once the snapshot is in place of the log.
+        if commit <= self.commit_told || self.installing > 0 {
             return;
         }
         self.commit_told = commit;
@@ -146,11 +149,9 @@ impl Group {
     }
 }
 
-/// What a group looked like after recovery, for observers; also where the planted bug forgets a vote.
+/// What a group looked like after recovery, for observers; also where planted bugs forget.
 pub(crate) fn recover<P: Platform>(platform: &P, group: GroupId, recovered: &mut RecoveredGroup) {
-    if platform.sabotaged(Sabotage::ForgetVote) {
-        recovered.hard_state.vote = None;
-    }
+    tamper::recovered(platform, group, recovered);
     let snapshot = recovered.snapshot.as_ref().map(|snapshot| (snapshot.index, snapshot.term)).unwrap_or_default();
     let last = recovered.entries.last().map_or(snapshot, |entry| (entry.index, entry.term));
     // A commit index that was written behind the snapshot's is no news; Raft refuses to start below the snapshot.

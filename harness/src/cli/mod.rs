@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod check;
+mod hunt;
 mod interrupt;
 mod paths;
 mod pool;
@@ -53,6 +54,7 @@ Examples:
   ferret run scenarios/smoke                 all scenarios of a folder
   ferret run my.toml --seed 7                one scenario, one seed: the same run every time
   ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
+  ferret hunt                                plant bugs, and see that each is caught
   ferret check scenarios                     only look for mistakes in the files
   ferret schema > scenario.schema.json       completion and checks in your editor
 
@@ -74,6 +76,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::RunArgs),
+    Hunt(hunt::HuntArgs),
     Check(check::CheckArgs),
     Schema(schema::SchemaArgs),
 }
@@ -100,6 +103,7 @@ pub fn main<S: Simulate>(
     };
     let result = match cli.verb {
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
+        Verb::Hunt(args) => hunt::hunt(&args, simulate, interrupt, streams),
         Verb::Check(args) => check::check(&args, streams),
         Verb::Schema(_) => schema::schema(streams),
     };
