@@ -5,30 +5,12 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ferret::{
-    check::{
-        CheckConfig, Invariant, check,
-        fifo::{self, Interval, Operation},
-    },
+    check::{CheckConfig, Invariant, check, fifo, sample},
     history::{
         ChannelId, ClientId, Delivery, Event, EventKind, History, MessageId, Nanos, PublishOutcome, QueueId, Settle,
     },
 };
 use warren::platform::{GroupId, LogIndex, NodeId, Observation, Term};
-
-/// Overlapping additions and removals of a correct queue, with an empty removal now and then.
-fn intervals(operations: u64) -> Vec<Interval> {
-    (0..operations / 2)
-        .flat_map(|value| {
-            let at = value * 10;
-            let remove = if value % 100 == 99 { Operation::Empty } else { Operation::Remove(value) };
-            [
-                Interval { start: at, end: at + 35, operation: Operation::Add(value) },
-                Interval { start: at + 5, end: at + 95, operation: remove },
-            ]
-        })
-        .filter(|interval| !matches!(interval.operation, Operation::Add(value) if value % 100 == 99))
-        .collect()
-}
 
 /// A minute of 400 messages a second through a queue on three nodes.
 fn minute() -> History {
@@ -77,7 +59,7 @@ fn checkers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("queue-linearizable");
     group.sample_size(10);
     for operations in [100_000, 1_000_000] {
-        let intervals = intervals(operations);
+        let intervals = sample::correct_queue(operations);
         assert_eq!(fifo::check(&intervals), fifo::Verdict::Linearizable);
         group.throughput(Throughput::Elements(operations));
         group.bench_with_input(BenchmarkId::from_parameter(operations), &intervals, |bencher, intervals| {

@@ -133,7 +133,7 @@ pub struct FaultRecord {
     pub line: u32,
     /// The action's name, such as `partition`.
     pub kind: String,
-    /// The step in words, with targets resolved: "isolate n2 (leader of orders) for 6 s".
+    /// The step in words, with targets resolved: "isolate n2 (leader of orders) from n1, n3 for 6s".
     pub description: String,
     pub began_ns: Option<u64>,
     pub ended_ns: Option<u64>,

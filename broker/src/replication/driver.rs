@@ -219,6 +219,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
             return;
         };
         tamper::received(&self.platform, &mut group.node, &mut message);
+        if group.has_installed(&message) {
+            group.node.report_snapshot(from.0, SnapshotStatus::Finish);
+        }
         // Raft refuses what makes no sense to it (an unknown peer, say), which is as if it were lost.
         if let Err(error) = group.node.step(message.into_raft()) {
             tracing::debug!(%from, group = %id, %error, "refused a message");

@@ -1,11 +1,15 @@
 //! One Raft group of this node: Raft's own state, what was told about it, and what its log weighs.
 
 use bytes::Bytes;
-use raft::{RawNode, StateRole, eraftpb::Entry};
+use raft::{ProgressState, RawNode, StateRole, eraftpb::Entry};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
-    Compaction, OpenGroup, ReplicationConfig, election::Election, log::GroupLog, tamper, wire::entry_from_raft,
+    Compaction, OpenGroup, ReplicationConfig,
+    election::Election,
+    log::GroupLog,
+    tamper,
+    wire::{MessageKind, WireMessage, entry_from_raft},
 };
 use crate::{
     platform::{GroupId, LogIndex, NodeId, Observation, Platform, Term},
@@ -141,6 +145,17 @@ impl Group {
         self.weight = Weight { snapshot_bytes: snapshot.data.len() as u64, ..Weight::default() };
         self.node.mut_store().compact(snapshot.clone(), tail);
         snapshot
+    }
+
+    /// Whether `message` shows that a follower has the snapshot that it was sent. Its own word of that may be lost with
+    /// its stream to this node, and Raft would wait for it for ever: until then the follower gets nothing more.
+    pub(crate) fn has_installed(&self, message: &WireMessage) -> bool {
+        let progress = self.node.raft.prs().get(message.from.0);
+        message.kind == MessageKind::HeartbeatResponse
+            && message.term == self.node.raft.term
+            && progress.is_some_and(|progress| {
+                progress.state == ProgressState::Snapshot && message.commit >= progress.pending_snapshot
+            })
     }
 
     /// The log is the leader's snapshot from now on.

@@ -21,6 +21,7 @@ mod order;
 mod prefetch;
 mod replication;
 mod requeue;
+pub mod sample;
 #[cfg(test)]
 mod tests;
 mod verdict;

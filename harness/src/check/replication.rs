@@ -87,13 +87,17 @@ pub(crate) fn committed_stays(ledger: &Ledger<'_>) -> Judgement {
     for (at, node, observation) in ledger.observations() {
         logs.observe(node, observation);
         let witness = match *observation {
-            Observation::Committed { group, index, .. } => {
+            Observation::Committed { group, index, term } => {
                 let log = logs.of(node, group);
+                // A leader's snapshot raises the commit index before it takes the place of the log: what the node
+                // still has then is not what is committed.
+                if log.get(index.0).is_none_or(|last| last.term != term.0) {
+                    continue;
+                }
                 let known = told.entry((node, group)).or_insert(0);
                 let from = (*known).max(log.base()) + 1;
-                let to = index.0.min(log.last());
-                *known = (*known).max(to);
-                (from..=to).find_map(|index| {
+                *known = (*known).max(index.0);
+                (from..=index.0).find_map(|index| {
                     let entry = log.get(index)?;
                     facts.learn(ledger, group, index, entry, node, at)
                 })

@@ -20,6 +20,9 @@ use flate2::{Compression, write::GzEncoder};
 use super::run_id;
 use crate::{history::History, scenario::Scenario};
 
+/// Bytes of a history that are compressed in one go.
+const COMPRESS_AT_ONCE: usize = 64 << 10;
+
 /// The folder of one call of `ferret run`.
 pub(super) struct Artifacts {
     folder: PathBuf,
@@ -73,7 +76,9 @@ pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> 
 }
 
 fn write_history(path: &Path, history: &History) -> io::Result<()> {
-    let mut lines = GzEncoder::new(BufWriter::new(File::create(path)?), Compression::fast());
+    // The encoder has a fixed cost for every write, however small, and JSON comes in crumbs.
+    let gzip = GzEncoder::new(File::create(path)?, Compression::fast());
+    let mut lines = BufWriter::with_capacity(COMPRESS_AT_ONCE, gzip);
     let header = serde_json::json!({
         "clients": history.clients,
         "queues": history.queues,
@@ -86,7 +91,7 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
         serde_json::to_writer(&mut lines, event)?;
     }
     lines.write_all(b"\n")?;
-    lines.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    lines.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     Ok(())
 }
 

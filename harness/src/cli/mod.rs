@@ -4,6 +4,7 @@
 //! of Ferret that looks at the wall clock, and nothing it finds there reaches a simulation.
 
 mod artifacts;
+mod bench;
 mod check;
 mod hunt;
 mod interrupt;
@@ -57,6 +58,7 @@ Examples:
   ferret hunt                                plant bugs, and see that each is caught
   ferret check scenarios                     only look for mistakes in the files
   ferret schema > scenario.schema.json       completion and checks in your editor
+  ferret bench                               how fast all this is on your machine
 
 Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
     0  pass                             99  a threshold was crossed
@@ -79,6 +81,7 @@ enum Verb {
     Hunt(hunt::HuntArgs),
     Check(check::CheckArgs),
     Schema(schema::SchemaArgs),
+    Bench(bench::BenchArgs),
 }
 
 /// Runs the command line `args` (the program's name first) and returns the exit code.
@@ -106,6 +109,7 @@ pub fn main<S: Simulate>(
         Verb::Hunt(args) => hunt::hunt(&args, simulate, interrupt, streams),
         Verb::Check(args) => check::check(&args, streams),
         Verb::Schema(_) => schema::schema(streams),
+        Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };
     result.unwrap_or_else(|error| {
         let _ = writeln!(streams.err, "ferret: {error}");

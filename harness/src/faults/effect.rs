@@ -1,54 +1,81 @@
 //! What a fault did, in numbers and in words.
 
+use std::time::Duration;
+
 /// The effect of one fault so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effect {
     pub packets_dropped: u64,
     pub processes_ended: u64,
-    pub streams_reset: u64,
     pub bytes_lost: u64,
+    pub streams_reset: u64,
     pub operations_held: u64,
-    pub operations_slowed: u64,
+    pub syncs_slowed: u64,
+    /// How much longer those syncs took, in all.
+    pub slowed_for: Duration,
     pub polls_held: u64,
-    pub nodes_started: u64,
     pub faults_ended: u64,
-    /// Why nothing could be done at all.
-    pub missed: Option<String>,
+    pub nodes_started: u64,
+    /// What was not as the step expected it, in words: "n2 was down already".
+    pub notes: Vec<String>,
 }
 
 impl Effect {
-    /// Whether the world noticed. Losing unsynced bytes is not required of a power loss: ending the process is.
+    /// Whether the world noticed. Losing unsynced bytes is not required of a power loss that ends a process; one that
+    /// meets a machine without a process must have lost some.
     pub fn bit(&self) -> bool {
-        self.packets_dropped > 0
-            || self.processes_ended > 0
-            || self.streams_reset > 0
-            || self.operations_held > 0
-            || self.operations_slowed > 0
-            || self.polls_held > 0
-            || self.nodes_started > 0
-            || self.faults_ended > 0
+        let Self {
+            packets_dropped,
+            processes_ended,
+            bytes_lost,
+            streams_reset,
+            operations_held,
+            syncs_slowed: _,
+            slowed_for,
+            polls_held,
+            faults_ended,
+            nodes_started,
+            notes: _,
+        } = self;
+        !slowed_for.is_zero()
+            || [
+                packets_dropped,
+                processes_ended,
+                bytes_lost,
+                streams_reset,
+                operations_held,
+                polls_held,
+                faults_ended,
+                nodes_started,
+            ]
+            .into_iter()
+            .any(|count| *count > 0)
     }
 
-    pub fn describe(&self) -> String {
-        if let Some(missed) = &self.missed {
-            return missed.clone();
-        }
+    /// The effect as one phrase; `nothing` if there was none and no note tells why.
+    pub fn describe(&self, nothing: &str) -> String {
         let mut parts = Vec::new();
-        let mut part = |count: u64, one: &str, many: &str| {
+        let mut part = |verb: &str, count: u64, what: &str, plural: &str| {
             if count > 0 {
-                parts.push(format!("{} {}", grouped(count), if count == 1 { one } else { many }));
+                parts.push(format!("{verb} {} {what}{}", grouped(count), if count == 1 { "" } else { plural }));
             }
         };
-        part(self.packets_dropped, "packet dropped", "packets dropped");
-        part(self.processes_ended, "process ended", "processes ended");
-        part(self.streams_reset, "connection reset", "connections reset");
-        part(self.bytes_lost, "unsynced byte lost", "unsynced bytes lost");
-        part(self.operations_held, "disk operation held", "disk operations held");
-        part(self.operations_slowed, "sync slowed", "syncs slowed");
-        part(self.polls_held, "poll held", "polls held");
-        part(self.nodes_started, "node started", "nodes started");
-        part(self.faults_ended, "fault ended", "faults ended");
-        if parts.is_empty() { "nothing happened".into() } else { parts.join(", ") }
+        part("dropped", self.packets_dropped, "packet", "s");
+        part("ended", self.processes_ended, "process", "es");
+        part("lost", self.bytes_lost, "unsynced byte", "s");
+        part("reset", self.streams_reset, "connection", "s");
+        part("held", self.operations_held, "disk operation", "s");
+        part("slowed", self.syncs_slowed, "sync", "s");
+        part("held", self.polls_held, "poll", "s");
+        part("ended", self.faults_ended, "fault", "s");
+        part("started", self.nodes_started, "node", "s");
+        let done = parts.join(", ");
+        match (done.is_empty(), self.notes.is_empty()) {
+            (true, true) => nothing.to_owned(),
+            (true, false) => self.notes.join("; "),
+            (false, true) => done,
+            (false, false) => format!("{done}; {}", self.notes.join("; ")),
+        }
     }
 }
 
@@ -71,10 +98,19 @@ mod tests {
 
     #[test]
     fn an_effect_is_told_in_words_and_none_is_told_as_none() {
-        let effect = Effect { packets_dropped: 12_345, processes_ended: 1, ..Effect::default() };
-        assert_eq!(effect.describe(), "12,345 packets dropped, 1 process ended");
+        let mut effect = Effect { packets_dropped: 12_345, processes_ended: 1, ..Effect::default() };
+        assert_eq!(effect.describe(""), "dropped 12,345 packets, ended 1 process");
+        effect.notes.push("n2 was down already".into());
+        assert_eq!(effect.describe(""), "dropped 12,345 packets, ended 1 process; n2 was down already");
         assert!(effect.bit());
-        assert_eq!(Effect::default().describe(), "nothing happened");
+        assert_eq!(Effect::default().describe("no packet came"), "no packet came");
         assert!(!Effect::default().bit());
+    }
+
+    #[test]
+    fn a_note_is_no_effect() {
+        let effect = Effect { notes: vec!["n2 was down already".into()], ..Effect::default() };
+        assert!(!effect.bit());
+        assert_eq!(effect.describe("nothing"), "n2 was down already");
     }
 }

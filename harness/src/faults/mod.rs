@@ -6,7 +6,9 @@
 
 mod cluster_view;
 mod effect;
+mod holds;
 mod nemesis;
+mod wording;
 
 pub use cluster_view::ClusterView;
 pub use nemesis::Nemesis;

@@ -1,18 +1,30 @@
 //! The hand that breaks things: begins, ends and records the faults of a timeline.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    rc::Rc,
+    time::Duration,
+};
 
 use ferret_reports::FaultRecord;
 use warren::platform::NodeId;
 
-use super::{ClusterView, effect::Effect};
+use super::{
+    ClusterView,
+    effect::Effect,
+    holds::{Grip, Holds, Thing},
+    wording::{self, Named},
+};
 use crate::{
     history::{EventKind, Nanos, NodeDown, recorder::Recorder},
-    scenario::{Action, DrawnStep, DrawnTarget, Partition, Reset, Scenario, StallWhat, resolve},
-    sim::{DiskFault, MachineId, World},
+    scenario::{Action, DrawnStep, DrawnTarget, Partition, Reset, Scenario, StallWhat, Target, resolve},
+    sim::{MachineId, World},
 };
 
-/// A step whose target does not exist yet (a queue between two leaders) waits at most so long.
+/// A step whose target does not exist yet (a queue between two leaders) waits at most so long. Others do not wait for
+/// it.
 const TARGET_WAIT: Duration = Duration::from_secs(10);
 
 /// Walks a timeline. Call [`Nemesis::act`] between the ticks.
@@ -24,13 +36,12 @@ pub struct Nemesis {
     nodes: BTreeMap<NodeId, MachineId>,
     /// Machines of each group of clients, by the group's name.
     clients: BTreeMap<String, Vec<MachineId>>,
-    /// When the load began: steps are timed from then.
-    origin: Nanos,
+    /// When the load began: steps are timed from then, and none begins before.
+    origin: Option<Nanos>,
     /// Steps that have not begun, in order of time.
     pending: Vec<(u32, DrawnStep)>,
     active: Vec<Active>,
-    /// How many active faults cut each direction.
-    cuts: BTreeMap<(MachineId, MachineId), u32>,
+    holds: Holds,
     records: Vec<FaultRecord>,
 }
 
@@ -38,28 +49,8 @@ pub struct Nemesis {
 struct Active {
     fault: u32,
     ends: Option<Nanos>,
-    work: Work,
-    effect: Effect,
-}
-
-/// What has to be undone, with the world's counters as they were at the beginning.
-enum Work {
-    Cuts(Vec<Cut>),
-    Down(Vec<NodeId>),
-    Disk(Vec<(MachineId, DiskBaseline)>),
-    Pause(Vec<(MachineId, u64)>),
-}
-
-struct Cut {
-    from: MachineId,
-    to: MachineId,
-    dropped_before: u64,
-}
-
-#[derive(Clone, Copy)]
-struct DiskBaseline {
-    held: u64,
-    slowed: u64,
+    /// What it still holds; a fault that holds nothing is over.
+    things: Vec<Thing>,
 }
 
 impl Nemesis {
@@ -72,7 +63,8 @@ impl Nemesis {
         clients: BTreeMap<String, Vec<MachineId>>,
         drawn: Vec<DrawnStep>,
     ) -> Self {
-        let records = drawn.iter().map(|step| blank_record(&scenario, step)).collect();
+        let records: Vec<FaultRecord> = drawn.iter().map(|step| blank_record(&scenario, step)).collect();
+        let holds = Holds::new(world.clone(), records.len());
         let pending = (0u32..).zip(drawn).collect();
         Self {
             world,
@@ -81,35 +73,42 @@ impl Nemesis {
             scenario,
             nodes,
             clients,
-            origin: Nanos(0),
+            origin: None,
             pending,
             active: Vec::new(),
-            cuts: BTreeMap::new(),
+            holds,
             records,
         }
     }
 
     /// Starts the timeline's clock: steps are timed from now.
     pub fn begin(&mut self) {
-        self.origin = self.world.now();
+        self.origin = Some(self.world.now());
     }
 
     /// Ends what is over and begins what is due.
     pub fn act(&mut self) {
+        let Some(origin) = self.origin else { return };
         let now = self.world.now();
         while let Some(over) = self.active.iter().position(|active| active.ends.is_some_and(|ends| ends <= now)) {
             self.end(over);
         }
-        let since = Duration::from_nanos(now.0 - self.origin.0);
-        while let Some((_, step)) = self.pending.first()
+        let since = Duration::from_nanos(now.0 - origin.0);
+        let mut next = 0;
+        while let Some((_, step)) = self.pending.get(next)
             && step.at <= since
         {
-            let overdue = since - step.at;
-            if !self.targets_exist(step) && overdue < TARGET_WAIT {
-                break;
+            let leaderless = self.leaderless(step);
+            if let Some(queue) = leaderless.first()
+                && since - step.at < TARGET_WAIT
+            {
+                let fault = self.pending[next].0 as usize;
+                self.records[fault].effect = format!("the run ended before this step began: {queue} had no leader");
+                next += 1;
+                continue;
             }
-            let (fault, step) = self.pending.remove(0);
-            self.begin_step(fault, &step);
+            let (fault, step) = self.pending.remove(next);
+            self.begin_step(fault, &step, since - step.at);
         }
     }
 
@@ -118,244 +117,306 @@ impl Nemesis {
         while !self.active.is_empty() {
             self.end(0);
         }
-        let stopped: Vec<NodeId> = self.nodes.keys().copied().collect();
-        self.start_nodes(&stopped);
+        for node in self.nodes.keys() {
+            self.start(*node);
+        }
+    }
+
+    /// A node's process has ended by itself.
+    pub fn node_exited(&mut self, node: NodeId) {
+        self.recorder.record(EventKind::NodeDown { node, how: NodeDown::Exited });
+        self.view.borrow_mut().node_down(node);
+        self.release_all(Thing::Process(node, self.nodes[&node]));
     }
 
     /// What every step did. Steps that never began had no effect.
     pub fn records(mut self) -> Vec<FaultRecord> {
         for (fault, _) in &self.pending {
-            self.records[*fault as usize].effect = "the run ended before this step began".into();
+            let record = &mut self.records[*fault as usize];
+            if record.effect.is_empty() {
+                record.effect = "the run ended before this step began".into();
+            }
+        }
+        for Active { fault, things, .. } in mem::take(&mut self.active) {
+            for thing in things {
+                self.holds.credit(thing);
+            }
+            self.holds.effect(fault).notes.push("still under way when the run ended".into());
+            self.tell(fault);
         }
         self.records
     }
 
-    fn targets_exist(&self, step: &DrawnStep) -> bool {
-        let mut exist = true;
+    /// Queues that the step's targets speak of and nobody leads.
+    fn leaderless(&self, step: &DrawnStep) -> Vec<String> {
+        let mut queues = BTreeSet::new();
         let _ = step.action.map(|targets| {
-            exist &= !self.resolve(targets).is_empty() || targets.is_empty();
-            exist &= targets.iter().all(|target| match target {
-                DrawnTarget::Followers(queue) | DrawnTarget::OneFollower { queue, .. } => {
-                    self.view.borrow().leader(&self.scenario.queues[*queue].name).is_some()
+            queues.extend(targets.iter().filter_map(|target| match target {
+                DrawnTarget::Leader(queue) | DrawnTarget::Followers(queue) | DrawnTarget::OneFollower { queue, .. } => {
+                    Some(*queue)
                 }
-                DrawnTarget::Leader(_) | DrawnTarget::Node(_) => true,
-            });
+                DrawnTarget::Node(_) => None,
+            }));
         });
-        exist
+        let without = queues.into_iter().filter(|queue| self.leader(*queue).is_none());
+        without.map(|queue| self.scenario.queues[queue].name.clone()).collect()
     }
 
-    fn resolve(&self, targets: &[DrawnTarget]) -> Vec<NodeId> {
-        let view = self.view.borrow();
-        resolve(
-            targets,
-            |queue| view.leader(&self.scenario.queues[queue].name),
-            |_| self.nodes.keys().copied().collect(),
-        )
+    fn leader(&self, queue: usize) -> Option<NodeId> {
+        self.view.borrow().leader(&self.scenario.queues[queue].name)
     }
 
-    fn begin_step(&mut self, fault: u32, step: &DrawnStep) {
+    fn name(&self, written: &[Target], drawn: &[DrawnTarget]) -> Named {
+        let followers = |target: &DrawnTarget| {
+            resolve(&[*target], |queue| self.leader(queue), |_| self.nodes.keys().copied().collect())
+        };
+        let queue = |queue: usize| self.scenario.queues[queue].name.clone();
+        wording::name(written, drawn, self.nodes.len(), queue, |queue| self.leader(queue), followers)
+    }
+
+    fn begin_step(&mut self, fault: u32, step: &DrawnStep, waited: Duration) {
         let now = self.world.now();
-        let action = step.action.map(|targets| self.resolve(targets));
-        let (description, touched) = describe(&action, step.lasts);
+        let mut written: Vec<Vec<Target>> = Vec::new();
+        let _ = self.scenario.steps[step.step].action.map(|targets| written.push(targets.clone()));
+        let mut written = written.iter();
+        let mut nobody = BTreeSet::new();
+        let action = step.action.map(|drawn| {
+            let named = self.name(written.next().expect("as many as were drawn from"), drawn);
+            nobody.extend(named.nobody.iter().cloned());
+            named
+        });
+        for nobody in nobody {
+            let note = format!("{nobody}, for {} now", wording::length(waited));
+            self.holds.effect(fault).notes.push(note);
+        }
+        let cluster: Vec<NodeId> = self.nodes.keys().copied().collect();
         let record = &mut self.records[fault as usize];
-        record.description = description;
-        record.nodes = touched.iter().map(ToString::to_string).collect();
+        record.description = wording::describe(&action, step.lasts, &cluster);
+        record.nodes = wording::touched(&action).iter().map(ToString::to_string).collect();
         record.began_ns = Some(now.0);
         self.recorder.record(EventKind::FaultBegan { fault });
-        let (work, effect) = self.apply(&action);
-        match work {
-            Some(work) => {
-                let ends = step.lasts.map(|lasts| Nanos(now.0 + nanos(lasts)));
-                self.active.push(Active { fault, ends, work, effect });
-            }
-            None => self.close(fault, &effect),
-        }
+        let things = self.apply(fault, &action);
+        let ends = step.lasts.map(|lasts| Nanos(now.0.saturating_add(nanos(lasts))));
+        self.active.push(Active { fault, ends, things });
+        self.end_spent();
     }
 
-    /// Does what the step says. Faults that last give what must be undone.
-    fn apply(&mut self, action: &Action<Vec<NodeId>>) -> (Option<Work>, Effect) {
-        let mut effect = Effect::default();
-        let work = match action {
+    /// Does what the step says; gives what it holds from now on.
+    fn apply(&mut self, fault: u32, action: &Action<Named>) -> Vec<Thing> {
+        match action {
             Action::Partition(Partition::Isolate(inside)) => {
-                let outside: Vec<NodeId> = self.nodes.keys().copied().filter(|node| !inside.contains(node)).collect();
-                Some(Work::Cuts(self.cut_between(&[inside.clone(), outside])))
+                let outside = self.nodes.keys().copied().filter(|node| !inside.nodes.contains(node)).collect();
+                let links = self.links_between(&[inside.nodes.clone(), outside]);
+                self.hold(fault, links, &Grip::Cut)
             }
-            Action::Partition(Partition::Halves(halves)) => Some(Work::Cuts(self.cut_between(halves))),
+            Action::Partition(Partition::Halves(halves)) => {
+                let parts: Vec<Vec<NodeId>> = halves.iter().map(|half| half.nodes.clone()).collect();
+                let links = self.links_between(&parts);
+                self.hold(fault, links, &Grip::Cut)
+            }
             Action::OneWay { from, to } => {
-                let mut cuts = Vec::new();
-                for from in from {
-                    for to in to.iter().filter(|to| *to != from) {
-                        cuts.push(self.cut(self.nodes[from], self.nodes[to]));
-                    }
-                }
-                Some(Work::Cuts(cuts))
+                let links = self.links(&from.nodes, &to.nodes);
+                self.hold(fault, links, &Grip::Cut)
             }
-            Action::Kill { node } => Some(self.take_down(node, NodeDown::Killed, &mut effect)),
-            Action::PowerLoss { node } => Some(self.take_down(node, NodeDown::PowerLost, &mut effect)),
-            Action::DiskStall { node, what: StallWhat::Sync } => Some(self.disk_fault(node, &DiskFault::StallSync)),
-            Action::DiskStall { node, what: StallWhat::All } => Some(self.disk_fault(node, &DiskFault::StallAll)),
-            Action::DiskSlow { node, sync } => Some(self.disk_fault(node, &DiskFault::Slow(sync.min..sync.max))),
+            Action::Kill { node } => self.take_down(fault, &node.nodes, NodeDown::Killed),
+            Action::PowerLoss { node } => self.take_down(fault, &node.nodes, NodeDown::PowerLost),
+            Action::DiskStall { node, what: StallWhat::Sync } => self.hold_disks(fault, node, &Grip::StallSync),
+            Action::DiskStall { node, what: StallWhat::All } => self.hold_disks(fault, node, &Grip::StallAll),
+            Action::DiskSlow { node, sync } => self.hold_disks(fault, node, &Grip::SlowSync(sync.min..sync.max)),
             Action::Reset(reset) => {
-                self.reset(reset, &mut effect);
-                None
+                self.reset(fault, reset);
+                Vec::new()
             }
-            Action::Pause { node } => {
-                let machines: Vec<MachineId> = node.iter().map(|node| self.nodes[node]).collect();
-                let held = machines
-                    .iter()
-                    .map(|machine| (*machine, self.world.machine_counters(*machine).polls_held))
-                    .collect();
-                for machine in machines {
-                    self.world.pause(machine);
-                }
-                Some(Work::Pause(held))
-            }
+            Action::Pause { node } => self.pause(fault, &node.nodes),
             Action::Heal => {
-                effect.faults_ended = self.active.len() as u64;
-                if effect.faults_ended == 0 {
-                    effect.missed = Some("nothing was left to heal".into());
-                }
+                let ended = self.active.len() as u64;
+                let down = self.down();
                 self.heal();
-                None
+                let effect = self.holds.effect(fault);
+                effect.faults_ended = ended;
+                effect.nodes_started = down;
+                Vec::new()
             }
             Action::Restart { node } => {
-                effect.nodes_started = self.start_nodes(node);
-                None
+                self.restart(fault, &node.nodes);
+                Vec::new()
             }
-        };
-        (work, effect)
+        }
     }
 
-    fn take_down(&mut self, nodes: &[NodeId], how: NodeDown, effect: &mut Effect) -> Work {
+    fn hold(&mut self, fault: u32, things: Vec<Thing>, grip: &Grip) -> Vec<Thing> {
+        for thing in &things {
+            self.holds.take(fault, *thing, grip.clone());
+        }
+        things
+    }
+
+    fn hold_disks(&mut self, fault: u32, named: &Named, grip: &Grip) -> Vec<Thing> {
+        let disks = named.nodes.iter().map(|node| Thing::Disk(self.nodes[node])).collect();
+        self.hold(fault, disks, grip)
+    }
+
+    /// The links from each of `from` to each other node of `to`.
+    fn links(&self, from: &[NodeId], to: &[NodeId]) -> Vec<Thing> {
+        let pairs = from.iter().flat_map(|from| to.iter().filter(move |to| *to != from).map(move |to| (from, to)));
+        pairs.map(|(from, to)| Thing::Link { from: self.nodes[from], to: self.nodes[to] }).collect()
+    }
+
+    /// All links between different parts, both ways, each once.
+    fn links_between(&self, parts: &[Vec<NodeId>]) -> Vec<Thing> {
+        let mut links = BTreeSet::new();
+        for (position, part) in parts.iter().enumerate() {
+            for other in &parts[position + 1..] {
+                links.extend(self.links(part, other));
+                links.extend(self.links(other, part));
+            }
+        }
+        links.into_iter().collect()
+    }
+
+    /// A step holds down only what it took down: a node that was down already is started by whoever did that.
+    fn take_down(&mut self, fault: u32, nodes: &[NodeId], how: NodeDown) -> Vec<Thing> {
+        let mut things = Vec::new();
         for node in nodes {
             let machine = self.nodes[node];
-            if !self.world.is_running(machine) {
-                continue;
-            }
-            effect.processes_ended += 1;
+            let was_running = self.world.is_running(machine);
+            let before = self.world.disk(machine).counters();
             match how {
                 NodeDown::Killed | NodeDown::Exited => self.world.kill(machine),
-                NodeDown::PowerLost => {
-                    let lost_before = self.world.disk(machine).counters().bytes_lost;
-                    self.world.power_off(machine);
-                    effect.bytes_lost += self.world.disk(machine).counters().bytes_lost - lost_before;
-                }
+                NodeDown::PowerLost => self.world.power_off(machine),
             }
-            self.view.borrow_mut().node_down(*node);
-            self.recorder.record(EventKind::NodeDown { node: *node, how });
+            let after = self.world.disk(machine).counters();
+            let effect = self.holds.effect(fault);
+            effect.processes_ended += u64::from(was_running);
+            effect.bytes_lost += after.bytes_lost - before.bytes_lost;
+            if !was_running {
+                effect.notes.push(format!("{node} was down already"));
+            }
+            // The machine of a killed process can still lose its power, and with it the page cache.
+            if was_running || after.power_losses > before.power_losses {
+                self.recorder.record(EventKind::NodeDown { node: *node, how });
+                self.holds.take(fault, Thing::Node(*node), Grip::Down);
+                things.push(Thing::Node(*node));
+            }
+            if was_running {
+                self.view.borrow_mut().node_down(*node);
+                self.release_all(Thing::Process(*node, machine));
+            }
         }
-        Work::Down(nodes.to_vec())
+        things
     }
 
-    /// Starts those of `nodes` that do not run; how many that were.
-    fn start_nodes(&self, nodes: &[NodeId]) -> u64 {
-        let mut started = 0;
+    fn pause(&mut self, fault: u32, nodes: &[NodeId]) -> Vec<Thing> {
+        let mut processes = Vec::new();
         for node in nodes {
             let machine = self.nodes[node];
-            if !self.world.is_running(machine) {
-                self.world.start(machine);
-                self.recorder.record(EventKind::NodeUp { node: *node });
-                started += 1;
+            if self.world.is_running(machine) {
+                processes.push(Thing::Process(*node, machine));
+            } else {
+                self.holds.effect(fault).notes.push(format!("{node} was down"));
             }
         }
-        started
+        self.hold(fault, processes, &Grip::Pause)
     }
 
-    fn cut_between(&mut self, parts: &[Vec<NodeId>]) -> Vec<Cut> {
-        let mut cuts = Vec::new();
-        for (position, part) in parts.iter().enumerate() {
-            for other in parts.iter().skip(position + 1) {
-                for one in part {
-                    for two in other.iter().filter(|two| *two != one) {
-                        let (one, two) = (self.nodes[one], self.nodes[two]);
-                        cuts.push(self.cut(one, two));
-                        cuts.push(self.cut(two, one));
-                    }
-                }
+    fn restart(&mut self, fault: u32, nodes: &[NodeId]) {
+        for node in nodes {
+            self.release_all(Thing::Node(*node));
+            let started = self.start(*node);
+            let effect = self.holds.effect(fault);
+            effect.nodes_started += u64::from(started);
+            if !started {
+                effect.notes.push(format!("{node} was running already"));
             }
         }
-        cuts
     }
 
-    fn cut(&mut self, from: MachineId, to: MachineId) -> Cut {
-        let count = self.cuts.entry((from, to)).or_default();
-        *count += 1;
-        if *count == 1 {
-            self.world.cut(from, to);
-        }
-        Cut { from, to, dropped_before: self.world.packets_dropped(from, to) }
-    }
-
-    fn uncut(&mut self, from: MachineId, to: MachineId) {
-        let count = self.cuts.get_mut(&(from, to)).expect("only what was cut is joined again");
-        *count -= 1;
-        if *count == 0 {
-            self.world.uncut(from, to);
-        }
-    }
-
-    fn disk_fault(&self, nodes: &[NodeId], fault: &DiskFault) -> Work {
-        let machines = nodes.iter().map(|node| self.nodes[node]);
-        let work = machines.map(|machine| {
-            let disk = self.world.disk(machine);
-            let counters = disk.counters();
-            disk.set_fault(fault.clone());
-            (machine, DiskBaseline { held: counters.operations_held, slowed: counters.syncs_slowed })
-        });
-        Work::Disk(work.collect())
-    }
-
-    fn reset(&self, reset: &Reset<Vec<NodeId>>, effect: &mut Effect) {
+    fn reset(&mut self, fault: u32, reset: &Reset<Named>) {
         let all: Vec<MachineId> =
             self.nodes.values().copied().chain(self.clients.values().flatten().copied()).collect();
         let chosen: Vec<MachineId> = match reset {
-            Reset::Node(nodes) => nodes.iter().map(|node| self.nodes[node]).collect(),
+            Reset::Node(named) => named.nodes.iter().map(|node| self.nodes[node]).collect(),
             Reset::Client(name) => self.clients.get(name).cloned().unwrap_or_default(),
         };
+        let mut broken = 0;
         for one in &chosen {
             for two in all.iter().filter(|two| *two != one) {
-                effect.streams_reset += self.world.reset_streams(*one, *two) as u64;
+                broken += self.world.reset_streams(*one, *two) as u64;
             }
+        }
+        self.holds.effect(fault).streams_reset += broken;
+    }
+
+    /// How many nodes do not run.
+    fn down(&self) -> u64 {
+        self.nodes.values().filter(|machine| !self.world.is_running(**machine)).count() as u64
+    }
+
+    /// Starts a node; false if it runs.
+    fn start(&self, node: NodeId) -> bool {
+        let machine = self.nodes[&node];
+        if self.world.is_running(machine) {
+            return false;
+        }
+        self.world.start(machine);
+        self.recorder.record(EventKind::NodeUp { node });
+        true
+    }
+
+    /// Takes `thing` out of the hands of every fault.
+    fn release_all(&mut self, thing: Thing) {
+        for fault in self.holds.holders(thing) {
+            self.holds.release(fault, thing);
+        }
+        for active in &mut self.active {
+            active.things.retain(|held| *held != thing);
+        }
+    }
+
+    /// Ends faults that hold nothing any more.
+    fn end_spent(&mut self) {
+        while let Some(spent) = self.active.iter().position(|active| active.things.is_empty()) {
+            self.end(spent);
         }
     }
 
     fn end(&mut self, position: usize) {
-        let Active { fault, work, mut effect, .. } = self.active.remove(position);
-        match work {
-            Work::Cuts(cuts) => {
-                for cut in cuts {
-                    effect.packets_dropped += self.world.packets_dropped(cut.from, cut.to) - cut.dropped_before;
-                    self.uncut(cut.from, cut.to);
-                }
-            }
-            Work::Down(nodes) => {
-                self.start_nodes(&nodes);
-            }
-            Work::Disk(machines) => {
-                for (machine, before) in machines {
-                    let disk = self.world.disk(machine);
-                    disk.set_fault(DiskFault::None);
-                    let counters = disk.counters();
-                    effect.operations_held += counters.operations_held - before.held;
-                    effect.operations_slowed += counters.syncs_slowed - before.slowed;
-                }
-            }
-            Work::Pause(machines) => {
-                for (machine, before) in machines {
-                    self.world.resume(machine);
-                    effect.polls_held += self.world.machine_counters(machine).polls_held - before;
-                }
+        let Active { fault, things, .. } = self.active.remove(position);
+        for thing in things {
+            let free = self.holds.release(fault, thing);
+            if let (Thing::Node(node), true) = (thing, free) {
+                self.start(node);
             }
         }
-        self.close(fault, &effect);
+        self.recorder.record(EventKind::FaultEnded { fault });
+        self.records[fault as usize].ended_ns = Some(self.world.now().0);
+        self.tell(fault);
     }
 
-    fn close(&mut self, fault: u32, effect: &Effect) {
-        self.recorder.record(EventKind::FaultEnded { fault });
+    /// Writes what a fault has done into its record.
+    fn tell(&mut self, fault: u32) {
+        let covered = self.holds.was_covered(fault);
         let record = &mut self.records[fault as usize];
-        record.ended_ns = Some(self.world.now().0);
-        record.bit = effect.bit() || record.kind == "heal";
-        record.effect = effect.describe();
+        let effect: &Effect = self.holds.effect(fault);
+        record.bit = effect.bit();
+        record.effect = effect.describe(if covered {
+            "nothing: another fault did the same all the while"
+        } else {
+            nothing(&record.kind)
+        });
+    }
+}
+
+/// What a fault of this kind is told to have done if it did nothing.
+fn nothing(kind: &str) -> &'static str {
+    match kind {
+        "partition" | "one-way" => "nothing: no packet came that way",
+        "disk-stall" => "nothing: no disk operation came meanwhile",
+        "disk-slow" => "nothing: no sync came meanwhile",
+        "pause" => "nothing: no task was to run meanwhile",
+        "reset" => "nothing: no connection was established",
+        "heal" => "nothing: no fault was under way and no node was down",
+        _ => "nothing",
     }
 }
 
@@ -373,45 +434,6 @@ fn blank_record(scenario: &Scenario, step: &DrawnStep) -> FaultRecord {
         bit: false,
         may_miss: written.may_miss,
     }
-}
-
-/// The step in words, and the nodes it touches.
-fn describe(action: &Action<Vec<NodeId>>, lasts: Option<Duration>) -> (String, Vec<NodeId>) {
-    let names = |nodes: &[NodeId]| match nodes {
-        [] => "no node".to_owned(),
-        nodes => nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-    };
-    let (what, nodes) = match action {
-        Action::Partition(Partition::Isolate(nodes)) => {
-            (format!("isolate {} from the other nodes", names(nodes)), nodes.clone())
-        }
-        Action::Partition(Partition::Halves(halves)) => {
-            let parts: Vec<String> = halves.iter().map(|half| names(half)).collect();
-            (format!("partition {}", parts.join(" | ")), halves.concat())
-        }
-        Action::OneWay { from, to } => {
-            (format!("cut {} → {}, one way", names(from), names(to)), [from.clone(), to.clone()].concat())
-        }
-        Action::Kill { node } => (format!("kill {}", names(node)), node.clone()),
-        Action::PowerLoss { node } => (format!("power loss at {}", names(node)), node.clone()),
-        Action::DiskStall { node, what: StallWhat::Sync } => (format!("stall syncs of {}", names(node)), node.clone()),
-        Action::DiskStall { node, what: StallWhat::All } => {
-            (format!("stall the disk of {}", names(node)), node.clone())
-        }
-        Action::DiskSlow { node, sync } => {
-            (format!("slow syncs of {} to {:?}..{:?}", names(node), sync.min, sync.max), node.clone())
-        }
-        Action::Reset(Reset::Node(nodes)) => (format!("reset the connections of {}", names(nodes)), nodes.clone()),
-        Action::Reset(Reset::Client(name)) => (format!("reset the connections of {name}"), Vec::new()),
-        Action::Pause { node } => (format!("pause {}", names(node)), node.clone()),
-        Action::Heal => ("heal everything".into(), Vec::new()),
-        Action::Restart { node } => (format!("restart {}", names(node)), node.clone()),
-    };
-    let what = match lasts {
-        Some(lasts) => format!("{what} for {lasts:?}"),
-        None => what,
-    };
-    (what, nodes)
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -83,6 +83,9 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
     record.sometimes = verdict::sometimes(&history, &scenario.expect.sometimes);
     (record.verdict, record.reasons) =
         verdict::verdict(&scenario.expect, &record.invariants, &record.faults, &record.thresholds);
+    if played.stopped || played.failure.is_some() {
+        (record.verdict, record.reasons) = verdict::of_a_part(&scenario.expect, &record.invariants);
+    }
     if played.stopped {
         record.verdict = record.verdict.max(Verdict::Incomplete);
         record.reasons.push("the run was stopped before its end".into());
@@ -136,5 +139,33 @@ fn quoted(path: &str) -> String {
     match Path::new(path).to_str() {
         Some(path) if path.bytes().all(plain) => path.to_owned(),
         _ => format!("'{}'", path.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimError;
+
+    #[test]
+    fn a_panic_in_a_task_is_an_internal_error_that_names_the_machine_and_the_task() {
+        let text = r#"
+version = 1
+name = "panic"
+run = { duration = "1s" }
+cluster = { nodes = 3 }
+queues = [{ name = "orders" }]
+publishers = [{ name = "pub", queue = "orders", rate = 1 }]
+"#;
+        let scenario = Scenario::parse("panic.toml", text).expect("the scenario is valid");
+        let failure =
+            SimError::Panic { machine: Some("n2".into()), task: "replication", message: "index out of bounds".into() };
+        let played = Played { failure: Some(failure), ..Played::default() };
+        let record = judge(&scenario, 7, &RunOptions::default(), played).record;
+        assert_eq!(record.verdict, Verdict::Internal);
+        let [reason] = &record.reasons[..] else { panic!("what was not reached is no reason: {:?}", record.reasons) };
+        for part in ["n2", "replication", "index out of bounds"] {
+            assert!(reason.contains(part), "{reason}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{cast, timeline::ClientRole};
 use crate::{
     faults::{ClusterView, Nemesis},
-    history::{Event, EventKind, History, Nanos, NodeDown, recorder::Recorder},
+    history::{Event, EventKind, History, Nanos, recorder::Recorder},
     progress::{self, Progress},
     scenario::Scenario,
     sim::{MachineId, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
@@ -66,8 +66,8 @@ struct Stage {
     nodes: BTreeMap<NodeId, MachineId>,
     applied: Rc<RefCell<Applied>>,
     nemesis: Nemesis,
-    /// Nodes whose process ended by itself.
-    exited: BTreeMap<NodeId, bool>,
+    /// For nodes whose process ended by itself: which of its starts that was.
+    exited: BTreeMap<NodeId, u64>,
     roles: Vec<ClientRole>,
 }
 
@@ -192,15 +192,15 @@ impl Stage {
 
     /// One tick, the nemesis, and whoever died by itself.
     fn step(&mut self) -> Result<(), SimError> {
-        self.world.step()?;
+        let stepped = self.world.step();
+        self.recorder.end_tick();
         for (node, machine) in &self.nodes {
-            let exited = self.world.has_exited(*machine);
-            let known = self.exited.insert(*node, exited).unwrap_or(false);
-            if exited && !known {
-                self.recorder.record(EventKind::NodeDown { node: *node, how: NodeDown::Exited });
+            let start = self.world.machine_counters(*machine).starts;
+            if self.world.has_exited(*machine) && self.exited.insert(*node, start) != Some(start) {
+                self.nemesis.node_exited(*node);
             }
         }
-        Ok(())
+        stepped
     }
 
     fn finish(self) -> Played {

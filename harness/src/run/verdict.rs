@@ -57,6 +57,14 @@ pub fn verdict(
     (worst, reasons)
 }
 
+/// The verdict of a run that was cut short: what is violated by then counts; what was not reached, missed or decided by
+/// then says nothing.
+pub fn of_a_part(expect: &Expect, invariants: &[InvariantResult]) -> (Verdict, Vec<String>) {
+    let violated: Vec<InvariantResult> =
+        invariants.iter().filter(|result| result.verdict == InvariantVerdict::Violated).cloned().collect();
+    verdict(expect, &violated, &[], &[])
+}
+
 /// How often each "sometimes" was reached.
 pub fn sometimes(history: &History, required: &BTreeSet<Sometimes>) -> Vec<SometimesResult> {
     let mut counts = vec![0u64; Sometimes::ALL.len()];

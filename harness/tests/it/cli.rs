@@ -382,7 +382,7 @@ fn check_lists_what_is_valid() {
 
 #[test]
 fn the_help_of_each_verb_teaches_by_example() {
-    for verb in [None, Some("run"), Some("hunt"), Some("check"), Some("schema")] {
+    for verb in [None, Some("run"), Some("hunt"), Some("check"), Some("schema"), Some("bench")] {
         insta::assert_snapshot!(format!("help_{}", verb.unwrap_or("ferret")), cli::help(verb));
     }
 }

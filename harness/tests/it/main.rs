@@ -3,8 +3,11 @@
 mod cli;
 mod determinism;
 mod disk;
+mod end_to_end;
+mod faults;
 mod lapin_lockstep;
 mod machine;
+mod play;
 mod scenario_errors;
 mod streams;
 

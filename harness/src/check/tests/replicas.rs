@@ -65,6 +65,15 @@ fn a_snapshot_that_is_told_of_after_entries_beyond_it_takes_none_of_them_away() 
 }
 
 #[test]
+fn what_a_snapshot_under_way_is_about_to_replace_is_not_committed() {
+    // n3 led an older term alone. The snapshot raises its commit index at once, and its log is replaced a sync later.
+    let stale = || one_committed().tell(N3, appended(1, 0, 90)).tell(N3, appended(2, 0, 91));
+    stale().tell(N3, committed(2, 1)).tell(N3, snapshot(2, 1, 0)).accepted(CommittedStays);
+    stale().tell(N3, committed(3, 1)).tell(N3, snapshot(3, 1, 0)).accepted(CommittedStays);
+    stale().tell(N3, committed(2, 0)).rejected(CommittedStays, "with other contents");
+}
+
+#[test]
 fn a_restart_that_cuts_the_log_below_a_committed_entry_is_seen_at_the_next_election() {
     let restarted = |last| {
         let story = one_committed().down(N2, NodeDown::PowerLost).up(N2);

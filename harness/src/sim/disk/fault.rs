@@ -46,6 +46,9 @@ pub struct DiskCounters {
     /// Operations that a stall held or holds, and for how long in all (counted when they are let go or dropped).
     pub operations_held: u64,
     pub syncs_held: u64,
+    /// Of these, the ones that a stall holds at this moment.
+    pub operations_held_now: u64,
+    pub syncs_held_now: u64,
     pub held_for: Duration,
     pub syncs_failed: u64,
     pub reads_failed: u64,

@@ -92,13 +92,18 @@ enum Operation {
 /// An operation that a stall holds. Counts the time also when its task is dropped.
 struct Hold<'a> {
     disk: &'a DiskState,
+    is_sync: bool,
     since: u64,
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         let held = Duration::from_nanos(self.disk.world.now() - self.since);
-        self.disk.count(|counters| counters.held_for += held);
+        self.disk.count(|counters| {
+            counters.held_for += held;
+            counters.operations_held_now -= 1;
+            counters.syncs_held_now -= u64::from(self.is_sync);
+        });
     }
 }
 
@@ -154,11 +159,14 @@ impl DiskState {
     /// Waits out a stall, then fails if the disk is to fail.
     async fn admit(&self, operation: Operation) -> io::Result<()> {
         if self.is_held(operation) {
+            let is_sync = operation == Operation::Sync;
             self.count(|counters| {
                 counters.operations_held += 1;
-                counters.syncs_held += u64::from(operation == Operation::Sync);
+                counters.syncs_held += u64::from(is_sync);
+                counters.operations_held_now += 1;
+                counters.syncs_held_now += u64::from(is_sync);
             });
-            let _hold = Hold { disk: self, since: self.world.now() };
+            let _hold = Hold { disk: self, is_sync, since: self.world.now() };
             poll_fn(|context| {
                 if !self.is_held(operation) {
                     return Poll::Ready(());
