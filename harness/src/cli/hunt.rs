@@ -242,8 +242,8 @@ impl Told {
         let unfinished: Vec<&String> = self.control.iter().flat_map(|one| &one.unfinished).collect();
         let expected = if args.no_control { 0 } else { args.seeds };
         let complete = self.caught.len() == bugs && self.control.len() as u64 == expected;
-        let cpu: f64 = self.control.iter().map(|one| one.cpu_seconds).sum();
-        let simulated: f64 = self.control.iter().map(|one| one.virtual_seconds).sum();
+        let cpu = self.control.iter().fold(0.0, |sum, one| sum + one.cpu_seconds);
+        let simulated = self.control.iter().fold(0.0, |sum, one| sum + one.virtual_seconds);
         match self.format {
             MessageFormat::Json => {
                 let control = json!({
