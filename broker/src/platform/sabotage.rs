@@ -51,7 +51,7 @@ planted! {
     // Append and sync.
     SkipSync, "skip-sync", "the log is written and never synced", ["no-confirmed-loss", "durability", "committed-stays", "replica-agreement"];
     PromiseBeforeWrite, "promise-before-write", "votes and acknowledgements leave before what they promise is written", ["durability", "no-confirmed-loss", "committed-stays"];
-    HardStateUnwritten, "hard-state-unwritten", "term and vote are not written to the log", ["durability", "one-leader-per-term", "monotonic"];
+    HardStateUnwritten, "hard-state-unwritten", "the log gets an empty term and vote in place of the true ones", ["durability", "one-leader-per-term", "monotonic"];
     // Recovery.
     ForgetVote, "forget-vote", "a restarted node forgets whom it voted for in its current term", ["durability", "one-leader-per-term"];
     ForgetTail, "forget-tail", "recovery takes the last synced entries of a log for a torn tail and cuts them", ["durability", "committed-stays", "no-confirmed-loss"];

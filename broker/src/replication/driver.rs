@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     platform::{GroupId, LogIndex, NodeId, Observation, Platform, Sabotage, Term},
-    storage::{Record, Snapshot, Wal},
+    storage::{HardState, Record, Snapshot, Wal},
 };
 
 /// Inputs taken in one round: enough to batch well, few enough that ticks are not starved.
@@ -380,9 +380,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
         }
         if group.commit_unwritten && ready.must_sync() {
             group.commit_unwritten = false;
-            if !self.platform.sabotaged(Sabotage::HardStateUnwritten) {
-                records.push(Record::HardState(id, group.hard_state()));
-            }
+            let forgotten = self.platform.sabotaged(Sabotage::HardStateUnwritten);
+            let hard_state = if forgotten { HardState::default() } else { group.hard_state() };
+            records.push(Record::HardState(id, hard_state));
         }
         let snapshot = (!ready.snapshot().is_empty()).then(|| snapshot_from_raft(ready.snapshot()));
         if let Some(snapshot) = &snapshot {
