@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, convert::Infallible, io, time::Duration};
 use crate::{
     amqp::{self, AmqpConfig},
     cluster::{Cluster, ClusterConfig, ClusterHost},
-    platform::{GroupId, NodeId, Observation, Platform},
+    platform::{GroupId, NodeId, Observation, Platform, Sabotage},
     replication::{Compaction, Driver, DriverError, DriverHandle, Links, OpenGroup, ReplicationConfig},
     session::Session,
     storage::{self, Members, StorageError, Wal, WalConfig},
@@ -121,7 +121,11 @@ pub async fn join<P: Platform>(
     if !config.peers.contains_key(&config.node) {
         return Err(NodeError::NotAMember(config.node));
     }
-    let incarnation = storage::next_incarnation(platform.disk()).await?;
+    let incarnation = match storage::next_incarnation(platform.disk()).await? {
+        _ if platform.sabotaged(Sabotage::ReuseIncarnation) => 1,
+        _ if platform.sabotaged(Sabotage::IncarnationFromClock) => platform.wall().as_secs() / 60,
+        incarnation => incarnation,
+    };
     let (wal, recovered) = Wal::open(platform.disk().clone(), config.wal).await?;
     let address = config.cluster_address.clone();
     let listener = platform.listen(&address).await.map_err(|source| NodeError::Listen { address, source })?;

@@ -11,5 +11,6 @@ pub mod judge;
 pub mod progress;
 pub mod run;
 pub mod scenario;
+pub mod search;
 pub mod sim;
 pub mod workload;

@@ -30,8 +30,8 @@ impl Simulate for Simulation {
     ) -> Simulated<TraceEvent> {
         let Request { sabotage, client, record_trace } = *request;
         let options = RunOptions { sabotage, client, record_trace };
-        let RunOutput { record, trace, history } = run::run(scenario, seed, &options, stop, progress);
-        Simulated { record, trace, history }
+        let RunOutput { record, trace, history, cpu } = run::run(scenario, seed, &options, stop, progress);
+        Simulated { record, trace, history, cpu }
     }
 
     fn describe(event: &TraceEvent) -> String {

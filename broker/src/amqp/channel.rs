@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     cluster::{ChannelEvent, Cluster},
-    platform::{GroupId, Platform},
+    platform::{GroupId, Platform, Sabotage},
     queue::{Operation, Outcome},
     routing::{MetaOperation, MetaOutcome, QueueRecord, Refusal},
 };
@@ -286,8 +286,14 @@ impl<P: Platform> Channel<P> {
     /// Sends the confirms that are ready.
     fn tell_confirms(&mut self) {
         let Some(confirms) = &mut self.confirms else { return };
-        for confirm in confirms.take_ready() {
+        let (ready, latest) = (confirms.take_ready(), confirms.latest());
+        let platform = self.parts.server.cluster.platform();
+        for confirm in ready {
             let method = match confirm {
+                Confirm::Ack { tag, .. } if Sabotage::ConfirmSwallowed.strikes(platform, tag, 100) => continue,
+                Confirm::Ack { .. } if platform.sabotaged(Sabotage::ConfirmAhead) => {
+                    basic::AMQPMethod::Ack(basic::Ack { delivery_tag: latest, multiple: true })
+                }
                 Confirm::Ack { tag, multiple } => basic::AMQPMethod::Ack(basic::Ack { delivery_tag: tag, multiple }),
                 Confirm::Nack { tag } => {
                     basic::AMQPMethod::Nack(basic::Nack { delivery_tag: tag, multiple: false, requeue: false })

@@ -51,6 +51,11 @@ impl Confirms {
         }
     }
 
+    /// The tag of the latest publish; 0 before the first.
+    pub(super) fn latest(&self) -> u64 {
+        self.last
+    }
+
     /// An operation was applied. Whether it was one of a publish.
     pub(super) fn applied(&mut self, group: GroupId, sequence: u64) -> bool {
         let Some(tag) = self.operations.remove(&(group, sequence)) else { return false };

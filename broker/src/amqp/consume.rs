@@ -74,12 +74,17 @@ impl<P: Platform> Channel<P> {
             tag: tag.clone(),
             group: queue.group,
             acks: acks(consume.no_ack),
-            prefetch: (self.prefetch > 0).then_some(self.prefetch.into()),
+            prefetch: self.wanted_prefetch(),
             early: Some(Vec::new()),
             credit: Credit::Full,
             ending: false,
         };
-        let attach = attachment(self.parts.id, id, &consumer, consumer.prefetch);
+        let mut attach = attachment(self.parts.id, id, &consumer, consumer.prefetch);
+        if let Operation::Attach { acks, .. } = &mut attach
+            && self.cluster().platform().sabotaged(Sabotage::AckOnDelivery)
+        {
+            *acks = Acks::Automatic;
+        }
         self.consumers.insert(id, consumer);
         if let Err(QueueGone) = self.outcome(queue.group, attach).await {
             return Err(Refusal::no_queue(&name).into());
@@ -111,9 +116,15 @@ impl<P: Platform> Channel<P> {
 
     pub(super) async fn get(&mut self, get: &basic::Get) -> Result<(), AmqpError> {
         let (name, queue) = self.existing_queue(get.queue.as_str()).await?;
+        let platform = self.cluster().platform();
         let acks = acks(get.no_ack);
+        let held = if platform.sabotaged(Sabotage::GetSettles) { Acks::Automatic } else { acks };
+        if platform.sabotaged(Sabotage::StaleEmptyGet) && self.cluster().looks_empty(queue.group) {
+            self.reply_basic(Basic::GetEmpty(basic::GetEmpty {}));
+            return Ok(());
+        }
         let (delivery, ready) = loop {
-            match self.outcome(queue.group, Operation::Get { channel: self.parts.id, acks }).await {
+            match self.outcome(queue.group, Operation::Get { channel: self.parts.id, acks: held }).await {
                 Ok(Outcome::Got { delivery, ready }) => break (delivery, ready),
                 Err(QueueGone) => return Err(Refusal::no_queue(&name).into()),
                 // The answer was lost while this node caught up, and no message is held for it: ask again.
@@ -173,6 +184,9 @@ impl<P: Platform> Channel<P> {
 
     /// The cluster took back what the channel held of this queue, and its consumers: those start again.
     pub(super) fn on_revoked(&mut self, group: GroupId) {
+        if self.cluster().platform().sabotaged(Sabotage::RevokeUnheard) {
+            return;
+        }
         self.unacked.revoke(group);
         for (id, consumer) in self.consumers.iter_mut().filter(|(_, consumer)| consumer.group == group) {
             if let Some(early) = &mut consumer.early {
@@ -202,6 +216,14 @@ impl<P: Platform> Channel<P> {
                 self.parts.outgoing.method(self.parts.number, &AMQPClass::Basic(Basic::Cancel(cancel)));
             }
         }
+    }
+
+    /// The prefetch for a consumer started now; `None` is unlimited.
+    fn wanted_prefetch(&self) -> Option<u32> {
+        let platform = self.cluster().platform();
+        let wanted = (self.prefetch > 0).then_some(u32::from(self.prefetch))?;
+        let wanted = wanted + u32::from(platform.sabotaged(Sabotage::PrefetchPlusOne));
+        (!platform.sabotaged(Sabotage::PrefetchIgnored)).then_some(wanted)
     }
 
     /// The client's tag for a new consumer, or one made up for it.
@@ -250,7 +272,8 @@ fn restore_credit<P: Platform>(
     consumer: &mut Consumer,
     unacked: &Unacked,
 ) {
-    let revoked = unacked.revoked_of(id);
+    let forgotten = cluster.platform().sabotaged(Sabotage::RevokedCredit);
+    let revoked = if forgotten { 0 } else { unacked.revoked_of(id) };
     let left = consumer.prefetch.map(|prefetch| prefetch.saturating_sub(revoked));
     let credit = match left {
         Some(0) => Credit::Withheld,

@@ -11,7 +11,7 @@ use super::{
     error::{AmqpError, ReplyCode},
 };
 use crate::{
-    platform::Platform,
+    platform::{Platform, Sabotage},
     queue::{Message, Operation},
     routing::Refusal,
 };
@@ -22,7 +22,7 @@ const BACKLOG_MAX: usize = 8 << 20;
 pub(super) const BACKLOG_RESUME: usize = BACKLOG_MAX / 2;
 
 impl<P: Platform> Channel<P> {
-    pub(super) fn publish(&mut self, publish: &Publish, content: Content) -> Result<(), AmqpError> {
+    pub(super) fn publish(&mut self, publish: &Publish, mut content: Content) -> Result<(), AmqpError> {
         if publish.immediate {
             return Err(AmqpError::new(ReplyCode::NotImplemented, "immediate=true"));
         }
@@ -32,9 +32,19 @@ impl<P: Platform> Channel<P> {
             return Err(AmqpError::new(ReplyCode::PreconditionFailed, text));
         }
         let (exchange, routing_key) = (publish.exchange.as_str(), publish.routing_key.as_str());
-        let Some(groups) = self.cluster().meta().route(exchange, routing_key) else {
+        let Some(mut groups) = self.cluster().meta().route(exchange, routing_key) else {
             return Err(Refusal::no_exchange(exchange).into());
         };
+        let platform = self.cluster().platform();
+        if platform.sabotaged(Sabotage::RouteAroundLeaderless) {
+            groups.retain(|group| self.cluster().has_leader(*group));
+        }
+        if platform.sabotaged(Sabotage::PublishToAll) && platform.random().is_multiple_of(50) {
+            groups = self.cluster().meta().queues().map(|(_, queue)| queue.group).collect();
+        }
+        if platform.sabotaged(Sabotage::TruncateBody) {
+            content.body.truncate(1000);
+        }
         if groups.is_empty() && publish.mandatory {
             // Before its confirm, as the client expects.
             self.give_back(publish, &content);

@@ -7,7 +7,7 @@ use super::{
     error::{AmqpError, ReplyCode},
 };
 use crate::{
-    platform::Platform,
+    platform::{Platform, Sabotage},
     queue::{Operation, Settle},
 };
 
@@ -17,7 +17,11 @@ impl<P: Platform> Channel<P> {
     }
 
     pub(super) fn nack(&mut self, nack: &basic::Nack) -> Result<(), AmqpError> {
-        self.settle(nack.delivery_tag, nack.multiple, rejection(nack.requeue))
+        self.settle(
+            nack.delivery_tag,
+            nack.multiple,
+            rejection(nack.requeue && !self.cluster().platform().sabotaged(Sabotage::NackDrops)),
+        )
     }
 
     pub(super) fn reject(&mut self, reject: &basic::Reject) -> Result<(), AmqpError> {
@@ -36,6 +40,9 @@ impl<P: Platform> Channel<P> {
         let Ok(settled) = self.unacked.take(tag, multiple) else {
             return Err(AmqpError::new(ReplyCode::PreconditionFailed, format!("unknown delivery tag {tag}")));
         };
+        if settle == Settle::Ack && Sabotage::DropAck.strikes(self.cluster().platform(), tag, 20) {
+            return Ok(());
+        }
         for (group, messages) in settled {
             self.cluster().submit(group, Operation::Settle { channel: self.parts.id, messages, settle });
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ChannelEvent, Inner, Queue, channel_of, pending::Pending};
 use crate::{
-    platform::{GroupId, Observation, Platform},
+    platform::{GroupId, Observation, Platform, Sabotage},
     queue::{ChannelKey, Command, ConsumerKey, Effect, MessageNumber, Operation, Outcome, QueueState},
     replication::OpenGroup,
     routing::{MetaCommand, MetaEffect, MetaOutcome, MetaState, Placement},
@@ -88,13 +88,16 @@ impl<P: Platform> Inner<P> {
     }
 
     pub(super) fn apply_queue(&self, group: GroupId, command: &Command) {
-        let (before, effects, last) = match self.queues.borrow_mut().get_mut(&group) {
+        let (before, mut effects, last) = match self.queues.borrow_mut().get_mut(&group) {
             Some(Queue { state, .. }) => (state.number_last(), state.apply(command), state.number_last()),
             // Deleted a moment ago: the driver is about to close the group.
             None => return,
         };
         if last > before {
             self.platform.observe(Observation::Enqueued { group, last });
+        }
+        if self.platform.sabotaged(Sabotage::DeliverInReverse) {
+            effects.reverse();
         }
         for effect in effects {
             self.act(group, effect);
@@ -107,6 +110,9 @@ impl<P: Platform> Inner<P> {
     /// A snapshot took the place of a part of the log: what it held for this session is worked out from the states
     /// before and after.
     pub(super) fn restore_queue(&self, group: GroupId, state: QueueState) {
+        if self.platform.sabotaged(Sabotage::RestoreIgnored) {
+            return;
+        }
         let (missed, effects, revoked) = {
             let mut queues = self.queues.borrow_mut();
             let Some(queue) = queues.get_mut(&group) else { return };

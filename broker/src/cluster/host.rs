@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Inner, pending::Gathered};
 use crate::{
-    platform::{GroupId, NodeId, Platform, Term},
-    queue::{Command, QueueState},
+    platform::{GroupId, NodeId, Platform, Sabotage, Term},
+    queue::{Command, Operation, QueueState},
     replication::Host,
     routing::{MetaCommand, MetaState},
 };
@@ -48,6 +48,9 @@ impl<P: Platform> Host for ClusterHost<P> {
     fn snapshot(&self, group: GroupId) -> Bytes {
         if group == GroupId::META {
             return self.inner.meta.borrow().state.snapshot();
+        }
+        if self.inner.platform.sabotaged(Sabotage::SnapshotEmpty) {
+            return QueueState::default().snapshot();
         }
         self.inner.queues.borrow().get(&group).map(|queue| queue.state.snapshot()).unwrap_or_default()
     }
@@ -107,7 +110,11 @@ impl<P: Platform> Host for ClusterHost<P> {
             if !leaders.contains_key(&group) {
                 continue;
             }
-            for Gathered { first, operations } in queue.pending.gather(now) {
+            for Gathered { first, mut operations } in queue.pending.gather(now) {
+                let publishes = |operation: &Operation| matches!(operation, Operation::Publish { .. });
+                if inner.platform.sabotaged(Sabotage::ReorderBatch) && operations.iter().all(publishes) {
+                    operations.reverse();
+                }
                 commands.push((group, encode(&Command { session, first, operations })));
             }
         }
@@ -117,6 +124,9 @@ impl<P: Platform> Host for ClusterHost<P> {
     fn tick(&self) {
         let inner = &self.inner;
         let now = inner.platform.now();
+        if inner.platform.sabotaged(Sabotage::NoResend) {
+            return;
+        }
         let mut stuck = inner.meta.borrow_mut().pending.rewind_if_stuck(now);
         for queue in inner.queues.borrow_mut().values_mut() {
             stuck |= queue.pending.rewind_if_stuck(now);

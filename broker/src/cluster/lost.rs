@@ -4,7 +4,10 @@
 //! itself learns of it when it catches up, and its channels hear [`super::ChannelEvent::Revoked`].
 
 use super::{Inner, OPERATION_BYTES};
-use crate::{platform::Platform, queue::Operation};
+use crate::{
+    platform::{Platform, Sabotage},
+    queue::Operation,
+};
 
 /// How often to look, in ticks of the driver.
 const TICKS_PER_LOOK: u64 = 10;
@@ -18,7 +21,7 @@ impl<P: Platform> Inner<P> {
         }
         let limit = self.config.node_lost_after;
         let silent = |node| self.links.silence(node) >= limit;
-        if !self.nodes.iter().any(|node| silent(*node)) {
+        if !self.nodes.iter().any(|node| silent(*node)) || self.platform.sabotaged(Sabotage::NodeNeverLost) {
             return;
         }
         let mut found = false;

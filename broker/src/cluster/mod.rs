@@ -201,7 +201,11 @@ impl<P: Platform> Cluster<P> {
         }
         let publish = matches!(operation, Operation::Publish { .. });
         let bytes = bytes_of(&operation);
+        let twin = inner.platform.sabotaged(Sabotage::PublishTwice).then(|| operation.clone());
         let sequence = queue.pending.push(operation, bytes);
+        if let Some(twin) = twin.filter(|_| publish && sequence.is_multiple_of(100)) {
+            queue.pending.push(twin, bytes);
+        }
         if publish && inner.platform.sabotaged(Sabotage::ConfirmBeforeMajority) && inner.leads(group) {
             queue.confirmed_early.insert(sequence);
             let event = ChannelEvent::Outcome { group, sequence, outcome: Outcome::Done };
@@ -214,7 +218,10 @@ impl<P: Platform> Cluster<P> {
 
     /// Closes a client channel: every queue that it used takes back what it held.
     pub fn close_channel(&self, channel: u64) {
-        let groups = self.inner.channels.borrow_mut().close(channel);
+        let mut groups = self.inner.channels.borrow_mut().close(channel);
+        if self.platform().sabotaged(Sabotage::CloseForgetsHeld) {
+            groups.clear();
+        }
         for group in groups {
             self.submit(group, Operation::CloseChannel { channel });
         }
@@ -228,6 +235,11 @@ impl<P: Platform> Cluster<P> {
     /// The group's leader as far as this node knows.
     pub fn leader(&self, group: GroupId) -> Option<NodeId> {
         self.inner.leaders.borrow().get(&group).copied()
+    }
+
+    /// Whether the queue has nothing ready in this node's own replica, however far behind that may be.
+    pub(crate) fn looks_empty(&self, group: GroupId) -> bool {
+        self.inner.queues.borrow().get(&group).is_some_and(|queue| queue.state.ready_count() == 0)
     }
 
     /// Bytes submitted to the queue by this node and not yet applied here.
@@ -258,9 +270,15 @@ impl<P: Platform> Inner<P> {
 
     /// Proposes everything again that was submitted to the group and not applied.
     fn propose_again(&self, group: GroupId) {
+        if self.platform.sabotaged(Sabotage::NoResend) {
+            return;
+        }
         if group == GroupId::META {
             self.meta.borrow_mut().pending.rewind();
         } else if let Some(queue) = self.queues.borrow_mut().get_mut(&group) {
+            if self.platform.sabotaged(Sabotage::ResendRenumbered) {
+                queue.pending.renumber();
+            }
             queue.pending.rewind();
         }
         self.flush();

@@ -119,6 +119,14 @@ impl<T: Clone> Pending<T> {
         self.proposed_bytes = 0;
     }
 
+    /// Submits what is proposed once more, under new numbers: a planted bug.
+    pub(super) fn renumber(&mut self) {
+        let proposed: Vec<(T, usize)> = self.operations.range(..self.proposed).cloned().collect();
+        for (operation, bytes) in proposed {
+            self.push(operation, bytes);
+        }
+    }
+
     /// Takes back all proposals if none was applied for too long; whether it did.
     pub(super) fn rewind_if_stuck(&mut self, now: Duration) -> bool {
         let stuck = self.proposed > 0 && now.saturating_sub(self.resend.moved) >= self.resend.wait;

@@ -1,46 +1,128 @@
 //! Planted bugs: what Ferret switches on to prove that its checkers can fail.
 //!
-//! Each is a one-line hook where the broker asks its platform. The real platform answers `false` as a constant, so a
-//! production build carries none of them.
+//! Each is a one-line hook where the broker asks its platform. The real platform answers `false` as a constant from an
+//! inlined method, so the compiler removes hook and bug from a production build.
 
-/// A bug that can be planted, by the promise it breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sabotage {
-    /// Appends count as durable, and are acknowledged to the leader, before the disk has synced them.
-    ConfirmBeforeSync,
-    /// A publish is confirmed when the leader has it, before a majority does.
-    ConfirmBeforeMajority,
-    /// A restarted node forgets for whom it voted in its current term.
-    ForgetVote,
-    /// Redelivered messages carry `redelivered = false`.
-    RedeliverWithoutFlag,
+use super::Platform;
+
+/// One list makes the enum and everything that is known of each bug.
+macro_rules! planted {
+    ($($variant:ident, $name:literal, $sentence:literal, [$($catcher:literal),+];)+) => {
+        /// A bug that can be planted, by the promise it breaks.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Sabotage {
+            $(#[doc = $sentence] $variant,)+
+        }
+
+        impl Sabotage {
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+
+            /// The name used on the command line and in scenarios.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// What the bug does, in a sentence.
+            pub fn describe(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $sentence,)+
+                }
+            }
+
+            /// The invariants that it breaks, any one of which may be the first to tell; `panic` is an assertion of the
+            /// broker's own.
+            pub fn caught_by(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$variant => &[$($catcher),+],)+
+                }
+            }
+        }
+    };
+}
+
+planted! {
+    // Confirm.
+    ConfirmBeforeSync, "confirm-before-sync", "a node acknowledges log entries before its disk has synced them", ["no-confirmed-loss", "durability", "committed-stays", "replica-agreement"];
+    ConfirmBeforeMajority, "confirm-before-majority", "the leader's node confirms a publish before a majority has it", ["no-confirmed-loss"];
+    ConfirmAhead, "confirm-ahead", "a confirm covers everything published so far, applied or not", ["no-confirmed-loss", "confirm-protocol"];
+    ConfirmSwallowed, "confirm-swallowed", "one confirm in a hundred is never sent", ["liveness", "confirm-protocol"];
+    // Append and sync.
+    SkipSync, "skip-sync", "the log is written and never synced", ["no-confirmed-loss", "durability", "committed-stays", "replica-agreement"];
+    PromiseBeforeWrite, "promise-before-write", "votes and acknowledgements leave before what they promise is written", ["durability", "no-confirmed-loss", "committed-stays"];
+    HardStateUnwritten, "hard-state-unwritten", "the log gets an empty term and vote in place of the true ones", ["durability", "one-leader-per-term", "monotonic"];
+    // Recovery.
+    ForgetVote, "forget-vote", "a restarted node forgets whom it voted for in its current term", ["durability", "one-leader-per-term"];
+    ForgetTail, "forget-tail", "recovery takes the last synced entries of a log for a torn tail and cuts them", ["durability", "committed-stays", "no-confirmed-loss"];
+    RecoverNothing, "recover-nothing", "a restarted node has forgotten the logs of its queues", ["durability", "no-confirmed-loss", "monotonic"];
+    RecoverCommitAhead, "recover-commit-ahead", "recovery takes every entry that it finds for a committed one", ["committed-stays", "replica-agreement", "liveness"];
+    ReuseIncarnation, "reuse-incarnation", "every start of a node uses the session of its first one", ["no-confirmed-loss", "liveness"];
+    // Election and vote.
+    ElectBehind, "elect-behind", "a node votes for candidates whose log lacks what it has", ["committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
+    VoteTwice, "vote-twice", "a node gives its vote of one term to everyone who asks", ["one-leader-per-term", "durability", "single-vote"];
+    AcceptOldTerm, "accept-old-term", "a follower accepts entries from the leader of an earlier term", ["committed-stays", "replica-agreement", "log-matching", "panic"];
+    // Commit and apply.
+    CommitAlone, "commit-alone", "a leader commits what its own disk has synced, without a majority", ["committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
+    SkipEntry, "skip-entry", "a follower leaves out one committed entry in a hundred", ["replica-agreement"];
+    RestampEntries, "restamp-entries", "a follower stores entries of earlier terms under the leader's term", ["committed-stays", "log-matching", "replica-agreement"];
+    // Snapshot and compaction.
+    SnapshotEmpty, "snapshot-empty", "a compacted log leaves a snapshot of an empty queue", ["replica-agreement", "no-confirmed-loss"];
+    ForgetSnapshot, "forget-snapshot", "a restarted node begins behind its snapshot without having read it", ["replica-agreement", "no-confirmed-loss"];
+    RestoreIgnored, "restore-ignored", "a follower takes a snapshot's index and keeps its old state", ["replica-agreement"];
+    SnapshotUnwritten, "snapshot-unwritten", "a snapshot from the leader is installed and not written to the log", ["durability", "liveness"];
+    // Dedup and resend.
+    PublishTwice, "publish-twice", "one publish in a hundred enters the queue twice", ["attempts-bound", "no-fresh-duplicate"];
+    ResendRenumbered, "resend-renumbered", "what is resent after a change of leader counts as new", ["attempts-bound", "no-fresh-duplicate"];
+    NoResend, "no-resend", "what a dead leader was given is not proposed to the next one", ["liveness"];
+    // Order.
+    ReorderBatch, "reorder-batch", "publishes that travel in one command are written in reverse order", ["publisher-order", "queue-linearizable"];
+    DeliverInReverse, "deliver-in-reverse", "what one command delivers reaches the consumer in reverse order", ["publisher-order", "requeue-order", "queue-linearizable"];
+    // Delivery and prefetch.
+    RedeliverWithoutFlag, "redeliver-without-flag", "a redelivered message is not flagged as redelivered", ["no-fresh-duplicate", "attempts-bound"];
+    PrefetchIgnored, "prefetch-ignored", "a consumer gets everything at once, whatever its prefetch", ["prefetch"];
+    PrefetchPlusOne, "prefetch-plus-one", "a consumer gets one message more than its prefetch allows", ["prefetch"];
+    RevokedCredit, "revoked-credit", "a consumer whose messages were taken back gets its whole prefetch anew", ["prefetch"];
+    RevokeUnheard, "revoke-unheard", "a node that was given up does not attach its consumers again", ["liveness"];
+    NodeNeverLost, "node-never-lost", "what a silent node's clients hold is never given back", ["liveness", "single-owner"];
+    // Ack, requeue, get.
+    AckOnDelivery, "ack-on-delivery", "a delivery counts as acked when it is sent", ["no-confirmed-loss", "prefetch"];
+    GetSettles, "get-settles", "a message that was got counts as acked when it is sent", ["no-confirmed-loss"];
+    DropAck, "drop-ack", "one ack in twenty is not passed on to the queue", ["liveness", "ack-applied"];
+    NackDrops, "nack-drops", "a nack with requeue drops the message", ["no-confirmed-loss", "requeue-order"];
+    CloseForgetsHeld, "close-forgets-held", "what a closed channel held is not given back", ["no-confirmed-loss", "liveness", "single-owner"];
+    StaleEmptyGet, "stale-empty-get", "a get is answered from the node's own replica if that is empty", ["queue-linearizable"];
+    // Metadata and routing.
+    RouteAroundLeaderless, "route-around-leaderless", "a publish to a queue without a leader is confirmed and kept nowhere", ["no-confirmed-loss"];
+    PublishToAll, "publish-to-all", "one publish in fifty reaches every queue", ["no-phantom"];
+    // Framing.
+    TruncateBody, "truncate-body", "a body of more than 1000 bytes is cut", ["no-phantom"];
+    // Clock use.
+    IncarnationFromClock, "incarnation-from-clock", "sessions are numbered by the minutes of the wall clock, not by starts", ["no-confirmed-loss", "liveness"];
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 4] =
-        [Self::ConfirmBeforeSync, Self::ConfirmBeforeMajority, Self::ForgetVote, Self::RedeliverWithoutFlag];
-
-    /// The name used on the command line and in scenarios.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ConfirmBeforeSync => "confirm-before-sync",
-            Self::ConfirmBeforeMajority => "confirm-before-majority",
-            Self::ForgetVote => "forget-vote",
-            Self::RedeliverWithoutFlag => "redeliver-without-flag",
-        }
-    }
-
-    /// What the bug does, in a sentence.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::ConfirmBeforeSync => "a node acknowledges log entries before its disk has synced them",
-            Self::ConfirmBeforeMajority => "the leader's node confirms a publish before a majority has it",
-            Self::ForgetVote => "a restarted node forgets whom it voted for in its current term",
-            Self::RedeliverWithoutFlag => "a redelivered message is not flagged as redelivered",
-        }
-    }
-
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|sabotage| sabotage.name() == name)
+    }
+
+    /// Whether the bug is planted and this is one of the cases, one in `period` by their `number`, that it spoils.
+    pub(crate) fn strikes<P: Platform>(self, platform: &P, number: u64, period: u64) -> bool {
+        platform.sabotaged(self) && number.is_multiple_of(period)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_planted_bug_has_a_name_and_a_sentence_of_its_own() {
+        let names: BTreeSet<&str> = Sabotage::ALL.iter().map(|sabotage| sabotage.name()).collect();
+        let sentences: BTreeSet<&str> = Sabotage::ALL.iter().map(|sabotage| sabotage.describe()).collect();
+        assert_eq!((names.len(), sentences.len()), (Sabotage::ALL.len(), Sabotage::ALL.len()));
+        assert!(Sabotage::ALL.into_iter().all(|sabotage| Sabotage::from_name(sabotage.name()) == Some(sabotage)));
     }
 }

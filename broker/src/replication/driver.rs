@@ -17,12 +17,13 @@ use tokio::sync::mpsc;
 use super::{
     Host, Links, LogError, OpenGroup, Recovered, ReplicationConfig,
     group::{self, Group, entry_hash},
+    tamper,
     transfer::{Early, promise},
     wire::{Frame, WireMessage, entry_from_raft, snapshot_from_raft},
     writer::{self, Persisted},
 };
 use crate::{
-    platform::{GroupId, LogIndex, NodeId, Observation, Platform, Term},
+    platform::{GroupId, LogIndex, NodeId, Observation, Platform, Sabotage, Term},
     storage::{HardState, Record, Snapshot, Wal},
 };
 
@@ -209,7 +210,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         Ok(())
     }
 
-    fn receive(&mut self, from: NodeId, id: GroupId, message: WireMessage) {
+    fn receive(&mut self, from: NodeId, id: GroupId, mut message: WireMessage) {
         if message.from != from || message.to != self.config.node || !message.is_consistent() {
             tracing::warn!(%from, group = %id, "dropped a message that contradicts itself");
             return;
@@ -218,6 +219,10 @@ impl<P: Platform, H: Host> Driver<P, H> {
             self.early.keep(from, id, message);
             return;
         };
+        tamper::received(&self.platform, &mut group.node, &mut message);
+        if group.has_installed(&message) {
+            group.node.report_snapshot(from.0, SnapshotStatus::Finish);
+        }
         // Raft refuses what makes no sense to it (an unknown peer, say), which is as if it were lost.
         if let Err(error) = group.node.step(message.into_raft()) {
             tracing::debug!(%from, group = %id, %error, "refused a message");
@@ -261,7 +266,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
         }
         self.platform.observe(Observation::GroupOpened { group: id, queue: open.name.clone() });
         let recovered = self.dormant.remove(&id);
-        if let Some(snapshot) = recovered.as_ref().and_then(|group| group.snapshot.as_ref()) {
+        if let Some(snapshot) = recovered.as_ref().and_then(|group| group.snapshot.as_ref())
+            && !self.platform.sabotaged(Sabotage::ForgetSnapshot)
+        {
             self.restore(id, snapshot)?;
         }
         let mut group = Group::open(&self.platform, &self.config, open, recovered)
@@ -361,8 +368,11 @@ impl<P: Platform, H: Host> Driver<P, H> {
     fn handle(&mut self, id: GroupId, mut ready: Ready) {
         let group = self.groups.get_mut(&id).expect("only an open group gets ready");
         let number = ready.number();
-        let immediate = ready.take_messages();
-        let messages = ready.take_persisted_messages();
+        let mut immediate = ready.take_messages();
+        let mut messages = ready.take_persisted_messages();
+        if self.platform.sabotaged(Sabotage::PromiseBeforeWrite) {
+            immediate.append(&mut messages);
+        }
         let committed = ready.take_committed_entries();
         let records = &mut self.gathering.records;
 
@@ -374,15 +384,18 @@ impl<P: Platform, H: Host> Driver<P, H> {
         if group.commit_unwritten && ready.must_sync() {
             group.commit_unwritten = false;
             let hard_state = group.hard_state();
-            records.push(Record::HardState(id, hard_state));
             written = Some(hard_state);
+            let forgotten = self.platform.sabotaged(Sabotage::HardStateUnwritten);
+            records.push(Record::HardState(id, if forgotten { HardState::default() } else { hard_state }));
         }
         let snapshot = (!ready.snapshot().is_empty()).then(|| snapshot_from_raft(ready.snapshot()));
         if let Some(snapshot) = &snapshot {
             group.node.mut_store().install(snapshot.clone());
             group.installed(snapshot.data.len());
             group.installing += 1;
-            records.push(Record::Snapshot(id, snapshot.clone()));
+            if !self.platform.sabotaged(Sabotage::SnapshotUnwritten) {
+                records.push(Record::Snapshot(id, snapshot.clone()));
+            }
         }
         let entries = ready.take_entries();
         let last = entries.last().map(|entry| LogIndex(entry.index));
@@ -422,6 +435,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
             let Some(group) = self.groups.get_mut(&id) else { continue };
             group.unsynced -= 1;
             group.node.on_persist_ready(number);
+            if self.platform.sabotaged(Sabotage::CommitAlone) && group.leads() {
+                group.node.raft.raft_log.commit_to(last.map_or(0, |last| last.0));
+            }
             if let Some(last) = last.or(snapshot.as_ref().map(|snapshot| snapshot.index)) {
                 self.platform.observe(Observation::Persisted { group: id, last });
             }
@@ -469,9 +485,11 @@ impl<P: Platform, H: Host> Driver<P, H> {
 
     fn apply(&mut self, id: GroupId, entries: &[Entry]) {
         let Some(last) = entries.last() else { return };
+        let leads = self.groups.get(&id).is_some_and(Group::leads);
         for entry in entries {
             // A new leader's first entry is empty. Membership never changes, so there are only commands beside it.
-            if !entry.data.is_empty() {
+            let skipped = !leads && Sabotage::SkipEntry.strikes(&self.platform, entry.index, 100);
+            if !entry.data.is_empty() && !skipped {
                 self.host.apply(id, &entry.data);
             }
             let state_hash = self.host.state_hash(id);

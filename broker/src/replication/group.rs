@@ -1,12 +1,18 @@
 //! One Raft group of this node: Raft's own state, what was told about it, and what its log weighs.
 
 use bytes::Bytes;
-use raft::{RawNode, StateRole, eraftpb::Entry};
+use raft::{ProgressState, RawNode, StateRole, eraftpb::Entry};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Compaction, OpenGroup, ReplicationConfig, election::Election, log::GroupLog, wire::entry_from_raft};
+use super::{
+    Compaction, OpenGroup, ReplicationConfig,
+    election::Election,
+    log::GroupLog,
+    tamper,
+    wire::{MessageKind, WireMessage, entry_from_raft},
+};
 use crate::{
-    platform::{GroupId, LogIndex, NodeId, Observation, Platform, Sabotage, Term},
+    platform::{GroupId, LogIndex, NodeId, Observation, Platform, Term},
     storage::{EntryKind, HardState, LogEntry, RecoveredGroup, Snapshot},
 };
 
@@ -105,7 +111,8 @@ impl Group {
     /// Tells observers of a new commit index, which should only rise. The term is that of the entry at the index.
     pub(crate) fn tell_commit<P: Platform>(&mut self, platform: &P) {
         let commit = self.node.raft.raft_log.committed;
-        if commit == self.commit_told {
+        // One that comes with a snapshot is told once the snapshot is in place of the log.
+        if commit == self.commit_told || self.installing > 0 {
             return;
         }
         self.commit_told = commit;
@@ -141,17 +148,26 @@ impl Group {
         snapshot
     }
 
+    /// Whether `message` shows that a follower has the snapshot that it was sent. Its own word of that may be lost with
+    /// its stream to this node, and Raft would wait for it for ever: until then the follower gets nothing more.
+    pub(crate) fn has_installed(&self, message: &WireMessage) -> bool {
+        let progress = self.node.raft.prs().get(message.from.0);
+        message.kind == MessageKind::HeartbeatResponse
+            && message.term == self.node.raft.term
+            && progress.is_some_and(|progress| {
+                progress.state == ProgressState::Snapshot && message.commit >= progress.pending_snapshot
+            })
+    }
+
     /// The log is the leader's snapshot from now on.
     pub(crate) fn installed(&mut self, snapshot_bytes: usize) {
         self.weight = Weight { snapshot_bytes: snapshot_bytes as u64, ..Weight::default() };
     }
 }
 
-/// What a group looked like after recovery, for observers; also where the planted bug forgets a vote.
+/// What a group looked like after recovery, for observers; also where planted bugs forget.
 pub(crate) fn recover<P: Platform>(platform: &P, group: GroupId, recovered: &mut RecoveredGroup) {
-    if platform.sabotaged(Sabotage::ForgetVote) {
-        recovered.hard_state.vote = None;
-    }
+    tamper::recovered(platform, group, recovered);
     let snapshot = recovered.snapshot.as_ref().map(|snapshot| (snapshot.index, snapshot.term)).unwrap_or_default();
     let last = recovered.entries.last().map_or(snapshot, |entry| (entry.index, entry.term));
     // A commit index that was written behind the snapshot's is no news; Raft refuses to start below the snapshot.

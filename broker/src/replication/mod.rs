@@ -14,6 +14,7 @@ mod election;
 mod group;
 mod link;
 mod log;
+mod tamper;
 mod transfer;
 mod wire;
 mod writer;

@@ -46,6 +46,7 @@ pub(crate) async fn run<P: Platform>(
             report(&inputs, Input::Persisted(Persisted { pinning: wal.pinning_groups() }));
         }
         let synced = match written {
+            Ok(()) if platform.sabotaged(Sabotage::SkipSync) => Ok(()),
             Ok(()) => wal.sync().await,
             Err(error) => Err(error),
         };

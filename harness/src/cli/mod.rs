@@ -7,6 +7,7 @@ mod artifacts;
 mod bench;
 mod check;
 mod faults;
+mod hunt;
 mod interrupt;
 mod judge;
 mod paths;
@@ -56,6 +57,7 @@ Examples:
   ferret run scenarios/smoke                 all scenarios of a folder
   ferret run my.toml --seed 7                one scenario, one seed: the same run every time
   ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
+  ferret hunt                                plant bugs, and see that each is caught
   ferret check scenarios                     only look for mistakes in the files
   ferret faults                              what a timeline can break, with examples
   ferret schema > scenario.schema.json       completion and checks in your editor
@@ -80,6 +82,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::RunArgs),
+    Hunt(hunt::HuntArgs),
     Check(check::CheckArgs),
     Faults(faults::FaultsArgs),
     Judge(judge::JudgeArgs),
@@ -109,6 +112,7 @@ pub fn main<S: Simulate>(
     };
     let result = match cli.verb {
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
+        Verb::Hunt(args) => hunt::hunt(&args, simulate, interrupt, streams),
         Verb::Check(args) => check::check(&args, streams),
         Verb::Faults(_) => faults::faults(streams),
         Verb::Judge(args) => judge::judge(&args, interrupt, streams),

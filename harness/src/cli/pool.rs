@@ -7,6 +7,7 @@ use std::{
     any::Any,
     collections::BTreeMap,
     io,
+    num::NonZeroUsize,
     ops::RangeInclusive,
     path::PathBuf,
     sync::{Arc, mpsc},
@@ -22,7 +23,7 @@ use super::{
     simulate::{Request, Simulate, Simulated},
     sometimes, twice,
 };
-use crate::{history::History, progress::Progress, scenario::Scenario};
+use crate::{history::History, progress::Progress, scenario::Scenario, search::thread_cpu};
 
 /// A simulation's futures are large, and so are its checkers' recursions.
 const STACK_BYTES: usize = 32 * 1024 * 1024;
@@ -129,21 +130,43 @@ impl<S: Simulate> Pool<'_, S> {
     }
 
     fn simulate(&self, job: &Job<'_>, progress: &Progress) -> Simulated<S::Event> {
-        let result = thread::scope(|scope| {
-            let run = || self.simulate.simulate(job.scenario, job.seed, &self.request, self.interrupt.flag(), progress);
-            let name = format!("{} {}", job.scenario.name, job.seed);
-            let thread = thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn_scoped(scope, run);
-            thread
-                .map_err(|error| format!("no thread for the simulation: {error}"))?
-                .join()
-                .map_err(|panic| panicked(&*panic))
-        });
-        result.unwrap_or_else(|reason| Simulated {
-            record: internal(job.scenario, job.seed, &self.request, reason),
-            trace: Vec::new(),
-            history: History::default(),
-        })
+        simulate_apart(self.simulate, job.scenario, job.seed, &self.request, self.interrupt, progress).0
     }
+}
+
+/// How many runs at a time: what the user asked for, or one per processor core.
+pub(super) fn workers(asked: Option<NonZeroUsize>) -> usize {
+    asked.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+}
+
+/// One run on a fresh thread, with the processor time that it took (wall time where the system does not tell).
+pub(super) fn simulate_apart<S: Simulate>(
+    simulate: &S,
+    scenario: &Scenario,
+    seed: u64,
+    request: &Request,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> (Simulated<S::Event>, Duration) {
+    let result = thread::scope(|scope| {
+        let run = || {
+            let simulated = simulate.simulate(scenario, seed, request, interrupt.flag(), progress);
+            let spent = thread_cpu().map(|judging| judging + simulated.cpu.unwrap_or_default());
+            (simulated, spent)
+        };
+        let name = format!("{} {}", scenario.name, seed);
+        let thread = thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn_scoped(scope, run);
+        thread
+            .map_err(|error| format!("no thread for the simulation: {error}"))?
+            .join()
+            .map_err(|panic| panicked(&*panic))
+    });
+    let (simulated, spent) = result.unwrap_or_else(|reason| {
+        let record = internal(scenario, seed, request, reason);
+        (Simulated { record, trace: Vec::new(), history: History::default(), cpu: None }, None)
+    });
+    let wall = Duration::try_from_secs_f64(simulated.record.wall_seconds).unwrap_or_default();
+    (simulated, spent.unwrap_or(wall))
 }
 
 /// Whether the job at `index` is the last of its scenario.

@@ -4,7 +4,6 @@ use std::{
     io::{self, Write},
     num::NonZeroUsize,
     path::PathBuf,
-    thread,
 };
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
@@ -91,7 +90,7 @@ pub(super) struct RunArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum MessageFormat {
+pub(super) enum MessageFormat {
     /// For people
     Human,
     /// One JSON object per run and line
@@ -115,7 +114,7 @@ fn seed_range(text: &str) -> Result<SeedRange, String> {
     Ok(range)
 }
 
-fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
+pub(super) fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
     PossibleValuesParser::new(Sabotage::ALL.map(Sabotage::name))
         .map(|name| Sabotage::from_name(&name).expect("clap has checked the name"))
 }
@@ -132,10 +131,6 @@ impl RunArgs {
             (None, Some(range)) => (range.first..=range.last).collect(),
             (None, None) => scenario.run.seeds.iter().collect(),
         }
-    }
-
-    fn workers(&self) -> usize {
-        self.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
     }
 }
 
@@ -165,7 +160,7 @@ pub(super) fn run<S: Simulate>(
     // One seed that the user picked out need not show what a scenario's seeds show together.
     let sometimes = args.seed.is_none();
     let twice = args.verify_determinism;
-    let pool = Pool { simulate, request, twice, sometimes, workers: args.workers(), interrupt };
+    let pool = Pool { simulate, request, twice, sometimes, workers: pool::workers(args.jobs), interrupt };
     let records = match args.message_format {
         MessageFormat::Human => run_for_people(&pool, &jobs, streams)?,
         MessageFormat::Json => run_for_programs(&pool, &jobs, streams)?,

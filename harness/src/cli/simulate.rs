@@ -1,6 +1,6 @@
 //! What the command line asks of the simulation, and nothing more: tests of the command line put a script here.
 
-use std::sync::atomic::AtomicBool;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use ferret_reports::RunRecord;
 use warren::platform::Sabotage;
@@ -29,6 +29,8 @@ pub struct Simulated<E> {
     /// Empty unless asked for.
     pub trace: Vec<E>,
     pub history: History,
+    /// The processor time of threads other than the calling one, if the system tells.
+    pub cpu: Option<Duration>,
 }
 
 /// Runs scenarios.

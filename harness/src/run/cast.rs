@@ -59,10 +59,13 @@ pub fn names(scenario: &Scenario) -> (History, Vec<ClientRole>) {
 pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, MachineId> {
     let peers: BTreeMap<NodeId, String> =
         scenario.cluster.node_ids().map(|node| (node, format!("{node}:{CLUSTER_PORT}"))).collect();
+    let compact_after = scenario.cluster.compact_after;
     let boot = |node: NodeId| {
         let peers = peers.clone();
         move |platform: SimPlatform| {
-            let config = Config::new(node, format!("{node}:{CLIENT_PORT}"), peers.clone());
+            let mut config = Config::new(node, format!("{node}:{CLIENT_PORT}"), peers.clone());
+            config.compaction.entries = compact_after;
+            config.compaction.tail = compact_after / 4;
             let running = async move {
                 let Err(error) = node::run(platform, config).await;
                 tracing::warn!(%node, %error, "the node ended");

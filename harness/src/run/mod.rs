@@ -6,7 +6,11 @@ mod stage;
 mod timeline;
 mod verdict;
 
-use std::{path::Path, sync::atomic::AtomicBool, time::Instant};
+use std::{
+    path::Path,
+    sync::atomic::AtomicBool,
+    time::{Duration, Instant},
+};
 
 use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
 use warren::platform::Sabotage;
@@ -17,6 +21,7 @@ use crate::{
     history::History,
     progress::{Phase, Progress},
     scenario::{ClientKind, Scenario},
+    search::thread_cpu,
     sim::{self, TraceEvent},
 };
 
@@ -37,6 +42,8 @@ pub struct RunOutput {
     /// Empty unless asked for.
     pub trace: Vec<TraceEvent>,
     pub history: History,
+    /// The processor time of the simulation's own thread, if the system tells.
+    pub cpu: Option<Duration>,
 }
 
 /// Runs `scenario` with `seed`, on a thread of its own, until it is done or `stop` is set.
@@ -46,10 +53,12 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBo
     let mut scenario = scenario.clone();
     scenario.sabotage = options.sabotage.or(scenario.sabotage);
     scenario.run.client = options.client.unwrap_or(scenario.run.client);
-    let played = sim::run_isolated(seed, || stage::play(&scenario, seed, options.record_trace, stop, progress));
-    let played = played.unwrap_or_else(|error| Played { failure: Some(error), ..Played::default() });
+    let played =
+        sim::run_isolated(seed, || (stage::play(&scenario, seed, options.record_trace, stop, progress), thread_cpu()));
+    let (played, cpu) = played.unwrap_or_else(|error| (Played { failure: Some(error), ..Played::default() }, None));
     progress.enter(Phase::Judging);
     let mut output = judge(&scenario, seed, options, played);
+    output.cpu = cpu;
     output.record.wall_seconds = began.elapsed().as_secs_f64();
     progress.enter(Phase::Done);
     output
@@ -85,7 +94,7 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
         record.verdict = Verdict::Internal;
         record.reasons.insert(0, format!("the simulation failed: {error}"));
     }
-    RunOutput { record, trace: played.trace, history }
+    RunOutput { record, trace: played.trace, history, cpu: None }
 }
 
 fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunRecord {

@@ -104,7 +104,7 @@ impl Checker<'_> {
             text: self.text.to_owned(),
             sabotage: named(&file.sabotage, Sabotage::from_name),
             run,
-            cluster: Cluster { nodes },
+            cluster: Cluster { nodes, compact_after: file.cluster.compact_after.or(4096) },
             queues,
             publishers,
             consumers,

@@ -152,6 +152,9 @@ pub(super) struct ClusterTable {
     /// Broker nodes, called n1, n2, ….
     #[schemars(range(min = 1, max = 7))]
     pub(super) nodes: Field<u64>,
+    /// Log entries after which a queue's log is cut behind a snapshot. Default 4096.
+    #[schemars(range(min = 16, max = 1_000_000))]
+    pub(super) compact_after: Field<u64>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -125,6 +125,8 @@ impl<T: Copy> Spread<T> {
 pub struct Cluster {
     /// 1 to 7. Nodes are called `n1`, `n2`, ….
     pub nodes: u64,
+    /// Applied entries after which a group's log is cut behind a snapshot; a quarter as many stay for slow followers.
+    pub compact_after: u64,
 }
 
 impl Cluster {

@@ -33,6 +33,8 @@ publishers = [{ name = "pub", queue = "orders", rate = 100 }]
 struct Script {
     /// Seeds that end with this verdict instead of a pass.
     bad: Option<(u64, Verdict)>,
+    /// They do so only with a planted bug.
+    planted: bool,
     /// The second run of a seed differs from the first at the third event.
     wavers: bool,
     second: AtomicBool,
@@ -59,6 +61,7 @@ impl Simulate for Script {
         record.sabotage = request.sabotage.map(|sabotage| sabotage.name().to_owned());
         if let Some((bad, verdict)) = self.bad
             && bad == seed
+            && (request.sabotage.is_some() || !self.planted)
         {
             record.verdict = verdict;
             if verdict == Verdict::Violated {
@@ -85,6 +88,7 @@ impl Simulate for Script {
             record,
             trace,
             history: History { clients: vec!["pub-1".to_owned()], events, ..History::default() },
+            cpu: None,
         }
     }
 
@@ -378,7 +382,9 @@ fn check_lists_what_is_valid() {
 
 #[test]
 fn the_help_of_each_verb_teaches_by_example() {
-    for verb in [None, Some("run"), Some("check"), Some("faults"), Some("schema"), Some("bench")] {
+    for verb in
+        [None, Some("run"), Some("hunt"), Some("check"), Some("faults"), Some("judge"), Some("schema"), Some("bench")]
+    {
         insta::assert_snapshot!(format!("help_{}", verb.unwrap_or("ferret")), cli::help(verb));
     }
 }
@@ -405,13 +411,42 @@ fn every_scenario_in_the_tree_is_valid() {
 }
 
 #[test]
-fn there_is_a_known_bad_scenario_for_every_planted_bug() {
+fn every_known_bad_scenario_plants_the_bug_of_its_name_and_says_what_it_violates() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/known-bad");
-    for sabotage in warren::platform::Sabotage::ALL {
-        let path = folder.join(format!("{}.toml", sabotage.name()));
-        let text = fs::read_to_string(&path).expect("there is a file of the bug's name");
+    for file in fs::read_dir(folder).expect("the folder is there") {
+        let path = file.expect("it can be listed").path();
+        let text = fs::read_to_string(&path).expect("it can be read");
         let scenario = Scenario::parse("known-bad", &text).expect("the scenario is valid");
-        assert_eq!(scenario.sabotage, Some(sabotage));
+        assert_eq!(scenario.sabotage.map(|bug| bug.name()), path.file_stem().and_then(|stem| stem.to_str()));
         assert!(!scenario.expect.violated.is_empty(), "it says what the bug violates");
     }
+}
+
+const HUNT: [&str; 8] = ["--only", "forget-vote", "--seeds", "3", "--jobs", "1", "--message-format", "json"];
+
+fn hunt(script: &Script) -> (u8, Vec<serde_json::Value>) {
+    let call = ferret("hunt", &[("a.toml", &named("first"))], &HUNT, script);
+    (call.code, call.out.lines().map(|line| serde_json::from_str(line).expect("each line is an object")).collect())
+}
+
+#[test]
+fn a_bug_is_hunted_until_an_invariant_tells_and_the_control_is_silent() {
+    let script = Script { bad: Some((2, Verdict::Violated)), planted: true, ..Script::default() };
+    let (code, told) = hunt(&script);
+    assert_eq!((code, told.len()), (exit::PASS, 2), "{told:?}");
+    assert_eq!((told[0]["bug"].as_str(), told[0]["seeds"].as_u64()), (Some("forget-vote"), Some(2)));
+    assert_eq!(told[0]["catch"]["by"][0].as_str(), Some("no-confirmed-loss"));
+    assert_eq!((told[1]["control"]["runs"].as_u64(), &told[1]["control"]["alarms"]), (Some(3), &serde_json::json!([])));
+}
+
+#[test]
+fn a_bug_that_nothing_catches_fails_the_hunt() {
+    let (code, told) = hunt(&Script::default());
+    assert_eq!((code, &told[1]["missed"]), (104, &serde_json::json!(["forget-vote"])));
+}
+
+#[test]
+fn an_alarm_with_nothing_planted_fails_the_hunt_whatever_was_caught() {
+    let (code, told) = hunt(&Script { bad: Some((3, Verdict::Violated)), ..Script::default() });
+    assert_eq!((code, told[1]["control"]["alarms"].as_array().map(Vec::len)), (100, Some(1)));
 }
