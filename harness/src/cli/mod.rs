@@ -20,7 +20,10 @@ mod sometimes;
 mod terminal;
 mod twice;
 
-use std::{ffi::OsString, io::Write};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -120,7 +123,10 @@ pub fn main<S: Simulate>(
         Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };
     result.unwrap_or_else(|error| {
-        let _ = writeln!(streams.err, "ferret: {error}");
+        // Whoever read our output has seen enough, and knows that it is not all.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            let _ = writeln!(streams.err, "ferret: {error}");
+        }
         exit::INTERNAL
     })
 }

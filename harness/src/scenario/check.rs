@@ -306,9 +306,9 @@ impl Checker<'_> {
 
     fn rate(&mut self, field: &Field<f64>) -> f64 {
         let Field(Some(at)) = field else { return 1.0 };
-        if !(at.value > 0.0 && at.value <= 100_000.0) {
+        if !(at.value >= 0.001 && at.value <= 100_000.0) {
             let help = "write messages per virtual second and client, such as `rate = 100`".to_owned();
-            let label = "must be above 0 and at most 100000";
+            let label = "must be from 0.001 to 100000";
             self.problems.add(&at.span, "`rate` is out of range", label, Some(help));
         }
         at.value

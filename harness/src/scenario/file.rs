@@ -361,7 +361,7 @@ pub(super) struct DiskStallTable {
 #[schemars(extend("required" = ["node", "sync"]))]
 pub(super) struct DiskSlowTable {
     pub(super) node: Field<OneOrMany>,
-    /// How long a sync takes meanwhile.
+    /// How much longer each sync takes meanwhile.
     pub(super) sync: Field<DurationRangeText>,
 }
 
