@@ -15,6 +15,7 @@ use super::{
     ClusterView,
     effect::Effect,
     holds::{Grip, Holds, Thing, WeatherKind},
+    operator::Operator,
     pulse::Pulse,
     wording::{self, Named},
 };
@@ -36,7 +37,7 @@ pub struct Nemesis {
     pub(super) world: World,
     recorder: Rc<Recorder>,
     view: Rc<RefCell<ClusterView>>,
-    scenario: Rc<Scenario>,
+    pub(super) scenario: Rc<Scenario>,
     pub(super) nodes: BTreeMap<NodeId, MachineId>,
     /// Machines of each group of clients, by the group's name.
     pub(super) clients: BTreeMap<String, Vec<MachineId>>,
@@ -45,7 +46,8 @@ pub struct Nemesis {
     /// Steps that have not begun, in order of time.
     pending: Vec<(u32, DrawnStep)>,
     pub(super) active: Vec<Active>,
-    holds: Holds,
+    pub(super) holds: Holds,
+    pub(super) operator: Operator,
     records: Vec<FaultRecord>,
 }
 
@@ -59,13 +61,13 @@ pub(super) struct Active {
 }
 
 impl Nemesis {
+    /// `nodes` and `clients` are machines, those of clients by the name of their group.
     pub fn new(
-        world: World,
+        (world, view): (World, Rc<RefCell<ClusterView>>),
         recorder: Rc<Recorder>,
-        view: Rc<RefCell<ClusterView>>,
         scenario: Rc<Scenario>,
-        nodes: BTreeMap<NodeId, MachineId>,
-        clients: BTreeMap<String, Vec<MachineId>>,
+        (nodes, clients): (BTreeMap<NodeId, MachineId>, BTreeMap<String, Vec<MachineId>>),
+        operator: Operator,
         drawn: Vec<DrawnStep>,
     ) -> Self {
         let records: Vec<FaultRecord> = drawn.iter().map(|step| blank_record(&scenario, step)).collect();
@@ -82,6 +84,7 @@ impl Nemesis {
             pending,
             active: Vec::new(),
             holds,
+            operator,
             records,
         }
     }
@@ -158,9 +161,10 @@ impl Nemesis {
         let mut queues = BTreeSet::new();
         let _ = step.action.map(|targets| {
             queues.extend(targets.iter().filter_map(|target| match target {
-                DrawnTarget::Leader(queue) | DrawnTarget::Followers(queue) | DrawnTarget::OneFollower { queue, .. } => {
-                    Some(*queue)
-                }
+                DrawnTarget::Leader(queue)
+                | DrawnTarget::Followers(queue)
+                | DrawnTarget::OneFollower { queue, .. }
+                | DrawnTarget::OneLearner { queue, .. } => Some(*queue),
                 DrawnTarget::Node(_) => None,
             }));
         });
@@ -172,10 +176,15 @@ impl Nemesis {
         self.view.borrow().leader(&self.scenario.queues[queue].name)
     }
 
+    /// Who votes in a queue, and who follows it without a vote.
+    fn members(&self, queue: usize) -> [Vec<NodeId>; 2] {
+        let known = self.view.borrow().members(&self.scenario.queues[queue].name);
+        known.unwrap_or_else(|| [self.nodes.keys().copied().collect(), Vec::new()])
+    }
+
     fn name(&self, written: &[Target], drawn: &[DrawnTarget]) -> Named {
-        let followers = |target: &DrawnTarget| {
-            resolve(&[*target], |queue| self.leader(queue), |_| self.nodes.keys().copied().collect())
-        };
+        let followers =
+            |target: &DrawnTarget| resolve(&[*target], |queue| self.leader(queue), |queue| self.members(queue));
         let queue = |queue: usize| self.scenario.queues[queue].name.clone();
         wording::name(written, drawn, self.nodes.len(), queue, |queue| self.leader(queue), followers)
     }
@@ -197,13 +206,13 @@ impl Nemesis {
         }
         let cluster: Vec<NodeId> = self.nodes.keys().copied().collect();
         let record = &mut self.records[fault as usize];
-        record.description = wording::describe(&action, step.lasts, &cluster);
+        record.description = wording::describe(&action, step.lasts, &self.scenario.queues, &cluster);
         record.nodes = wording::touched(&action).iter().map(ToString::to_string).collect();
         record.began_ns = Some(now.0);
         self.recorder.record(EventKind::FaultBegan { fault });
         self.holds.effect(fault).felt_as = felt_as(step.action.kind());
         let things = self.apply(fault, &action);
-        let pulse = self.pulse(&action);
+        let pulse = self.pulse(fault, &action);
         let ends = step.lasts.map(|lasts| Nanos(now.0.saturating_add(nanos(lasts))));
         self.active.push(Active { fault, ends, things, pulse });
         self.end_spent();
@@ -282,6 +291,8 @@ impl Nemesis {
                 let processors = machines.map(|machine| Thing::Processor(*machine)).collect();
                 self.hold(fault, processors, &Grip::SlowCpu(*poll))
             }
+            // The answer is awaited from beat to beat.
+            Action::Operate { .. } => Vec::new(),
         }
     }
 
@@ -553,6 +564,7 @@ fn nothing(kind: &str) -> &'static str {
         "bit-rot" => "nothing: no synced data was there",
         "misdirect" => "nothing: no sync came meanwhile that could land elsewhere",
         "clock-jump" | "clock-freeze" | "clock-drift" => "nothing: nobody read the clock meanwhile",
+        "transfer-leader" | "grow" | "shrink" => "nothing: there was no such node",
         "client-crash" => "nothing: no such client was running",
         "churn" => "nothing: no connection was established",
         "heal" => "nothing: no fault was under way and no node was down",

@@ -8,6 +8,7 @@ mod faults;
 mod judge;
 mod lapin_lockstep;
 mod machine;
+mod membership;
 mod more_faults;
 mod play;
 mod scenario_errors;
