@@ -30,12 +30,12 @@ impl Simulate for Simulation {
     ) -> Simulated<TraceEvent> {
         let Request { sabotage, client, record_trace } = *request;
         let options = RunOptions { sabotage, client, record_trace };
-        let RunOutput { record, trace, history, cpu } = run::run(scenario, seed, &options, stop, progress);
-        Simulated { record, trace, history, cpu }
+        let RunOutput { record, trace, machines, history, cpu } = run::run(scenario, seed, &options, stop, progress);
+        Simulated { record, trace, machines, history, cpu }
     }
 
-    fn describe(event: &TraceEvent) -> String {
-        event.to_string()
+    fn describe(event: &TraceEvent, machines: &[String]) -> String {
+        event.describe(machines)
     }
 }
 

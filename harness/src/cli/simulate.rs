@@ -28,6 +28,8 @@ pub struct Simulated<E> {
     pub record: RunRecord,
     /// Empty unless asked for.
     pub trace: Vec<E>,
+    /// The names of the machines that the trace speaks of, by number.
+    pub machines: Vec<String>,
     pub history: History,
     /// The processor time of threads other than the calling one, if the system tells.
     pub cpu: Option<Duration>,
@@ -50,5 +52,5 @@ pub trait Simulate: Sync {
     ) -> Simulated<Self::Event>;
 
     /// The event in words: when, where, what.
-    fn describe(event: &Self::Event) -> String;
+    fn describe(event: &Self::Event, machines: &[String]) -> String;
 }

@@ -87,12 +87,13 @@ impl Simulate for Script {
         Simulated {
             record,
             trace,
+            machines: Vec::new(),
             history: History { clients: vec!["pub-1".to_owned()], events, ..History::default() },
             cpu: None,
         }
     }
 
-    fn describe(event: &String) -> String {
+    fn describe(event: &String, _: &[String]) -> String {
         event.clone()
     }
 }

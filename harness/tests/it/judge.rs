@@ -21,7 +21,7 @@ impl Simulate for Nothing {
         unreachable!("judging simulates nothing")
     }
 
-    fn describe(event: &String) -> String {
+    fn describe(event: &String, _: &[String]) -> String {
         event.clone()
     }
 }
