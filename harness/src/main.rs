@@ -9,7 +9,7 @@ use std::{
 use ferret::{
     cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
     progress::Progress,
-    run::{self, RunOptions, RunOutput},
+    run::{self, Bare, RunOptions, RunOutput},
     scenario::Scenario,
     sim::TraceEvent,
 };
@@ -32,6 +32,10 @@ impl Simulate for Simulation {
         let options = RunOptions { sabotage, client, record_trace };
         let RunOutput { record, trace, machines, history, cpu } = run::run(scenario, seed, &options, stop, progress);
         Simulated { record, trace, machines, history, cpu }
+    }
+
+    fn bare(&self, scenario: &Scenario, simulated: &Simulated<TraceEvent>) -> Option<Bare> {
+        run::bare(scenario, &simulated.trace, simulated.machines.len()).ok()
     }
 
     fn describe(event: &TraceEvent, machines: &[String]) -> String {

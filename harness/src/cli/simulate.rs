@@ -8,6 +8,7 @@ use warren::platform::Sabotage;
 use crate::{
     history::History,
     progress::Progress,
+    run::Bare,
     scenario::{ClientKind, Scenario},
 };
 
@@ -50,6 +51,10 @@ pub trait Simulate: Sync {
         stop: &AtomicBool,
         progress: &Progress,
     ) -> Simulated<Self::Event>;
+
+    /// What the engine alone takes for the machines and packets of a run whose trace was kept. `None` if it cannot be
+    /// told.
+    fn bare(&self, scenario: &Scenario, simulated: &Simulated<Self::Event>) -> Option<Bare>;
 
     /// The event in words: when, where, what.
     fn describe(event: &Self::Event, machines: &[String]) -> String;

@@ -1,5 +1,6 @@
 //! One scenario with one seed: build the world, load it, break it, drain it, judge it.
 
+mod bare;
 mod cast;
 mod measure;
 mod stage;
@@ -15,7 +16,10 @@ use std::{
 use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
 use warren::platform::Sabotage;
 
-pub use self::stage::Played;
+pub use self::{
+    bare::{Bare, bare},
+    stage::Played,
+};
 use crate::{
     check::{self, CheckConfig, Invariant},
     history::History,

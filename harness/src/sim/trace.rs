@@ -94,6 +94,11 @@ pub struct TraceEvent {
 }
 
 impl TraceEvent {
+    /// The number of the machine that a packet goes to, as `Segment::trace_a` packs it.
+    pub(super) fn receiver(&self) -> usize {
+        (self.a >> 48) as usize
+    }
+
     /// The event in words: when, where, what. `machines` are the names of the world's machines, see
     /// [`World::machine_names`](super::World::machine_names).
     pub fn describe(&self, machines: &[String]) -> String {
@@ -106,8 +111,7 @@ impl TraceEvent {
         let _ = match self.kind.arguments() {
             Arguments::None => Ok(()),
             Arguments::Packet => {
-                // As `Segment::trace_a` packs them.
-                let (to, connection) = (name(a >> 48), a >> 8 & 0xff_ffff_ffff);
+                let (to, connection) = (name(self.receiver() as u64), a >> 8 & 0xff_ffff_ffff);
                 write!(text, " to {to}, connection {connection}, shape {b:#x}")
             }
             Arguments::File(what) => write!(text, " file {a}, {what} {b:#x}"),

@@ -6,6 +6,7 @@ use ferret::{
     cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style},
     judge::{self, Format, ModelKind, Options, Verdict},
     progress::Progress,
+    run::Bare,
     scenario::Scenario,
 };
 use serde_json::{Value, json};
@@ -19,6 +20,10 @@ impl Simulate for Nothing {
 
     fn simulate(&self, _: &Scenario, _: u64, _: &Request, _: &AtomicBool, _: &Progress) -> Simulated<String> {
         unreachable!("judging simulates nothing")
+    }
+
+    fn bare(&self, _: &Scenario, _: &Simulated<String>) -> Option<Bare> {
+        None
     }
 
     fn describe(event: &String, _: &[String]) -> String {
