@@ -10,8 +10,9 @@ mod effect;
 mod holds;
 mod nemesis;
 mod pulse;
+mod watch;
 mod wording;
 
-pub use catalogue::{CATALOGUE, Listed};
+pub use catalogue::{BEGINNINGS, CATALOGUE, Listed};
 pub use cluster_view::ClusterView;
 pub use nemesis::Nemesis;
