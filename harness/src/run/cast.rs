@@ -25,6 +25,9 @@ use crate::{
 
 const CLIENT_PORT: u16 = 5672;
 const CLUSTER_PORT: u16 = 25672;
+/// Small, so that even a short run begins new segments of the log and drops old ones, and that many runs at once do not
+/// fill the memory with them.
+const SEGMENT_BYTES: u64 = 1 << 20;
 /// The drain's prefetch: it is in a hurry.
 const DRAIN_PREFETCH: u16 = 500;
 /// A get without an answer for so long is unknown.
@@ -66,6 +69,7 @@ pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, Machine
             let mut config = Config::new(node, format!("{node}:{CLIENT_PORT}"), peers.clone());
             config.compaction.entries = compact_after;
             config.compaction.tail = compact_after / 4;
+            config.wal.segment_bytes = SEGMENT_BYTES;
             let running = async move {
                 let Err(error) = node::run(platform, config).await;
                 tracing::warn!(%node, %error, "the node ended");

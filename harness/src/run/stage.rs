@@ -39,6 +39,8 @@ pub struct Played {
     pub trace_hash: u64,
     pub trace_events: u64,
     pub trace: Vec<TraceEvent>,
+    /// The names of the machines that the trace speaks of, by number.
+    pub machines: Vec<String>,
     /// It was told to stop before its end.
     pub stopped: bool,
     /// The simulation failed: a panic in a task, by name. Everything up to then is here.
@@ -216,6 +218,7 @@ impl Stage {
             trace_hash,
             trace_events,
             trace: self.world.take_trace(),
+            machines: self.world.machine_names(),
             ..Played::default()
         }
     }
