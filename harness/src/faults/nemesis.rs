@@ -588,12 +588,11 @@ fn nothing(kind: &str) -> &'static str {
     match kind {
         "partition" | "one-way" => "nothing: no packet came that way",
         "disk-stall" => "nothing: no disk operation came meanwhile",
-        "disk-slow" => "nothing: no sync came meanwhile",
+        "disk-slow" => "nothing: no sync took longer",
         "pause" => "nothing: no task was to run meanwhile",
         "reset" => "nothing: no connection was established",
-        "black-hole" | "flap" | "latency" | "loss" | "duplicate" | "reorder" | "bandwidth" => {
-            "nothing: no packet came that way"
-        }
+        "black-hole" | "flap" => "nothing: no packet came that way",
+        "latency" | "loss" | "duplicate" | "reorder" | "bandwidth" => "nothing: no packet fared any worse",
         "slow-cpu" | "slow-consumer" => "nothing: no task had to wait",
         "disk-error" => "nothing: no such disk operation came meanwhile",
         "bit-rot" => "nothing: no synced data was there",

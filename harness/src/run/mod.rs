@@ -89,6 +89,10 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
     record.sometimes = verdict::sometimes(&history, &scenario.expect.sometimes);
     (record.verdict, record.reasons) =
         verdict::verdict(&scenario.expect, &record.invariants, &record.faults, &record.thresholds);
+    if record.messages.published == 0 {
+        record.verdict = record.verdict.max(Verdict::Vacuous);
+        record.reasons.push("nothing was published: there was nothing to lose".into());
+    }
     if played.stopped || played.failure.is_some() {
         (record.verdict, record.reasons) = verdict::of_a_part(&scenario.expect, &record.invariants);
     }

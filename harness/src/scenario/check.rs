@@ -275,9 +275,12 @@ impl Checker<'_> {
         let Field(Some(at)) = field else { return String::new() };
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let node_like = at.value.strip_prefix('n').is_some_and(|rest| rest.parse::<u64>().is_ok());
-        if at.value.is_empty() || !at.value.chars().all(allowed) {
+        // It names a folder too.
+        let good = (1..=100).contains(&at.value.len()) && !at.value.starts_with('.');
+        if !good || !at.value.chars().all(allowed) {
             let message = format!("`{}` is no name for {of}", at.value);
-            self.problems.add(&at.span, message, "letters, digits, `-`, `_` and `.`, at least one", None);
+            let label = "1 to 100 letters, digits, `-`, `_` and `.`, not beginning with `.`";
+            self.problems.add(&at.span, message, label, None);
         } else if node_like {
             let message = format!("`{}` is no name for {of}", at.value);
             self.problems.add(&at.span, message, "this is what a node is called", Some("choose another name".into()));
