@@ -9,7 +9,7 @@ use crate::faults::CATALOGUE;
 
 const EXAMPLES: &str = "\
 Each example is a step of a scenario's timeline. A target is `leader:Q`, `followers:Q`, `one-follower:Q`,
-`one-learner:Q`, `majority`, `minority`, `all`, `any`, a node such as `n1`, or a list of them; `at` and `for` may be ranges
+`one-learner:Q`, `majority`, `minority`, `all`, `any`, `spare`, a node such as `n1`, or a list of them; `at` and `for` may be ranges
 such as \"2s..5s\", drawn from the seed. A step that turns out to have done nothing fails the run, unless it
 says `may-miss = true`.";
 
