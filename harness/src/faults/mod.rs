@@ -11,9 +11,10 @@ mod holds;
 mod nemesis;
 mod operator;
 mod pulse;
+mod watch;
 mod wording;
 
-pub use catalogue::{CATALOGUE, Listed};
+pub use catalogue::{BEGINNINGS, CATALOGUE, Listed};
 pub use cluster_view::ClusterView;
 pub use nemesis::Nemesis;
 pub use operator::Operator;

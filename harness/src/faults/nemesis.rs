@@ -17,6 +17,7 @@ use super::{
     holds::{Grip, Holds, Thing, WeatherKind},
     operator::Operator,
     pulse::Pulse,
+    watch::{self, Watch},
     wording::{self, Named},
 };
 use crate::{
@@ -47,6 +48,9 @@ pub struct Nemesis {
     origin: Option<Nanos>,
     /// Steps that have not begun, in order of time.
     pending: Vec<(u32, DrawnStep)>,
+    /// Steps whose trigger has not come.
+    awaiting: Vec<(u32, DrawnStep)>,
+    watch: Watch,
     pub(super) active: Vec<Active>,
     pub(super) holds: Holds,
     pub(super) operator: Operator,
@@ -74,7 +78,8 @@ impl Nemesis {
     ) -> Self {
         let records: Vec<FaultRecord> = drawn.iter().map(|step| blank_record(&scenario, step)).collect();
         let holds = Holds::new(world.clone(), records.len());
-        let pending = (0u32..).zip(drawn).collect();
+        let waits = |(_, step): &(u32, DrawnStep)| scenario.steps[step.step].trigger.is_some();
+        let (awaiting, pending) = (0u32..).zip(drawn).partition(waits);
         let absent = scenario.cluster.spare_ids().collect();
         Self {
             world,
@@ -86,6 +91,8 @@ impl Nemesis {
             clients,
             origin: None,
             pending,
+            awaiting,
+            watch: Watch::default(),
             active: Vec::new(),
             holds,
             operator,
@@ -96,6 +103,7 @@ impl Nemesis {
     /// Starts the timeline's clock: steps are timed from now.
     pub fn begin(&mut self) {
         self.origin = Some(self.world.now());
+        self.recorder.with(|history| self.watch.begin(history));
     }
 
     /// Ends what is over and begins what is due.
@@ -107,6 +115,7 @@ impl Nemesis {
         }
         self.beat(now);
         let since = Duration::from_nanos(now.0 - origin.0);
+        self.arm(since);
         let mut next = 0;
         while let Some((_, step)) = self.pending.get(next)
             && step.at <= since
@@ -122,6 +131,23 @@ impl Nemesis {
             }
             let (fault, step) = self.pending.remove(next);
             self.begin_step(fault, &step, since - step.at);
+        }
+    }
+
+    /// Gives a time to the steps whose trigger has come.
+    fn arm(&mut self, since: Duration) {
+        if self.awaiting.is_empty() {
+            return;
+        }
+        self.recorder.with(|history| self.watch.look(history));
+        let (scenario, watch) = (&self.scenario, &self.watch);
+        let came = |(_, step): &mut (u32, DrawnStep)| {
+            scenario.steps[step.step].trigger.as_ref().is_some_and(|trigger| watch.came(trigger))
+        };
+        for (fault, mut step) in self.awaiting.extract_if(.., came) {
+            step.at += since;
+            let position = self.pending.partition_point(|(_, other)| other.at <= step.at);
+            self.pending.insert(position, (fault, step));
         }
     }
 
@@ -144,6 +170,11 @@ impl Nemesis {
 
     /// What every step did. Steps that never began had no effect.
     pub fn records(mut self) -> Vec<FaultRecord> {
+        for (fault, step) in &self.awaiting {
+            let queue = |queue: usize| self.scenario.queues[queue].name.clone();
+            let trigger = self.scenario.steps[step.step].trigger.as_ref().expect("it waits for its trigger");
+            self.records[*fault as usize].effect = watch::never_came(trigger, &self.watch, queue);
+        }
         for (fault, _) in &self.pending {
             let record = &mut self.records[*fault as usize];
             if record.effect.is_empty() {
@@ -217,6 +248,10 @@ impl Nemesis {
         let cluster = self.present();
         let record = &mut self.records[fault as usize];
         record.description = wording::describe(&action, step.lasts, &self.scenario.queues, &cluster);
+        if let Some(trigger) = &self.scenario.steps[step.step].trigger {
+            let queue = |queue: usize| self.scenario.queues[queue].name.clone();
+            record.description += &format!(", {}", watch::once(trigger, queue));
+        }
         record.nodes = wording::touched(&action).iter().map(ToString::to_string).collect();
         record.began_ns = Some(now.0);
         self.recorder.record(EventKind::FaultBegan { fault });

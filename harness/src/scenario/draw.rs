@@ -2,7 +2,8 @@
 //!
 //! Times, `any`, `majority`, `minority` and the rank of `one-follower` are drawn here, before the run begins, from a
 //! generator of their own: the timeline does not depend on what happens in the run. Who leads a queue does, so
-//! `leader:Q` and its like stay open until the step begins; [`resolve`] closes them.
+//! `leader:Q` and its like stay open until the step begins; [`resolve`] closes them. So does when a step with a trigger
+//! begins.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const STREAM: u128 = 0x7469_6d65_6c69_6e65;
 pub struct DrawnStep {
     /// Index into [`Scenario::steps`].
     pub step: usize,
-    /// When it begins, since the start of the load.
+    /// When it begins, since the start of the load, or since the step's trigger.
     pub at: Duration,
     /// How long it lasts; `None`: until a later step ends it, or the load does.
     pub lasts: Option<Duration>,
@@ -46,22 +47,27 @@ pub enum DrawnTarget {
 }
 
 impl Scenario {
-    /// The timeline for `seed`, in order of time (steps of one instant in the order of the file).
+    /// The timeline for `seed`, in order of time (steps of one instant in the order of the file), those that wait for a
+    /// trigger last. A repeated step is there as often as it is done.
     pub fn draw(&self, seed: u64) -> Vec<DrawnStep> {
         let mut rng = Pcg64::new(u128::from(seed), STREAM);
-        let mut drawn: Vec<DrawnStep> = self
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(index, step)| {
-                let at = step.at.draw(&mut rng);
+        let mut drawn = Vec::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            let mut next = Some(step.at.draw(&mut rng));
+            let mut times = 0;
+            while let Some(at) = next {
                 let lasts = step.lasts.map(|lasts| lasts.draw(&mut rng));
                 let mut taken = Vec::new();
                 let action = step.action.map(|targets| self.draw_targets(targets, &mut taken, &mut rng));
-                DrawnStep { step: index, at, lasts, action }
-            })
-            .collect();
-        drawn.sort_by_key(|step| step.at);
+                drawn.push(DrawnStep { step: index, at, lasts, action });
+                times += 1;
+                next = step.repeat.filter(|repeat| repeat.count.is_none_or(|count| times < count)).and_then(|repeat| {
+                    let again = at + repeat.every.draw(&mut rng);
+                    (again < repeat.until).then_some(again)
+                });
+            }
+        }
+        drawn.sort_by_key(|step| (self.steps[step.step].trigger.is_some(), step.at));
         drawn
     }
 
@@ -167,6 +173,8 @@ pub fn resolve(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const TEXT: &str = r#"
@@ -216,6 +224,33 @@ steps = [
             let lasts = drawn[1].lasts.expect("the step has an end");
             assert!((Duration::from_secs(1)..=Duration::from_secs(2)).contains(&lasts));
         }
+    }
+
+    #[test]
+    fn a_repeated_step_is_drawn_as_often_as_it_is_done_each_time_anew() {
+        let text = |begins: &str| TEXT.replace(r#"at = "10s""#, begins);
+        let times = |begins: &str, seed| -> Vec<Duration> {
+            let drawn = Scenario::parse("drawn.toml", &text(begins)).expect("the scenario is valid").draw(seed);
+            drawn.iter().filter(|step| step.step == 1).map(|step| step.at).collect()
+        };
+        let seconds = |times: &[u64]| times.iter().map(|second| Duration::from_secs(*second)).collect::<Vec<_>>();
+        assert_eq!(times(r#"every = "20s""#, 1), seconds(&[20, 40]));
+        assert_eq!(times(r#"at = "10s", every = "20s""#, 1), seconds(&[10, 30, 50]));
+        assert_eq!(times(r#"at = "10s", every = "20s", count = 2"#, 1), seconds(&[10, 30]));
+        assert_eq!(times(r#"at = "0s", every = "5s", until = "11s""#, 1), seconds(&[0, 5, 10]));
+        for seed in 0..50 {
+            let times = times(r#"every = "1s..9s""#, seed);
+            let gaps = times.windows(2).map(|pair| pair[1] - pair[0]).chain([times[0]]);
+            assert!(gaps.into_iter().all(|gap| (Duration::from_secs(1)..=Duration::from_secs(9)).contains(&gap)));
+            assert!(times.len() >= 6 && times[0] != times[1] - times[0], "each gap has a draw of its own");
+        }
+        let nodes: BTreeSet<Vec<u64>> = Scenario::parse("drawn.toml", &text(r#"every = "1s""#))
+            .expect("the scenario is valid")
+            .draw(1)
+            .iter()
+            .filter_map(|step| if let Action::DiskStall { node, .. } = &step.action { Some(nodes(node)) } else { None })
+            .collect();
+        assert!(nodes.len() > 1, "each time has targets of its own");
     }
 
     #[test]

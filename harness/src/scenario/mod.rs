@@ -16,6 +16,7 @@ mod shape;
 mod steps;
 mod target;
 mod text;
+mod trigger;
 mod trouble;
 
 pub use crate::check::Invariant;
@@ -29,6 +30,7 @@ pub use model::{
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
 pub use target::Target;
+pub use trigger::{Happening, Repeat, Tally, Trigger};
 
 /// The JSON schema of scenario files.
 pub fn schema() -> schemars::Schema {

@@ -6,7 +6,7 @@ use std::{ops::Range, time::Duration};
 
 use warren::platform::{NodeId, Sabotage};
 
-use super::{Expect, Target};
+use super::{Expect, Repeat, Target, Trigger};
 
 /// A scenario, ready to be run with any seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,7 +231,12 @@ pub struct Step {
     pub line: u32,
     /// The step's bytes in [`Scenario::text`].
     pub span: Range<usize>,
+    /// Since the start of the load, or since the trigger.
     pub at: Spread<Duration>,
+    /// What it waits for before that.
+    pub trigger: Option<Trigger>,
+    /// It is done again and again.
+    pub repeat: Option<Repeat>,
     /// `for`: how long it lasts. Without it, until a later step (`heal`, `restart`) or the end of the load.
     pub lasts: Option<Spread<Duration>>,
     /// The step may turn out to have had no effect.

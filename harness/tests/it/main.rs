@@ -13,6 +13,7 @@ mod more_faults;
 mod play;
 mod scenario_errors;
 mod streams;
+mod triggers;
 
 use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};
 
