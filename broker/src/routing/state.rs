@@ -1,6 +1,6 @@
 //! The metadata itself, and how commands change it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -225,8 +225,8 @@ impl MetaState {
             let text = format!("{node} was removed from the cluster: let it join under a new number");
             return Err(Refusal::precondition_failed(text));
         }
-        if !self.members.contains_key(&node) {
-            self.members.insert(node, Some(address.to_owned()));
+        if let Entry::Vacant(slot) = self.members.entry(node) {
+            slot.insert(Some(address.to_owned()));
             effects.push(MetaEffect::MemberAdded { node, address: address.to_owned() });
         }
         Ok(MetaOutcome::Done)
