@@ -16,6 +16,7 @@ use std::{
 use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
 use warren::platform::Sabotage;
 
+pub(crate) use self::cast::cluster_address;
 pub use self::{
     bare::{Bare, bare},
     stage::Played,

@@ -86,9 +86,10 @@ impl Checker<'_> {
         let name = self.name(&file.name, "a scenario");
         let run = self.run(&file.run);
         let nodes = file.cluster.nodes.or(3).clamp(1, 7);
+        let spares = file.cluster.spares.or(0).clamp(0, 4);
         let queues = self.queues(&file.queues, nodes);
         let queue_names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-        let roles = Roles { queues: &queues, nodes };
+        let roles = Roles { queues: &queues, nodes, spares };
         let publishers =
             file.publishers.iter().map(|table| self.publishers(&table.value, &queue_names, roles)).collect();
         let consumers = file.consumers.iter().map(|table| self.consumers(&table.value, &queue_names, roles)).collect();
@@ -104,7 +105,7 @@ impl Checker<'_> {
             text: self.text.to_owned(),
             sabotage: named(&file.sabotage, Sabotage::from_name),
             run,
-            cluster: Cluster { nodes, compact_after: file.cluster.compact_after.or(4096) },
+            cluster: Cluster { nodes, spares, compact_after: file.cluster.compact_after.or(4096) },
             queues,
             publishers,
             consumers,
