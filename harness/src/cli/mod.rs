@@ -5,16 +5,19 @@
 
 mod artifacts;
 mod bench;
+mod build_id;
 mod check;
 mod faults;
 mod hunt;
 mod interrupt;
 mod judge;
+mod laboratory;
 mod paths;
 mod pool;
 mod run;
 mod run_id;
 mod schema;
+mod shrink;
 mod simulate;
 mod sometimes;
 mod terminal;
@@ -60,6 +63,7 @@ Examples:
   ferret run scenarios/smoke                 all scenarios of a folder
   ferret run my.toml --seed 7                one scenario, one seed: the same run every time
   ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
+  ferret shrink my.toml --seed 7             the least that still fails the same way
   ferret hunt                                plant bugs, and see that each is caught
   ferret check scenarios                     only look for mistakes in the files
   ferret faults                              what a timeline can break, with examples
@@ -85,6 +89,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::RunArgs),
+    Shrink(shrink::ShrinkArgs),
     Hunt(hunt::HuntArgs),
     Check(check::CheckArgs),
     Faults(faults::FaultsArgs),
@@ -115,6 +120,7 @@ pub fn main<S: Simulate>(
     };
     let result = match cli.verb {
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
+        Verb::Shrink(args) => shrink::shrink(&args, simulate, interrupt, streams),
         Verb::Hunt(args) => hunt::hunt(&args, simulate, interrupt, streams),
         Verb::Check(args) => check::check(&args, streams),
         Verb::Faults(_) => faults::faults(streams),

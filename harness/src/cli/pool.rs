@@ -220,7 +220,7 @@ fn internal(scenario: &Scenario, seed: u64, request: &Request, reason: String) -
 
 /// The command that runs the same again.
 pub(super) fn replay_line(scenario: &Scenario, seed: u64, request: &Request) -> String {
-    let mut line = format!("ferret run {} --seed {seed}", scenario.path);
+    let mut line = format!("ferret run {} --seed {seed}", quoted(&scenario.path));
     if let Some(sabotage) = request.sabotage {
         line += &format!(" --sabotage {}", sabotage.name());
     }
@@ -228,4 +228,10 @@ pub(super) fn replay_line(scenario: &Scenario, seed: u64, request: &Request) -> 
         line += &format!(" --client {}", client.name());
     }
     line
+}
+
+/// A path as a shell takes it.
+pub(super) fn quoted(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    if path.bytes().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }

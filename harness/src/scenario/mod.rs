@@ -5,6 +5,7 @@
 //! timeline of it for one seed.
 
 mod check;
+mod concrete;
 mod draw;
 mod expect;
 mod file;
@@ -22,7 +23,7 @@ pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
     AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Getters, Net, Partition,
-    Placement, Publishers, Queue, QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Trouble, Weather,
+    Placement, Publishers, Queue, QueueKind, Repro, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Trouble, Weather,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
