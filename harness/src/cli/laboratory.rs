@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    panic,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -152,6 +153,31 @@ impl<S: Simulate> Trials for Laboratory<'_, '_, S> {
         let Size { faults, messages, .. } = best.size();
         self.best = format!("{faults} faults, {messages} messages");
         self.show();
+    }
+}
+
+/// While it lives, a simulation that panics does so in silence: its record says why, and a search sees many.
+pub(super) struct Silence;
+
+impl Silence {
+    pub(super) fn keep() -> Self {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let simulated = thread::current().name().is_some_and(|name| name.starts_with("simulation-"));
+            if !simulated {
+                usual(info);
+            }
+        }));
+        Self
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // A hook cannot be changed by a thread that is panicking.
+        if !thread::panicking() {
+            let _ = panic::take_hook();
+        }
     }
 }
 

@@ -168,7 +168,12 @@ pub(super) fn run<S: Simulate>(
             jobs.push(Job { scenario, seed, folder: artifacts.run_folder(folder, seed) });
         }
     }
-    let request = Request { sabotage: args.sabotage, client: args.client, record_trace: args.verify_determinism };
+    let request = Request {
+        sabotage: args.sabotage,
+        client: args.client,
+        record_trace: args.verify_determinism,
+        ..Request::default()
+    };
     // One seed that the user picked out need not show what a scenario's seeds show together.
     let sometimes = args.seed.is_none();
     let twice = args.verify_determinism;

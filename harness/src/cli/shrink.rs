@@ -17,7 +17,7 @@ use super::{
     check::report_invalid,
     exit,
     interrupt::Interrupt,
-    laboratory::Laboratory,
+    laboratory::{Laboratory, Silence},
     paths::Selection,
     pool,
     run::{client_parser, sabotage_parser},
@@ -86,7 +86,8 @@ pub(super) struct ShrinkArgs {
 }
 
 fn goal(text: &str) -> Result<Goal, String> {
-    Goal::from_name(text).ok_or_else(|| format!("`{text}` is no invariant; the README lists them, and there is `panic`"))
+    Goal::from_name(text)
+        .ok_or_else(|| format!("`{text}` is no invariant; the README lists them, and there is `panic`"))
 }
 
 /// A search and its means.
@@ -149,13 +150,18 @@ impl Search<'_> {
         streams: &mut Streams<'_>,
         out: &Path,
     ) -> io::Result<Option<PathBuf>> {
+        let _silence = Silence::keep();
         let request = Request::default();
         let (first, _) =
             pool::simulate_apart(simulate, self.scenario, self.seed, &request, interrupt, &Progress::default());
         let shown = Goal::all_of(&first.record);
         let Some(goal) = self.goal.or(shown.first().copied()).filter(|goal| shown.contains(goal)) else {
             let wanted = self.goal.map_or("nothing is violated".to_owned(), |goal| format!("{} holds", goal.name()));
-            writeln!(streams.out, "{} with seed {}: {wanted}, there is nothing to shrink", self.scenario.name, self.seed)?;
+            writeln!(
+                streams.out,
+                "{} with seed {}: {wanted}, there is nothing to shrink",
+                self.scenario.name, self.seed
+            )?;
             return Ok(None);
         };
         let mut concrete = self.scenario.concrete(self.seed, &first.history);
@@ -169,8 +175,7 @@ impl Search<'_> {
         let text = concrete.to_toml();
         let concrete = Scenario::parse(&concrete.path, &text)
             .map_err(|problems| io::Error::other(format!("a concrete scenario is not valid: {problems:?}")))?;
-        let mut laboratory =
-            Laboratory::new(simulate, interrupt, streams, goal, (self.workers, self.budget));
+        let mut laboratory = Laboratory::new(simulate, interrupt, streams, goal, (self.workers, self.budget));
         // A timeline that waited for a leader may begin a tick off.
         let start = laboratory.try_one(&concrete).unwrap_or_else(|| {
             let mut original = self.scenario.clone();

@@ -8,7 +8,10 @@ use warren::platform::Sabotage;
 use super::{
     AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Expect, Getters, Invariant, Metric, Net, Placement, Publishers,
     Queue, QueueKind, Repro, Run, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
-    file::{At, ConsumersTable, ExpectTable, Field, File, GettersTable, Name, PublishersTable, QueueTable, ReproTable, RunTable},
+    file::{
+        At, ConsumersTable, ExpectTable, Field, File, GettersTable, Name, PublishersTable, QueueTable, ReproTable,
+        RunTable,
+    },
     problem::{Problem, Problems},
     required, schema, shape,
     steps::Steps,

@@ -513,13 +513,15 @@ trace = "0123456789abcdef"
 "#;
         let scenario = Scenario::parse("actions.toml", text).expect("the scenario is valid");
         let written = scenario.to_toml();
-        let again = Scenario::parse("actions.toml", &written).unwrap_or_else(|problems| panic!("{written}{problems:?}"));
+        let again =
+            Scenario::parse("actions.toml", &written).unwrap_or_else(|problems| panic!("{written}{problems:?}"));
         assert_eq!(placeless(again), placeless(scenario));
     }
 
     #[test]
     fn durations_are_written_in_the_largest_unit_that_has_them_whole() {
-        let written = [5_000_000_000, 1_500_000_000, 250_000, 1_234_567].map(|nanos| length(Duration::from_nanos(nanos)));
+        let written =
+            [5_000_000_000, 1_500_000_000, 250_000, 1_234_567].map(|nanos| length(Duration::from_nanos(nanos)));
         assert_eq!(written, ["5s", "1500ms", "250us", "1234567ns"]);
     }
 }

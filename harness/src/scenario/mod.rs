@@ -23,7 +23,8 @@ pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
     AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Getters, Net, Partition,
-    Placement, Publishers, Queue, QueueKind, Repro, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Trouble, Weather,
+    Placement, Publishers, Queue, QueueKind, Repro, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Trouble,
+    Weather,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};

@@ -93,7 +93,8 @@ pub(super) fn end(goal: Goal, best: &Found) -> Vec<Proposal> {
     let duration = scenario.run.duration;
     let mut ends: Vec<Duration> = Vec::new();
     // Right after what the witness tells, or as soon after the last fault as something can still come of it.
-    let last_fault = scenario.steps.iter().map(|step| step.at.min + step.lasts.map_or(Duration::ZERO, |lasts| lasts.min));
+    let last_fault =
+        scenario.steps.iter().map(|step| step.at.min + step.lasts.map_or(Duration::ZERO, |lasts| lasts.min));
     let last_begin = scenario.steps.iter().map(|step| step.at.min).max();
     for after in [best.sights.told_until, last_begin, last_fault.max()].into_iter().flatten() {
         ends.extend([after + millis(20), after + millis(500)]);
@@ -543,10 +544,8 @@ pub(super) fn tidy(_: Goal, best: &Found) -> Vec<Proposal> {
         }
     };
     let end = scenario.run.duration;
-    proposals.push(propose(
-        with(scenario, |scenario| scenario.steps.iter_mut().for_each(|step| endless(step, end))),
-        0,
-    ));
+    proposals
+        .push(propose(with(scenario, |scenario| scenario.steps.iter_mut().for_each(|step| endless(step, end))), 0));
     for grain in [1_000, 100, 10, 1].map(millis) {
         proposals.push(propose(
             with(scenario, |scenario| {
