@@ -117,7 +117,7 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
     RunOutput { record, trace: played.trace, machines: played.machines, history, log: played.log, cpu: None }
 }
 
-fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunRecord {
+pub(crate) fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunRecord {
     let mut replay = format!("ferret run {} --seed {seed}", quoted(&scenario.path));
     if let Some(sabotage) = options.sabotage {
         replay.push_str(&format!(" --sabotage {}", sabotage.name()));

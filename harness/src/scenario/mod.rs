@@ -30,6 +30,14 @@ pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
 pub use target::Target;
 
+/// `5s`, `1.5ms`: a duration as scenario files write it.
+///
+/// # Errors
+/// What is wrong with it, and how to write it.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, (String, String)> {
+    text::duration(text).map_err(|wrong| (wrong.what, wrong.help))
+}
+
 /// The JSON schema of scenario files.
 pub fn schema() -> schemars::Schema {
     let mut schema = schemars::schema_for!(file::File);

@@ -13,6 +13,8 @@
 mod goal;
 mod passes;
 mod size;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
