@@ -4,13 +4,13 @@
 //! [`Scenario::concrete`] replaces what a timeline left to chance by what came of it in one run. Roles that are not a
 //! matter of chance (`leader:Q`, `followers:Q`) stay: they are resolved when the step begins, in every run anew.
 
-use std::{fmt::Write, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use warren::platform::NodeId;
 
 use super::{
-    AckMode, Action, ClientKind, ClientTrouble, DiskError, Partition, Placement, Publishers, QueueKind, Reset,
-    Scenario, Seeds, Spread, StallWhat, Step, Target, Trouble, Weather, resolve,
+    AckMode, Action, ClientKind, ClientTrouble, DiskError, Errand, Happening, Partition, Placement, Publishers,
+    QueueKind, Repeat, Reset, Scenario, Seeds, Spread, StallWhat, Step, Target, Trigger, Trouble, Weather, resolve,
 };
 use crate::{
     faults::ClusterView,
@@ -22,16 +22,18 @@ impl Scenario {
     /// that never began are gone.
     pub fn concrete(&self, seed: u64, history: &History) -> Self {
         let begun = begun(self, history);
-        let origin = history.events.iter().find(|event| matches!(event.kind, EventKind::Publish { .. }));
-        let origin = origin.map_or(Nanos(0), |event| event.at);
+        let first = history.events.iter().find(|event| matches!(event.kind, EventKind::Publish { .. }));
+        // The load begins with the tick that follows the first publish; that, or the end of waiting for it.
+        let tick = u64::try_from(self.run.tick.as_nanos()).unwrap_or(u64::MAX);
+        let origin = Nanos(first.map_or(0, |event| (event.at.0 / tick + 1) * tick));
         let mut concrete = self.clone();
         concrete.steps.clear();
         for (fault, drawn) in self.draw(seed).into_iter().enumerate() {
-            let Some(Begun { at, leaders }) = begun.get(fault).cloned().flatten() else { continue };
+            let Some(Begun { at, leaders, members }) = begun.get(&fault).cloned() else { continue };
             let written = &self.steps[drawn.step];
-            let voters = |_| self.cluster.node_ids().collect();
+            let members = |queue: usize| members[queue].clone();
             // A drawn follower is one node from now on, which does not wait for a leader.
-            let mut waits_no_more = false;
+            let mut waits_no_more = written.trigger.is_some();
             let mut drawn_from = Vec::new();
             let _ = written.action.map(|targets| drawn_from.push(targets.clone()));
             let mut drawn_from = drawn_from.into_iter();
@@ -42,14 +44,18 @@ impl Scenario {
                         Target::Leader(_) | Target::Followers(_) | Target::Node(_) | Target::All => {
                             targets.push(target);
                         }
-                        Target::Any | Target::Majority | Target::Minority | Target::OneFollower(_) => {}
+                        Target::Any
+                        | Target::Majority
+                        | Target::Minority
+                        | Target::OneFollower(_)
+                        | Target::OneLearner(_) => {}
                     }
                 }
                 for one in drawn {
-                    let nodes = resolve(std::slice::from_ref(one), |queue| leaders[queue], voters);
+                    let nodes = resolve(std::slice::from_ref(one), |queue| leaders[queue], members);
                     match one {
                         super::DrawnTarget::Leader(_) | super::DrawnTarget::Followers(_) => {}
-                        super::DrawnTarget::OneFollower { .. } => {
+                        super::DrawnTarget::OneFollower { .. } | super::DrawnTarget::OneLearner { .. } => {
                             waits_no_more = true;
                             targets.extend(nodes.into_iter().map(Target::Node));
                         }
@@ -65,14 +71,17 @@ impl Scenario {
                 targets
             });
             let since = Duration::from_nanos(at.0.saturating_sub(origin.0));
-            let waited = waits_no_more && since > drawn.at + self.run.tick * 2;
+            let waited = written.trigger.is_some() || (waits_no_more && since > drawn.at + self.run.tick * 2);
             concrete.steps.push(Step {
                 at: Spread::exactly(if waited { since } else { drawn.at }),
                 lasts: drawn.lasts.map(Spread::exactly),
+                trigger: None,
+                repeat: None,
                 action,
                 ..written.clone()
             });
         }
+        concrete.steps.sort_by_key(|step| step.at.min);
         concrete.run.seeds = Seeds { from: seed, count: 1 };
         concrete
     }
@@ -249,7 +258,7 @@ impl Scenario {
 
     /// A step as a line of the timeline.
     pub fn step(&self, step: &Step) -> String {
-        let mut text = format!("{{ at = {}, {}", times(step.at), self.action(&step.action));
+        let mut text = format!("{{ {}, {}", self.begins(step), self.action(&step.action));
         if let Some(lasts) = step.lasts {
             let _ = write!(text, ", for = {}", times(lasts));
         }
@@ -257,6 +266,46 @@ impl Scenario {
             text.push_str(", may-miss = true");
         }
         text + " }"
+    }
+
+    fn begins(&self, step: &Step) -> String {
+        let delay = if step.at == Spread::exactly(Duration::ZERO) {
+            String::new()
+        } else {
+            format!(", delay = {}", times(step.at))
+        };
+        match &step.trigger {
+            Some(Trigger::Reached(tally, count)) => return format!("after = {{ {} = {count} }}{delay}", tally.name()),
+            Some(Trigger::Happened(happening)) => return format!("when = {}{delay}", self.happening(happening)),
+            None => {}
+        }
+        let mut text = format!("at = {}", times(step.at));
+        if let Some(Repeat { every, count, until }) = step.repeat {
+            let _ = write!(text, ", every = {}", times(every));
+            if let Some(count) = count {
+                let _ = write!(text, ", count = {count}");
+            }
+            if until != self.run.duration {
+                let _ = write!(text, ", until = {}", time(until));
+            }
+        }
+        text
+    }
+
+    fn happening(&self, happening: &Happening) -> String {
+        let of_queue = |event: &str, queue: usize| quoted(&format!("{event}:{}", self.queues[queue].name));
+        let of_node = |event: &str, node: &Option<NodeId>| {
+            quoted(&node.map_or_else(|| format!("{event}:any"), |node| format!("{event}:{node}")))
+        };
+        match happening {
+            Happening::LeaderChanged(queue) => of_queue("leader-changed", *queue),
+            Happening::Redelivered(queue) => of_queue("redelivered", *queue),
+            Happening::SnapshotInstalled(queue) => of_queue("snapshot-installed", *queue),
+            Happening::Compacted(queue) => of_queue("compacted", *queue),
+            Happening::Down(node) => of_node("down", node),
+            Happening::Restarted(node) => of_node("restarted", node),
+            Happening::Reconnected(client) => quoted(&format!("reconnected:{client}")),
+        }
     }
 
     fn action(&self, action: &Action<Vec<Target>>) -> String {
@@ -318,6 +367,10 @@ impl Scenario {
                 };
                 format!("{{ {}{how} }}", node(nodes))
             }
+            Action::Operate { queue, node, errand } => {
+                let key = if *errand == Errand::TransferLeader { "to" } else { "node" };
+                format!("{{ queue = {}, {key} = {} }}", quoted(&self.queues[*queue].name), self.targets(node))
+            }
             Action::Client { client, trouble } => {
                 let how = match trouble {
                     ClientTrouble::Slow { poll } => format!(", poll = {}", time(*poll)),
@@ -344,6 +397,7 @@ impl Scenario {
             Target::Leader(of) => queue("leader", of),
             Target::Followers(of) => queue("followers", of),
             Target::OneFollower(of) => queue("one-follower", of),
+            Target::OneLearner(of) => queue("one-learner", of),
             Target::Majority => quoted("majority"),
             Target::Minority => quoted("minority"),
             Target::All => quoted("all"),
@@ -353,26 +407,29 @@ impl Scenario {
     }
 }
 
-/// When a step began, and who led each queue then.
+/// When a step began, and who led and who made up each queue then.
 #[derive(Clone)]
 struct Begun {
     at: Nanos,
     leaders: Vec<Option<NodeId>>,
+    /// Who votes in it, and who follows without a vote.
+    members: Vec<[Vec<NodeId>; 2]>,
 }
 
-/// By number of the fault; `None` for those that never began.
-fn begun(scenario: &Scenario, history: &History) -> Vec<Option<Begun>> {
+/// By number of the fault; those that never began are missing.
+fn begun(scenario: &Scenario, history: &History) -> BTreeMap<usize, Begun> {
     let mut view = ClusterView::default();
-    let mut begun = vec![None; scenario.steps.len()];
+    let mut begun = BTreeMap::new();
     for Event { at, kind } in &history.events {
         match kind {
             EventKind::Observed { node, observation } => view.observe(*node, observation),
             EventKind::NodeDown { node, .. } => view.node_down(*node),
             EventKind::FaultBegan { fault } => {
                 let leaders = scenario.queues.iter().map(|queue| view.leader(&queue.name)).collect();
-                if let Some(slot) = begun.get_mut(*fault as usize) {
-                    *slot = Some(Begun { at: *at, leaders });
-                }
+                let all = || [scenario.cluster.node_ids().collect(), Vec::new()];
+                let members = |queue: &super::Queue| view.members(&queue.name).unwrap_or_else(all);
+                let members = scenario.queues.iter().map(members).collect();
+                begun.insert(*fault as usize, Begun { at: *at, leaders, members });
             }
             _ => {}
         }
@@ -502,6 +559,13 @@ steps = [
   { at = "21s", wipe = { node = "n2" }, for = "1s" },
   { at = "22s", restart = { node = "n2" } },
   { at = "23s", heal = "all" },
+  { at = "24s", transfer-leader = { queue = "orders", to = "n2" } },
+  { at = "25s", grow = { queue = "orders", node = "any" }, may-miss = true },
+  { after = { confirmed = 10 }, delay = "1ms..2ms", pause = { node = "n1" }, for = "1s" },
+  { when = "leader-changed:orders", pause = { node = "n1" }, for = "1s" },
+  { when = "down:any", pause = { node = "n1" }, for = "1s" },
+  { at = "1s", every = "2s..3s", until = "40s", pause = { node = "n1" }, for = "1s" },
+  { every = "5s", count = 3, pause = { node = "n1" }, for = "1s" },
 ]
 [expect]
 invariants = ["durability"]

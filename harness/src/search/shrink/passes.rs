@@ -254,7 +254,10 @@ fn only_queue(scenario: &Scenario, queue: usize) -> Scenario {
         scenario.consumers.retain(|group| of(group.queue));
         scenario.getters.retain(|group| of(group.queue));
         let here = |target: &mut Target| match target {
-            Target::Leader(queue) | Target::Followers(queue) | Target::OneFollower(queue) => *queue = 0,
+            Target::Leader(queue)
+            | Target::Followers(queue)
+            | Target::OneFollower(queue)
+            | Target::OneLearner(queue) => *queue = 0,
             _ => {}
         };
         for (queue, node) in connections(scenario) {
@@ -263,12 +266,19 @@ fn only_queue(scenario: &Scenario, queue: usize) -> Scenario {
                 here(target);
             }
         }
+        // An operator's errand is of its queue, and so may be what a step waits for.
+        scenario.steps.retain(|step| {
+            step.trigger.is_none() && !matches!(step.action, Action::Operate { queue: errand, .. } if errand != queue)
+        });
         for step in &mut scenario.steps {
             step.action = step.action.map(|targets| {
                 let mut targets = targets.clone();
                 targets.iter_mut().for_each(here);
                 targets
             });
+            if let Action::Operate { queue, .. } = &mut step.action {
+                *queue = 0;
+            }
         }
         drop_steps_of_strangers(scenario);
     })

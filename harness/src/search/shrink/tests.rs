@@ -121,15 +121,17 @@ fn kinds(scenario: &Scenario) -> Vec<&'static str> {
 
 #[test]
 fn one_fault_and_a_few_messages_are_found_among_many() {
-    let (start, best) = shrunk(u64::MAX, |scenario, messages| {
-        messages >= 7 && kinds(scenario).contains(&"power-loss")
-    });
+    let (start, best) = shrunk(u64::MAX, |scenario, messages| messages >= 7 && kinds(scenario).contains(&"power-loss"));
     assert_eq!(kinds(&best.scenario), ["power-loss"]);
     assert_eq!(best.record.messages.published, 7);
     assert_eq!((best.scenario.queues.len(), best.scenario.consumers.len()), (1, 0));
     assert_eq!(best.scenario.run.net.loss, 0.0, "weather that does not matter is gone");
     assert!(best.size() < start.size());
-    assert!(best.size().less_than(&start.size()).starts_with("8 faults → 1, "), "{}", best.size().less_than(&start.size()));
+    assert!(
+        best.size().less_than(&start.size()).starts_with("8 faults → 1, "),
+        "{}",
+        best.size().less_than(&start.size())
+    );
 }
 
 #[test]
@@ -160,9 +162,8 @@ fn a_failure_that_needs_no_fault_is_left_with_none() {
 #[test]
 fn a_fault_against_clients_goes_with_its_clients() {
     let (_, best) = shrunk(u64::MAX, |scenario, _| {
-        let crashes = |action: &Action<Vec<Target>>| {
-            matches!(action, Action::Client { trouble: ClientTrouble::Crash, .. })
-        };
+        let crashes =
+            |action: &Action<Vec<Target>>| matches!(action, Action::Client { trouble: ClientTrouble::Crash, .. });
         scenario.steps.iter().any(|step| crashes(&step.action))
     });
     assert_eq!(kinds(&best.scenario), ["client-crash"]);
