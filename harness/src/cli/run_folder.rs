@@ -36,7 +36,7 @@ impl RunFolder {
     /// Every run at or below `path`, by name.
     pub(super) fn all(path: &Path) -> Result<Vec<Self>, NoRun> {
         let mut folders = Vec::new();
-        collect(path, 2, &mut folders).map_err(|error| NoRun::Unreadable { path: path.to_owned(), error })?;
+        collect(path, 3, &mut folders).map_err(|error| NoRun::Unreadable { path: path.to_owned(), error })?;
         if folders.is_empty() {
             return Err(NoRun::NothingThere(path.to_owned()));
         }

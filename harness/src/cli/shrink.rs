@@ -164,24 +164,16 @@ impl Search<'_> {
             )?;
             return Ok(None);
         };
-        let mut concrete = self.scenario.concrete(self.seed, &first.history);
-        concrete.name = format!("{}-repro", self.scenario.name);
-        concrete.tags.clear();
-        concrete.repro = None;
-        concrete.expect = Expect::default();
-        if let Goal::Violates(invariant) = goal {
-            concrete.expect.invariants.insert(invariant);
-        }
-        let text = concrete.to_toml();
-        let concrete = Scenario::parse(&concrete.path, &text)
+        let concrete = prepared(self.scenario.concrete(self.seed, &first.history), goal);
+        let concrete = Scenario::parse(&concrete.path, &concrete.to_toml())
             .map_err(|problems| io::Error::other(format!("a concrete scenario is not valid: {problems:?}")))?;
         let mut laboratory = Laboratory::new(simulate, interrupt, streams, goal, (self.workers, self.budget));
-        // A timeline that waited for a leader may begin a tick off.
+        // A timeline that waited for a leader may begin a tick off, and miss.
         let start = laboratory.try_one(&concrete).unwrap_or_else(|| {
-            let mut original = self.scenario.clone();
-            original.run.seeds = Seeds { from: self.seed, count: 1 };
+            let mut drawn = prepared(self.scenario.clone(), goal);
+            drawn.run.seeds = Seeds { from: self.seed, count: 1 };
             let sights = Sights::of(goal, &first.record, &first.history);
-            Found { scenario: original, record: first.record.clone(), sights }
+            Found { scenario: drawn, record: first.record.clone(), sights }
         });
         let exact = start.record.trace_hash == first.record.trace_hash;
         let before = start.size();
@@ -235,6 +227,18 @@ impl Search<'_> {
         fs::write(out, head + &scenario.to_toml())?;
         Ok(out.to_owned())
     }
+}
+
+/// A scenario that asks for the goal and for nothing else.
+fn prepared(mut scenario: Scenario, goal: Goal) -> Scenario {
+    scenario.name += "-repro";
+    scenario.tags.clear();
+    scenario.repro = None;
+    scenario.expect = Expect::default();
+    if let Goal::Violates(invariant) = goal {
+        scenario.expect.invariants.insert(invariant);
+    }
+    scenario
 }
 
 /// The first failing record of each scenario, by index.

@@ -59,8 +59,7 @@ impl Narrator<'_> {
         let sightings: Vec<&Sighting> = attempts.iter().flat_map(|attempt| ledger.sightings_of(attempt)).collect();
         let queue = attempts.first().map(|attempt| ledger.queue(attempt.queue)).unwrap_or_default();
         let group = ledger.groups.iter().find(|(_, known)| **known == queue).map(|(group, _)| *group);
-        let dispatch = group.and_then(|group| sightings.iter().find_map(|seen| self.dispatch(group, seen)));
-        let number = dispatch;
+        let number = group.and_then(|group| sightings.iter().find_map(|seen| self.dispatch(group, seen)));
         let entry = group.and_then(|group| match number {
             Some(number) => self.entry_of(group, number),
             None => attempts.iter().find_map(|attempt| self.entry_before_confirm(group, attempt)),
@@ -154,7 +153,7 @@ impl Narrator<'_> {
     /// A confirm follows from what its node applies: the last entry with new messages before it carried this one, if
     /// the node tells the truth.
     fn entry_before_confirm(&self, group: GroupId, attempt: &Attempt) -> Option<Entry> {
-        let (outcome, told) = attempt.outcome?;
+        let (_, told) = attempt.outcome?;
         let node = self.ledger.channels.get(&attempt.channel)?.node;
         let events = &self.ledger.history.events[attempt.published..told];
         let observed = |kind: &EventKind| match kind {
@@ -178,7 +177,6 @@ impl Narrator<'_> {
             return entry;
         }
         // Confirmed before anybody applied it, or never: the first entry that anybody appended after it.
-        let _ = outcome;
         events.iter().filter_map(|event| observed(&event.kind)).find_map(|(_, observation)| match observation {
             Observation::Appended { group: of, index, .. } if of == group => {
                 Some(Entry { group, index, guessed: true })

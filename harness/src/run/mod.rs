@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
+use ferret_reports::{FaultRecord, Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
 use warren::platform::Sabotage;
 
 pub use self::{
@@ -82,6 +82,18 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBo
     output.record.wall_seconds = began.elapsed().as_secs_f64();
     progress.enter(Phase::Done);
     output
+}
+
+/// The record of a history from elsewhere, judged as a run of `scenario` is.
+pub fn judged(
+    scenario: &Scenario,
+    seed: u64,
+    options: &RunOptions,
+    history: History,
+    faults: Vec<FaultRecord>,
+) -> RunRecord {
+    let roles = cast::names(scenario).1;
+    judge(scenario, seed, options, Played { history, faults, roles, ..Played::default() }).record
 }
 
 fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -> RunOutput {
