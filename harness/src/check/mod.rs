@@ -15,7 +15,7 @@ mod count;
 mod delivery;
 mod durability;
 pub mod fifo;
-mod ledger;
+pub(crate) mod ledger;
 mod linearizability;
 mod liveness;
 mod logs;
@@ -29,10 +29,10 @@ mod replication;
 mod requeue;
 pub mod sample;
 mod starvation;
-mod tape;
+pub(crate) mod tape;
 #[cfg(test)]
 mod tests;
-mod verdict;
+pub(crate) mod verdict;
 
 use std::time::Duration;
 

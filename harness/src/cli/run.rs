@@ -5,6 +5,7 @@ use std::{
     iter,
     num::NonZeroUsize,
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
@@ -20,6 +21,7 @@ use super::{
     interrupt::Interrupt,
     paths::Selection,
     pool::{self, Job, Pool},
+    shrink,
     simulate::{Request, Simulate},
     terminal,
 };
@@ -35,6 +37,8 @@ Examples:
       A hundred seeds, 1 to 100 (both included), each run twice and compared event by event.
   ferret run scenarios/smoke --sabotage confirm-before-sync
       With a planted bug in every node: the run must fail, or the checkers are blind.
+  ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
+      The first failing seed of each scenario, shrunk to the least that still fails.
   ferret run scenarios/smoke --message-format json | jq -r .verdict
       For programs: one JSON object per run on standard output, nothing else.
 
@@ -88,6 +92,14 @@ pub(super) struct RunArgs {
     /// The client library to use, whatever the scenario says
     #[arg(long, value_name = "KIND", value_parser = client_parser())]
     client: Option<ClientKind>,
+
+    /// Shrink the first failing seed of each scenario to a minimal one (see `ferret shrink`)
+    #[arg(long)]
+    shrink: bool,
+
+    /// How long to shrink each, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "shrink")]
+    shrink_budget: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -120,7 +132,7 @@ pub(super) fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
         .map(|name| Sabotage::from_name(&name).expect("clap has checked the name"))
 }
 
-fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
+pub(super) fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
     PossibleValuesParser::new(ClientKind::ALL.map(ClientKind::name))
         .map(|name| ClientKind::from_name(&name).expect("clap has checked the name"))
 }
@@ -157,7 +169,12 @@ pub(super) fn run<S: Simulate>(
             jobs.push(Job { scenario, seed, folder: artifacts.run_folder(folder, seed) });
         }
     }
-    let request = Request { sabotage: args.sabotage, client: args.client, record_trace: args.verify_determinism };
+    let request = Request {
+        sabotage: args.sabotage,
+        client: args.client,
+        record_trace: args.verify_determinism,
+        ..Request::default()
+    };
     // One seed that the user picked out need not show what a scenario's seeds show together.
     let sometimes = args.seed.is_none();
     let twice = args.verify_determinism;
@@ -167,11 +184,50 @@ pub(super) fn run<S: Simulate>(
         MessageFormat::Json => run_for_programs(&pool, &jobs, streams)?,
     };
     artifacts.write_summary(&records)?;
+    if args.shrink {
+        shrink_failures(args, (&jobs, &records), (simulate, interrupt), streams)?;
+    }
     if args.message_format == MessageFormat::Human {
         writeln!(streams.out, "\n{}", terminal::summary(&records, jobs.len(), streams.out_style))?;
         writeln!(streams.out, "report: {}", artifacts.report().display())?;
     }
     Ok(exit_code(&records, jobs.len()))
+}
+
+/// Writes a reproducer beside the files of the first failing run of each scenario.
+fn shrink_failures<S: Simulate>(
+    args: &RunArgs,
+    (jobs, records): (&[Job<'_>], &[RunRecord]),
+    (simulate, interrupt): (&S, &Interrupt),
+    streams: &mut Streams<'_>,
+) -> io::Result<()> {
+    for index in shrink::first_failures(records) {
+        if interrupt.asked() {
+            break;
+        }
+        let (job, record) = (&jobs[index], &records[index]);
+        let mut scenario = job.scenario.clone();
+        scenario.sabotage = args.sabotage.or(scenario.sabotage);
+        scenario.run.client = args.client.unwrap_or(scenario.run.client);
+        let search = shrink::Search {
+            scenario: &scenario,
+            seed: job.seed,
+            goal: None,
+            budget: Duration::from_secs(args.shrink_budget),
+            workers: pool::workers(args.jobs),
+            found_by: &record.replay,
+        };
+        let out = job.folder.join(format!("{}-{}.repro.toml", scenario.name, job.seed));
+        // For programs, standard output has one object per run and nothing else.
+        let mut nowhere = io::sink();
+        let quiet = args.message_format == MessageFormat::Json;
+        let Streams { out: stdout, err, out_style, err_style, progress } = streams;
+        let stdout: &mut dyn Write = if quiet { &mut nowhere } else { *stdout };
+        let mut streams =
+            Streams { out: stdout, err: *err, out_style: *out_style, err_style: *err_style, progress: *progress };
+        search.run(simulate, interrupt, &mut streams, &out)?;
+    }
+    Ok(())
 }
 
 fn run_for_people<S: Simulate>(

@@ -13,13 +13,13 @@ use ferret_reports::FaultRecord;
 use warren::platform::{GroupId, LogIndex, NodeId, Observation};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{cast, timeline::ClientRole};
+use super::{RunOptions, cast, timeline::ClientRole};
 use crate::{
     faults::{ClusterView, Nemesis},
     history::{Event, EventKind, History, Nanos, recorder::Recorder},
     progress::{self, Progress},
     scenario::Scenario,
-    sim::{MachineId, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
+    sim::{LogLine, MachineId, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
     workload::{Floor, Phase},
 };
 
@@ -43,6 +43,8 @@ pub struct Played {
     pub trace: Vec<TraceEvent>,
     /// The names of the machines that the trace speaks of, by number.
     pub machines: Vec<String>,
+    /// What brokers said, if somebody listened.
+    pub log: Vec<LogLine>,
     /// It was told to stop before its end.
     pub stopped: bool,
     /// The simulation failed: a panic in a task, by name. Everything up to then is here.
@@ -50,9 +52,10 @@ pub struct Played {
 }
 
 /// Plays `scenario` on this thread, which must be one of [`crate::sim::run_isolated`].
-pub fn play(scenario: &Scenario, seed: u64, record_trace: bool, stop: &AtomicBool, progress: &Progress) -> Played {
-    let mut stage = Stage::new(scenario, seed, record_trace);
-    let result = stage.play(stop, progress);
+pub fn play(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBool, progress: &Progress) -> Played {
+    let mut stage = Stage::new(scenario, seed, options.record_trace);
+    let until = options.until.map_or(Nanos(u64::MAX), |until| Nanos(nanos(until)));
+    let result = stage.play(StepLimits { stop, until, progress });
     let stopped = matches!(result, Ok(End::Stopped));
     Played { stopped, failure: result.err(), ..stage.finish() }
 }
@@ -128,8 +131,8 @@ impl Stage {
         Self { scenario, world, recorder, floor, nodes, view, applied, nemesis, exited: BTreeMap::new(), roles }
     }
 
-    fn play(&mut self, stop: &AtomicBool, progress: &Progress) -> Result<End, SimError> {
-        let mut steps = StepLimits { stop, progress };
+    fn play(&mut self, mut steps: StepLimits<'_>) -> Result<End, SimError> {
+        let progress = steps.progress;
         progress.enter(progress::Phase::Starting);
         if !steps.run(self, START_LIMIT, |stage| stage.recorder.milestones().published)? {
             return Ok(End::Stopped);
@@ -234,6 +237,8 @@ impl Stage {
 /// Steps the stage under the eyes of whoever may stop it.
 struct StepLimits<'a> {
     stop: &'a AtomicBool,
+    /// Ends as if told to stop.
+    until: Nanos,
     progress: &'a Progress,
 }
 
@@ -248,7 +253,7 @@ impl StepLimits<'_> {
         let end = Nanos(stage.world.now().0 + nanos(limit));
         let loading = stage.floor.phase.get() == Phase::Load;
         while stage.world.now() < end && !done(stage) {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) || stage.world.now() >= self.until {
                 return Ok(false);
             }
             if loading {

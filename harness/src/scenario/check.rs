@@ -7,8 +7,11 @@ use warren::platform::Sabotage;
 
 use super::{
     AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Expect, Getters, Invariant, Metric, Net, Placement, Publishers,
-    Queue, QueueKind, Run, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
-    file::{At, ConsumersTable, ExpectTable, Field, File, GettersTable, Name, PublishersTable, QueueTable, RunTable},
+    Queue, QueueKind, Repro, Run, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
+    file::{
+        At, ConsumersTable, ExpectTable, Field, File, GettersTable, Name, PublishersTable, QueueTable, ReproTable,
+        RunTable,
+    },
     problem::{Problem, Problems},
     required, schema, shape,
     steps::Steps,
@@ -112,6 +115,7 @@ impl Checker<'_> {
             getters,
             steps,
             expect: Expect::default(),
+            repro: file.repro.0.map(|at| repro(at.value)),
         };
         scenario.expect = self.expect(&file.expect, &scenario);
         scenario
@@ -176,6 +180,7 @@ impl Checker<'_> {
             queue: self.queue(&table.queue, queues),
             confirms: table.confirms.or(true),
             rate: self.rate(&table.rate),
+            messages: table.messages.0.as_ref().map(|at| at.value),
             body: self.body(table),
             in_flight: table.in_flight.or(100),
             retry: table.retry.or(true),
@@ -397,6 +402,16 @@ impl Checker<'_> {
 impl<T: Copy> Field<T> {
     fn or(&self, default: T) -> T {
         self.0.as_ref().map_or(default, |at| at.value)
+    }
+}
+
+fn repro(table: ReproTable) -> Repro {
+    let text = |field: Field<String>| field.0.map(|at| at.value).unwrap_or_default();
+    Repro {
+        violates: text(table.violates),
+        trace: text(table.trace),
+        build: text(table.build),
+        found_by: text(table.found_by),
     }
 }
 

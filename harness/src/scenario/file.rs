@@ -86,6 +86,23 @@ pub(super) struct File {
     pub(super) getters: Vec<At<GettersTable>>,
     pub(super) timeline: TimelineTable,
     pub(super) expect: ExpectTable,
+    /// What this file reproduces. Written by `ferret shrink`, read by `ferret replay`; it changes nothing in a run.
+    pub(super) repro: Field<ReproTable>,
+}
+
+/// What a reproducer must show again.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["violates", "trace"]))]
+pub(super) struct ReproTable {
+    /// An invariant, or `panic` for an assertion of the broker's own.
+    pub(super) violates: Field<String>,
+    /// The trace hash of the run that showed it.
+    pub(super) trace: Field<String>,
+    /// Which build of Ferret that was.
+    pub(super) build: Field<String>,
+    /// The command that found the failure first.
+    pub(super) found_by: Field<String>,
 }
 
 /// How long, how often, and in which weather.
@@ -188,6 +205,9 @@ pub(super) struct PublishersTable {
     pub(super) confirms: Field<bool>,
     /// Messages per virtual second, each client.
     pub(super) rate: Field<f64>,
+    /// The most messages that each client publishes. Default: no limit but the load's end.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub(super) messages: Field<u64>,
     /// Bytes per message, such as `"1KiB"` or `"64B..4KiB"`. Default 128B.
     pub(super) body: Field<SizeRangeText>,
     /// The most publishes without an outcome at a time. Default 100.
