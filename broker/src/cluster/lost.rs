@@ -5,7 +5,7 @@
 
 use super::{Inner, OPERATION_BYTES};
 use crate::{
-    platform::{Platform, Sabotage},
+    platform::{Chaos, NodeId, Platform, Sabotage},
     queue::Operation,
 };
 
@@ -20,7 +20,8 @@ impl<P: Platform> Inner<P> {
             return;
         }
         let limit = self.config.node_lost_after;
-        let silent = |node| self.links.silence(node) >= limit;
+        let suspected = self.suspect();
+        let silent = |node| self.links.silence(node) >= limit || suspected == Some(node);
         if !self.nodes.iter().any(|node| silent(*node)) || self.platform.sabotaged(Sabotage::NodeNeverLost) {
             return;
         }
@@ -41,5 +42,12 @@ impl<P: Platform> Inner<P> {
         if found {
             self.flush();
         }
+    }
+
+    /// A node that chance makes look lost, although it is not.
+    fn suspect(&self) -> Option<NodeId> {
+        let others: Vec<NodeId> = self.nodes.iter().copied().filter(|node| *node != self.session.node).collect();
+        let suspected = !others.is_empty() && self.platform.chance(Chaos::NodeSuspected);
+        suspected.then(|| others[(self.platform.random() % others.len() as u64) as usize])
     }
 }

@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod faults;
 mod hunt;
+mod hunt_table;
 mod interrupt;
 mod judge;
 mod paths;

@@ -245,6 +245,8 @@ fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         record.invariants.iter().map(|result| (result.name.clone(), json!(result.verdict))).collect();
     let faults: serde_json::Map<String, serde_json::Value> =
         record.faults.iter().map(|fault| (fault.step.to_string(), json!(fault.effect))).collect();
+    let chaos: serde_json::Map<String, serde_json::Value> =
+        record.chaos.iter().map(|point| (point.point.clone(), json!(point.fired))).collect();
     json!({
         "scenario": record.scenario.name,
         "seed": record.seed,
@@ -252,6 +254,7 @@ fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         "verdict": record.verdict,
         "invariants": invariants,
         "faults": faults,
+        "chaos": chaos,
         "virtual_seconds": record.virtual_seconds,
         "wall_seconds": record.wall_seconds,
         "messages": record.messages,

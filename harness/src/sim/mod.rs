@@ -14,6 +14,7 @@
 //! tick only, so the order of happening is always a possible order of cause and effect. Latencies are effectively
 //! rounded to ticks.
 
+mod chaos;
 mod clock;
 mod dice;
 pub mod disk;
@@ -28,6 +29,7 @@ mod world;
 
 use std::{future::Future, pin::Pin};
 
+pub use chaos::ChaosCount;
 pub use clock::{ClockCounters, ClockRate};
 pub use disk::{DiskCounters, DiskFault, PowerLoss, SimDisk, SimDiskControl, SimFile};
 pub use isolate::run_isolated;

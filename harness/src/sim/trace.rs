@@ -76,6 +76,8 @@ pub enum TraceKind {
     StreamsReset,
     /// Another property of a link has changed. `a`: the other machine, `b`: a hash of the new value.
     LinkChanged,
+    /// The broker took a rare turn. `a`: the chaos point.
+    ChaosPoint,
     /// `a`: hash of the observation.
     Observation,
     /// Whatever the workload records: `a` and `b` are its own.

@@ -9,6 +9,7 @@ mod liveness;
 mod ownership;
 mod queue;
 mod replicas;
+mod settles;
 
 use std::collections::BTreeMap;
 
