@@ -47,7 +47,8 @@ impl<P: Platform> Inner<P> {
     /// A node that chance makes look lost, although it is not.
     fn suspect(&self) -> Option<NodeId> {
         let others: Vec<NodeId> = self.nodes.iter().copied().filter(|node| *node != self.session.node).collect();
-        let suspected = !others.is_empty() && self.platform.chance(Chaos::NodeSuspected);
+        let leads = self.queues.borrow().keys().any(|group| self.leads(*group));
+        let suspected = leads && !others.is_empty() && self.platform.chance(Chaos::NodeSuspected);
         suspected.then(|| others[(self.platform.random() % others.len() as u64) as usize])
     }
 }

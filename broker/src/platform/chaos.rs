@@ -61,7 +61,7 @@ points! {
     // Elections.
     ElectionHasty, "election.hasty", 0.3, "an election timeout is the shortest that there is";
     LeaderTired, "election.leader-tired", 0.0005, "a leader lays its role down for no reason";
-    NodeSuspected, "node.suspected", 0.01, "a leader gives up a node that lives: what its clients hold goes back";
+    NodeSuspected, "node.suspected", 0.03, "a leader gives up a node that lives: what its clients hold goes back";
     // Sessions and channels.
     CommandLost, "session.command-lost", 0.005, "a command is lost on its way to the leader";
     CommandShort, "session.command-short", 0.05, "operations that would make one command make several";

@@ -93,7 +93,7 @@ planted! {
     CloseForgetsHeld, "close-forgets-held", "what a closed channel held is not given back", ["no-confirmed-loss", "liveness", "single-owner"];
     StaleEmptyGet, "stale-empty-get", "a get is answered from the node's own replica if that is empty", ["queue-linearizable"];
     // Metadata and routing.
-    RouteAroundLeaderless, "route-around-leaderless", "a publish to a queue without a leader is confirmed and kept nowhere", ["no-confirmed-loss"];
+    RouteAroundLeaderless, "route-around-leaderless", "a publish to a queue without a leader is confirmed and kept nowhere", ["no-confirmed-loss", "confirm-protocol"];
     PublishToAll, "publish-to-all", "one publish in fifty reaches every queue", ["no-phantom"];
     // Framing.
     TruncateBody, "truncate-body", "a body of more than 1000 bytes is cut", ["no-phantom"];
