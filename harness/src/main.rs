@@ -9,7 +9,7 @@ use std::{
 use ferret::{
     cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
     progress::Progress,
-    run::{self, RunOptions, RunOutput},
+    run::{self, Bare, RunOptions, RunOutput},
     scenario::Scenario,
     sim::TraceEvent,
 };
@@ -30,12 +30,16 @@ impl Simulate for Simulation {
     ) -> Simulated<TraceEvent> {
         let Request { sabotage, client, record_trace } = *request;
         let options = RunOptions { sabotage, client, record_trace };
-        let RunOutput { record, trace, history, cpu } = run::run(scenario, seed, &options, stop, progress);
-        Simulated { record, trace, history, cpu }
+        let RunOutput { record, trace, machines, history, cpu } = run::run(scenario, seed, &options, stop, progress);
+        Simulated { record, trace, machines, history, cpu }
     }
 
-    fn describe(event: &TraceEvent) -> String {
-        event.to_string()
+    fn bare(&self, scenario: &Scenario, simulated: &Simulated<TraceEvent>) -> Option<Bare> {
+        run::bare(scenario, &simulated.trace, simulated.machines.len()).ok()
+    }
+
+    fn describe(event: &TraceEvent, machines: &[String]) -> String {
+        event.describe(machines)
     }
 }
 

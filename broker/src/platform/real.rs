@@ -3,6 +3,8 @@
 //! Must run inside a `tokio::task::LocalSet`: a node is single-threaded, only the disk's blocking calls leave its
 //! thread.
 
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "this is what stands behind the seam")]
+
 mod disk;
 mod trace;
 
@@ -43,7 +45,6 @@ impl RealPlatform {
     ///
     /// # Errors
     /// `ResourceBusy` when another process uses the folder; whatever the file system says.
-    #[expect(clippy::disallowed_methods, reason = "this is the real clock that Platform::now stands for")]
     pub fn new(node: NodeId, data_dir: &Path) -> io::Result<Self> {
         let random = Xoshiro256PlusPlus::try_from_rng(&mut SysRng).map_err(io::Error::other)?;
         Ok(Self {
@@ -72,25 +73,18 @@ impl Platform for RealPlatform {
         Ok(RealListener(TcpListener::bind(address).await?))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the real clock")]
     async fn connect(&self, address: &str) -> io::Result<TcpStream> {
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")))??;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        dial(address).await
     }
 
     fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the real clock that Platform::wall stands for")]
     fn wall(&self) -> Duration {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the real timer that Platform::sleep stands for")]
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
         tokio::time::sleep(duration)
     }
@@ -99,7 +93,6 @@ impl Platform for RealPlatform {
         self.random.borrow_mut().random()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is where Platform::spawn spawns")]
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + 'static) -> tokio::task::AbortHandle {
         tracing::trace!(task = name, "spawn");
         tokio::task::spawn_local(task).abort_handle()
@@ -118,6 +111,45 @@ impl Platform for RealPlatform {
     fn sabotaged(&self, _sabotage: Sabotage) -> bool {
         false
     }
+}
+
+/// Time and the network without a node: what `warren ctl` asks with.
+pub struct RealAsker {
+    origin: Instant,
+}
+
+impl RealAsker {
+    #[expect(clippy::disallowed_methods, reason = "the real clock")]
+    #[expect(clippy::new_without_default, reason = "no two are alike: each has its own beginning")]
+    pub fn new() -> Self {
+        Self { origin: Instant::now() }
+    }
+}
+
+impl crate::operator::Asker for RealAsker {
+    type Stream = TcpStream;
+
+    async fn connect(&self, address: &str) -> io::Result<TcpStream> {
+        dial(address).await
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the real timer")]
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
+        tokio::time::sleep(duration)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the real clock")]
+async fn dial(address: &str) -> io::Result<TcpStream> {
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")))??;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// A bound TCP port.

@@ -163,7 +163,8 @@ pub(super) fn simulate_apart<S: Simulate>(
     });
     let (simulated, spent) = result.unwrap_or_else(|reason| {
         let record = internal(scenario, seed, request, reason);
-        (Simulated { record, trace: Vec::new(), history: History::default(), cpu: None }, None)
+        let history = History::default();
+        (Simulated { record, trace: Vec::new(), machines: Vec::new(), history, cpu: None }, None)
     });
     let wall = Duration::try_from_secs_f64(simulated.record.wall_seconds).unwrap_or_default();
     (simulated, spent.unwrap_or(wall))

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    iter,
     num::NonZeroUsize,
     path::PathBuf,
 };
@@ -243,8 +244,14 @@ fn run_for_programs<S: Simulate>(
 fn message(record: &RunRecord, report: &str) -> serde_json::Value {
     let invariants: serde_json::Map<String, serde_json::Value> =
         record.invariants.iter().map(|result| (result.name.clone(), json!(result.verdict))).collect();
-    let faults: serde_json::Map<String, serde_json::Value> =
-        record.faults.iter().map(|fault| (fault.step.to_string(), json!(fault.effect))).collect();
+    let mut faults = serde_json::Map::new();
+    for fault in &record.faults {
+        let step = fault.step.to_string();
+        // A step that is done again and again: "3", "3.2", "3.3".
+        let again = (2..).map(|time| format!("{step}.{time}"));
+        let free = iter::once(step.clone()).chain(again).find(|name| !faults.contains_key(name));
+        faults.insert(free.expect("there is always another number"), json!(fault.effect));
+    }
     let chaos: serde_json::Map<String, serde_json::Value> =
         record.chaos.iter().map(|point| (point.point.clone(), json!(point.fired))).collect();
     json!({

@@ -8,6 +8,7 @@ use warren::platform::Sabotage;
 use crate::{
     history::History,
     progress::Progress,
+    run::Bare,
     scenario::{ClientKind, Scenario},
 };
 
@@ -28,6 +29,8 @@ pub struct Simulated<E> {
     pub record: RunRecord,
     /// Empty unless asked for.
     pub trace: Vec<E>,
+    /// The names of the machines that the trace speaks of, by number.
+    pub machines: Vec<String>,
     pub history: History,
     /// The processor time of threads other than the calling one, if the system tells.
     pub cpu: Option<Duration>,
@@ -49,6 +52,10 @@ pub trait Simulate: Sync {
         progress: &Progress,
     ) -> Simulated<Self::Event>;
 
+    /// What the engine alone takes for the machines and packets of a run whose trace was kept. `None` if it cannot be
+    /// told.
+    fn bare(&self, scenario: &Scenario, simulated: &Simulated<Self::Event>) -> Option<Bare>;
+
     /// The event in words: when, where, what.
-    fn describe(event: &Self::Event) -> String;
+    fn describe(event: &Self::Event, machines: &[String]) -> String;
 }

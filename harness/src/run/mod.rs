@@ -1,5 +1,6 @@
 //! One scenario with one seed: build the world, load it, break it, drain it, judge it.
 
+mod bare;
 mod cast;
 mod measure;
 mod stage;
@@ -15,7 +16,10 @@ use std::{
 use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
 use warren::platform::Sabotage;
 
-pub use self::stage::Played;
+pub use self::{
+    bare::{Bare, bare},
+    stage::Played,
+};
 use crate::{
     check::{self, CheckConfig, Invariant},
     history::History,
@@ -41,6 +45,8 @@ pub struct RunOutput {
     pub record: RunRecord,
     /// Empty unless asked for.
     pub trace: Vec<TraceEvent>,
+    /// The names of the machines that the trace speaks of, by number.
+    pub machines: Vec<String>,
     pub history: History,
     /// The processor time of the simulation's own thread, if the system tells.
     pub cpu: Option<Duration>,
@@ -95,7 +101,7 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
         record.verdict = Verdict::Internal;
         record.reasons.insert(0, format!("the simulation failed: {error}"));
     }
-    RunOutput { record, trace: played.trace, history, cpu: None }
+    RunOutput { record, trace: played.trace, machines: played.machines, history, cpu: None }
 }
 
 fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunRecord {

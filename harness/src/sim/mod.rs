@@ -14,6 +14,7 @@
 //! tick only, so the order of happening is always a possible order of cause and effect. Latencies are effectively
 //! rounded to ticks.
 
+mod bare;
 mod chaos;
 mod clock;
 mod dice;
@@ -29,6 +30,7 @@ mod world;
 
 use std::{future::Future, pin::Pin};
 
+pub use bare::BareTraffic;
 pub use chaos::ChaosCount;
 pub use clock::{ClockCounters, ClockRate};
 pub use disk::{DiskCounters, DiskFault, PowerLoss, SimDisk, SimDiskControl, SimFile};

@@ -6,7 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fmt,
+    fmt::{self, Write},
 };
 
 use xxhash_rust::xxh3::Xxh3;
@@ -95,15 +95,118 @@ pub struct TraceEvent {
     pub b: u64,
 }
 
+impl TraceEvent {
+    /// The number of the machine that a packet goes to, as `Segment::trace_a` packs it.
+    pub(super) fn receiver(&self) -> usize {
+        (self.a >> 48) as usize
+    }
+
+    /// The event in words: when, where, what. `machines` are the names of the world's machines, see
+    /// [`World::machine_names`](super::World::machine_names).
+    pub fn describe(&self, machines: &[String]) -> String {
+        let name = |id: u64| usize::try_from(id).ok().and_then(|id| machines.get(id)).map_or("?", String::as_str);
+        let (seconds, nanos) = (self.at.0 / 1_000_000_000, self.at.0 % 1_000_000_000);
+        let place = self.machine.map_or("world", |machine| name(machine.0.into()));
+        let mut text = format!("{seconds}.{nanos:09} s  {place:<8} {}", self.kind.verb());
+        let (a, b) = (self.a, self.b);
+        // A string takes everything.
+        let _ = match self.kind.arguments() {
+            Arguments::None => Ok(()),
+            Arguments::Packet => {
+                let (to, connection) = (name(self.receiver() as u64), a >> 8 & 0xff_ffff_ffff);
+                write!(text, " to {to}, connection {connection}, shape {b:#x}")
+            }
+            Arguments::File(what) => write!(text, " file {a}, {what} {b:#x}"),
+            Arguments::Other => write!(text, " {}", name(a)),
+            Arguments::Number(what) => write!(text, " ({what} {a})"),
+            Arguments::Hash => write!(text, " {a:#x} {b:#x}"),
+        };
+        text
+    }
+}
+
 impl fmt::Display for TraceEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, nanos) = (self.at.0 / 1_000_000_000, self.at.0 % 1_000_000_000);
-        write!(f, "{seconds}.{nanos:09} s ")?;
-        match self.machine {
-            Some(machine) => write!(f, "machine {}", machine.0)?,
-            None => f.write_str("world")?,
+        f.write_str(&self.describe(&[]))
+    }
+}
+
+/// What the two arguments of an event are.
+enum Arguments {
+    None,
+    /// A segment: whom it goes to on which connection, and the shape of what it says.
+    Packet,
+    /// A file and something about it.
+    File(&'static str),
+    /// Another machine.
+    Other,
+    /// One number.
+    Number(&'static str),
+    Hash,
+}
+
+impl TraceKind {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::PacketSent => "sends a packet",
+            Self::PacketReceived => "receives a packet",
+            Self::PacketCut => "loses a packet to a cut",
+            Self::PacketLost => "loses a packet by chance",
+            Self::PacketDuplicated => "sends a packet twice",
+            Self::PacketHeldUp => "holds a packet up",
+            Self::PacketOverflowed => "drops a packet at a bottleneck",
+            Self::PacketUnheard => "is dark and misses a packet",
+            Self::DiskRead => "reads",
+            Self::DiskWrite => "writes",
+            Self::DiskSynced => "has synced",
+            Self::DiskFailed => "cannot sync",
+            Self::DiskName => "changes a file's name",
+            Self::DiskPowerLoss => "loses unsynced bytes",
+            Self::DiskRotted => "has a bit flip in",
+            Self::DiskMisdirected => "misdirects a sector of",
+            Self::DiskWiped => "gets an empty disk",
+            Self::ProcessStarted => "starts",
+            Self::ProcessExited => "ends by itself",
+            Self::ProcessKilled => "is killed",
+            Self::PowerLost => "loses power",
+            Self::Paused => "is paused",
+            Self::Resumed => "goes on",
+            Self::ProcessorSlowed => "gets a slow processor",
+            Self::ClockChanged => "has its clock changed",
+            Self::Cut => "no longer reaches",
+            Self::Uncut => "reaches again",
+            Self::StreamsReset => "has its connections reset with",
+            Self::LinkChanged => "has its link changed to",
+            Self::ChaosPoint => "takes a rare turn at",
+            Self::Observation => "observes",
+            Self::Client => "records",
         }
-        write!(f, " {:?} {:#x} {:#x}", self.kind, self.a, self.b)
+    }
+
+    fn arguments(self) -> Arguments {
+        match self {
+            Self::PacketSent
+            | Self::PacketReceived
+            | Self::PacketCut
+            | Self::PacketLost
+            | Self::PacketDuplicated
+            | Self::PacketHeldUp
+            | Self::PacketOverflowed
+            | Self::PacketUnheard => Arguments::Packet,
+            Self::DiskRead | Self::DiskSynced => Arguments::File("bytes"),
+            Self::DiskWrite => Arguments::File("place and bytes"),
+            Self::DiskFailed => Arguments::File("errno"),
+            Self::DiskRotted | Self::DiskMisdirected => Arguments::File("at"),
+            Self::DiskPowerLoss => Arguments::Number("bytes lost"),
+            Self::DiskWiped => Arguments::Number("bytes gone"),
+            Self::ChaosPoint => Arguments::Number("chaos point"),
+            Self::ProcessStarted => Arguments::Number("start"),
+            Self::Resumed => Arguments::Number("polls held"),
+            Self::ProcessorSlowed => Arguments::Number("nanoseconds a poll"),
+            Self::Cut | Self::Uncut | Self::StreamsReset | Self::LinkChanged => Arguments::Other,
+            Self::ProcessExited | Self::ProcessKilled | Self::PowerLost | Self::Paused => Arguments::None,
+            Self::DiskName | Self::ClockChanged | Self::Observation | Self::Client => Arguments::Hash,
+        }
     }
 }
 

@@ -282,6 +282,11 @@ impl World {
         self.0.shared.name(machine)
     }
 
+    /// The names of all machines, by [`MachineId`].
+    pub fn machine_names(&self) -> Vec<String> {
+        self.0.shared.machines.borrow().iter().map(|machine| machine.name.clone()).collect()
+    }
+
     /// The machine of that name.
     pub fn find(&self, name: &str) -> Option<MachineId> {
         self.0.shared.resolve(name)

@@ -12,6 +12,7 @@ use ferret::{
     cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
     history::{Event, EventKind, History, Nanos},
     progress::Progress,
+    run::Bare,
     scenario::Scenario,
 };
 use ferret_reports::{
@@ -87,12 +88,17 @@ impl Simulate for Script {
         Simulated {
             record,
             trace,
+            machines: Vec::new(),
             history: History { clients: vec!["pub-1".to_owned()], events, ..History::default() },
             cpu: None,
         }
     }
 
-    fn describe(event: &String) -> String {
+    fn bare(&self, _: &Scenario, _: &Simulated<String>) -> Option<Bare> {
+        None
+    }
+
+    fn describe(event: &String, _: &[String]) -> String {
         event.clone()
     }
 }

@@ -6,6 +6,7 @@ use ferret::{
     cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style},
     judge::{self, Format, ModelKind, Options, Verdict},
     progress::Progress,
+    run::Bare,
     scenario::Scenario,
 };
 use serde_json::{Value, json};
@@ -21,7 +22,11 @@ impl Simulate for Nothing {
         unreachable!("judging simulates nothing")
     }
 
-    fn describe(event: &String) -> String {
+    fn bare(&self, _: &Scenario, _: &Simulated<String>) -> Option<Bare> {
+        None
+    }
+
+    fn describe(event: &String, _: &[String]) -> String {
         event.clone()
     }
 }

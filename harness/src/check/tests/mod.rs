@@ -8,6 +8,7 @@ mod fifo;
 mod liveness;
 mod ownership;
 mod queue;
+mod quorum;
 mod replicas;
 mod settles;
 
