@@ -45,8 +45,8 @@ macro_rules! planted {
 planted! {
     // Confirm.
     ConfirmBeforeSync, "confirm-before-sync", "a node acknowledges log entries before its disk has synced them", ["no-confirmed-loss", "durability", "committed-stays", "replica-agreement"];
-    ConfirmBeforeMajority, "confirm-before-majority", "the leader's node confirms a publish before a majority has it", ["no-confirmed-loss"];
-    ConfirmAhead, "confirm-ahead", "a confirm covers everything published so far, applied or not", ["no-confirmed-loss", "confirm-protocol"];
+    ConfirmBeforeMajority, "confirm-before-majority", "the leader's node confirms a publish before a majority has it", ["no-confirmed-loss", "queue-linearizable"];
+    ConfirmAhead, "confirm-ahead", "a confirm covers everything published so far, applied or not", ["no-confirmed-loss", "confirm-protocol", "queue-linearizable"];
     ConfirmSwallowed, "confirm-swallowed", "one confirm in a hundred is never sent", ["liveness", "confirm-protocol"];
     // Append and sync.
     SkipSync, "skip-sync", "the log is written and never synced", ["no-confirmed-loss", "durability", "committed-stays", "replica-agreement"];
@@ -92,14 +92,14 @@ planted! {
     RevokeUnheard, "revoke-unheard", "a node that was given up does not attach its consumers again", ["liveness"];
     NodeNeverLost, "node-never-lost", "what a silent node's clients hold is never given back", ["liveness", "single-owner"];
     // Ack, requeue, get.
-    AckOnDelivery, "ack-on-delivery", "a delivery counts as acked when it is sent", ["no-confirmed-loss", "prefetch"];
-    GetSettles, "get-settles", "a message that was got counts as acked when it is sent", ["no-confirmed-loss"];
-    DropAck, "drop-ack", "one ack in twenty is not passed on to the queue", ["liveness", "ack-applied"];
-    NackDrops, "nack-drops", "a nack with requeue drops the message", ["no-confirmed-loss", "requeue-order"];
+    AckOnDelivery, "ack-on-delivery", "a delivery counts as acked when it is sent", ["no-confirmed-loss", "prefetch", "settle-applied"];
+    GetSettles, "get-settles", "a message that was got counts as acked when it is sent", ["no-confirmed-loss", "settle-applied"];
+    DropAck, "drop-ack", "one ack in twenty is not passed on to the queue", ["settle-applied"];
+    NackDrops, "nack-drops", "a nack with requeue drops the message", ["settle-applied"];
     CloseForgetsHeld, "close-forgets-held", "what a closed channel held is not given back", ["no-confirmed-loss", "liveness", "single-owner"];
     StaleEmptyGet, "stale-empty-get", "a get is answered from the node's own replica if that is empty", ["queue-linearizable"];
     // Metadata and routing.
-    RouteAroundLeaderless, "route-around-leaderless", "a publish to a queue without a leader is confirmed and kept nowhere", ["no-confirmed-loss"];
+    RouteAroundLeaderless, "route-around-leaderless", "a publish to a queue without a leader is confirmed and kept nowhere", ["no-confirmed-loss", "confirm-protocol"];
     PublishToAll, "publish-to-all", "one publish in fifty reaches every queue", ["no-phantom"];
     // Framing.
     TruncateBody, "truncate-body", "a body of more than 1000 bytes is cut", ["no-phantom"];

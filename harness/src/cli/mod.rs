@@ -12,6 +12,7 @@ mod diff;
 mod explain;
 mod faults;
 mod hunt;
+mod hunt_table;
 mod interrupt;
 mod judge;
 mod laboratory;

@@ -208,6 +208,7 @@ fn internal(scenario: &Scenario, seed: u64, request: &Request, reason: String) -
         reasons: vec![reason],
         invariants: Vec::new(),
         faults: Vec::new(),
+        chaos: Vec::new(),
         sometimes: Vec::new(),
         thresholds: Vec::new(),
         messages: MessageCounts::default(),

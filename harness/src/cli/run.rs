@@ -308,6 +308,8 @@ fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         let free = iter::once(step.clone()).chain(again).find(|name| !faults.contains_key(name));
         faults.insert(free.expect("there is always another number"), json!(fault.effect));
     }
+    let chaos: serde_json::Map<String, serde_json::Value> =
+        record.chaos.iter().map(|point| (point.point.clone(), json!(point.fired))).collect();
     json!({
         "scenario": record.scenario.name,
         "seed": record.seed,
@@ -315,6 +317,7 @@ fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         "verdict": record.verdict,
         "invariants": invariants,
         "faults": faults,
+        "chaos": chaos,
         "virtual_seconds": record.virtual_seconds,
         "wall_seconds": record.wall_seconds,
         "messages": record.messages,

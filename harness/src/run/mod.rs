@@ -104,6 +104,7 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
     record.trace_hash = format!("{:016x}", played.trace_hash);
     record.trace_events = played.trace_events;
     record.faults = played.faults;
+    record.chaos = played.chaos;
     record.virtual_seconds = history.events.last().map_or(0.0, |last| last.at.seconds());
     record.messages = measure::messages(&history);
     record.latency = measure::latency(&history);
@@ -160,6 +161,7 @@ pub(crate) fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions)
         reasons: Vec::new(),
         invariants: Vec::new(),
         faults: Vec::new(),
+        chaos: Vec::new(),
         sometimes: Vec::new(),
         thresholds: Vec::new(),
         messages: MessageCounts::default(),

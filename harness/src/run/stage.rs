@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use ferret_reports::FaultRecord;
-use warren::platform::{GroupId, LogIndex, NodeId, Observation};
+use ferret_reports::{ChaosRecord, FaultRecord};
+use warren::platform::{Chaos, GroupId, LogIndex, NodeId, Observation};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{RunOptions, cast, timeline::ClientRole};
@@ -19,7 +19,7 @@ use crate::{
     history::{Event, EventKind, History, Nanos, recorder::Recorder},
     progress::{self, Progress},
     scenario::Scenario,
-    sim::{LogLine, MachineId, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
+    sim::{ChaosCount, LogLine, MachineId, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
     workload::{Floor, Phase},
 };
 
@@ -32,12 +32,17 @@ const OPERATOR: &str = "the operator";
 /// After the drain, replicas get this long to converge.
 const CONVERGE_LIMIT: Duration = Duration::from_secs(10);
 
+/// After that, the run goes on for this part of the liveness bound.
+const REST_PART: u32 = 4;
+
 /// A run before it is judged.
 #[derive(Default)]
 pub struct Played {
     pub history: History,
     pub roles: Vec<ClientRole>,
     pub faults: Vec<FaultRecord>,
+    /// Empty without chaos.
+    pub chaos: Vec<ChaosRecord>,
     pub trace_hash: u64,
     pub trace_events: u64,
     pub trace: Vec<TraceEvent>,
@@ -111,6 +116,7 @@ impl Stage {
         let recorder = Rc::new(Recorder::new(history, clock, trace));
         *recorder_cell.borrow_mut() = Some(recorder.clone());
         world.set_sabotage(scenario.sabotage);
+        world.set_chaos(scenario.run.chaos);
         let floor = Rc::new(Floor {
             recorder: recorder.clone(),
             phase: Cell::new(Phase::Load),
@@ -150,6 +156,12 @@ impl Stage {
         if !self.settle(&mut steps, healed)? {
             return Ok(End::Stopped);
         }
+        // Consumers stay for the whole bound: those that are served must go on being served.
+        let due = healed.0 + nanos(self.scenario.run.liveness);
+        let rest = Duration::from_nanos(due.saturating_sub(self.world.now().0)) + self.scenario.run.tick;
+        if !steps.run(self, rest, |_| false)? {
+            return Ok(End::Stopped);
+        }
         progress.enter(progress::Phase::Drain);
         self.floor.phase.set(Phase::Drain);
         // One more round of the drain may begin just before its limit.
@@ -161,10 +173,8 @@ impl Stage {
         if !steps.run(self, CONVERGE_LIMIT, Self::converged)? {
             return Ok(End::Stopped);
         }
-        // Liveness is judged over its whole bound: what works must go on working.
-        let due = healed.0 + nanos(self.scenario.run.liveness);
-        let rest = Duration::from_nanos(due.saturating_sub(self.world.now().0)) + self.scenario.run.tick;
-        if !steps.run(self, rest, |_| false)? {
+        // What the last clients held is given back by then.
+        if !steps.run(self, self.scenario.run.liveness / REST_PART + self.scenario.run.tick, |_| false)? {
             return Ok(End::Stopped);
         }
         self.floor.phase.set(Phase::Done);
@@ -221,10 +231,15 @@ impl Stage {
         let faults = self.nemesis.records();
         let mut history = self.recorder.finish();
         history.faults = faults.iter().map(|fault| fault.description.clone()).collect();
+        let chaos = match self.scenario.run.chaos > 0.0 {
+            true => self.world.chaos().into_iter().map(chaos_record).collect(),
+            false => Vec::new(),
+        };
         Played {
             history,
             roles: self.roles,
             faults,
+            chaos,
             trace_hash,
             trace_events,
             trace: self.world.take_trace(),
@@ -232,6 +247,10 @@ impl Stage {
             ..Played::default()
         }
     }
+}
+
+fn chaos_record((point, ChaosCount { asked, fired }): (Chaos, ChaosCount)) -> ChaosRecord {
+    ChaosRecord { point: point.name().into(), sentence: point.describe().into(), asked, fired }
 }
 
 /// Steps the stage under the eyes of whoever may stop it.

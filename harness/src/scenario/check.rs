@@ -145,6 +145,7 @@ impl Checker<'_> {
                 duplicate: table.net.duplicate.or(0.0),
             },
             disk: DiskSpeed { sync: self.times(&table.disk.sync, millis(1, 3), weather) },
+            chaos: table.chaos.or(0.0),
             liveness: self.time(&table.liveness, seconds(15), long),
             publish_timeout: self.time(&table.publish_timeout, seconds(10), long),
         }

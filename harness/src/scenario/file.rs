@@ -122,6 +122,10 @@ pub(super) struct RunTable {
     pub(super) client: Field<Name<names::ClientName>>,
     pub(super) net: NetTable,
     pub(super) disk: DiskTable,
+    /// How often Warren takes rare but legal turns (syncs held, messages lost, late or twice, logs compacted early, live
+    /// nodes given up): a factor to the usual frequency, 0 to 20. Default 0, never.
+    #[schemars(range(min = 0, max = 20))]
+    pub(super) chaos: Field<f64>,
     /// After the last fault is healed, the time within which all must be well. Default 15s.
     pub(super) liveness: Field<DurationText>,
     /// A publish without an answer for this long has an unknown outcome. Default 10s.

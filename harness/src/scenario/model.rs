@@ -60,6 +60,8 @@ pub struct Run {
     pub client: ClientKind,
     pub net: Net,
     pub disk: DiskSpeed,
+    /// How often Warren's chaos points take their turns: a factor to their likelihoods; 0 is never.
+    pub chaos: f64,
     /// After the last fault is healed, the time within which all must be well again.
     pub liveness: Duration,
     /// A publish without an answer for this long has an unknown outcome.

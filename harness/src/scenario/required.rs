@@ -27,6 +27,7 @@ pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
             | Invariant::DeliveryCount
             | Invariant::PublisherOrder
             | Invariant::QueueLinearizable => publishes,
+            Invariant::SettleApplied => publishes && manual().next().is_some(),
             Invariant::RequeueOrder => requeues,
             Invariant::Prefetch => prefetch,
             Invariant::ReplicaAgreement | Invariant::LogMatching => replicas,

@@ -10,6 +10,7 @@ mod ownership;
 mod queue;
 mod quorum;
 mod replicas;
+mod settles;
 
 use std::collections::BTreeMap;
 
