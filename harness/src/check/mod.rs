@@ -6,7 +6,7 @@
 //!
 //! Client side: `loss`, `delivery`, `order`, `prefetch`, `confirms`, `linearizability` (on top of the bare algorithm
 //! in [`fifo`]), and the second halves of `requeue` and `count`. White-box: their first halves, `ownership`,
-//! `replication`, `progress`, `durability`. Both: `liveness`, with `starvation`. What they share: `ledger` (the
+//! `replication`, `progress`, `durability`. Both: `liveness`, with `starvation`; `lock`. What they share: `ledger` (the
 //! history, indexed), `tape` (what happened to each queue, in log order), `logs` (each node's log, rebuilt), `verdict`
 //! (what is concluded, and how a witness is told).
 
@@ -18,6 +18,7 @@ pub mod fifo;
 mod ledger;
 mod linearizability;
 mod liveness;
+mod lock;
 mod logs;
 mod loss;
 mod order;
@@ -41,6 +42,11 @@ use serde::{Deserialize, Serialize};
 use verdict::Judgement;
 
 use crate::history::History;
+
+/// How often a client was given a lock while another believed to have it.
+pub(crate) fn lock_overlaps(history: &History) -> u64 {
+    lock::overlap(history).times
+}
 
 /// What the checkers need to know besides the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +83,12 @@ pub enum Invariant {
     ReplicaAgreement,
     Monotonic,
     Durability,
+    Lock,
     Liveness,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoConfirmedLoss,
         Self::NoPhantom,
         Self::NoFreshDuplicate,
@@ -100,6 +107,7 @@ impl Invariant {
         Self::ReplicaAgreement,
         Self::Monotonic,
         Self::Durability,
+        Self::Lock,
         Self::Liveness,
     ];
 
@@ -124,6 +132,7 @@ impl Invariant {
             Self::CommittedStays => "committed-stays",
             Self::ReplicaAgreement => "replica-agreement",
             Self::Durability => "durability",
+            Self::Lock => "lock",
             Self::Liveness => "liveness",
         }
     }
@@ -153,6 +162,7 @@ impl Invariant {
             Self::CommittedStays => "a committed entry is in the log of every later leader, unchanged",
             Self::ReplicaAgreement => "replicas that have applied the same entries have the same state",
             Self::Durability => "a restarted node remembers every vote and log entry that it promised",
+            Self::Lock => "no two clients hold the lock at once: the one message of its queue",
             Self::Liveness => "after the last heal everything works again within the bound",
         }
     }
@@ -184,6 +194,7 @@ fn judge(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgemen
         Invariant::CommittedStays => replication::committed_stays(ledger),
         Invariant::ReplicaAgreement => replication::replica_agreement(ledger),
         Invariant::Durability => durability::durability(ledger),
+        Invariant::Lock => lock::lock(ledger),
         Invariant::Liveness => liveness::liveness(ledger, config),
     }
 }
