@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, convert::Infallible, io, time::Duration};
 use crate::{
     amqp::{self, AmqpConfig},
     cluster::{Cluster, ClusterConfig, ClusterHost},
+    operator::Desk,
     platform::{GroupId, NodeId, Observation, Platform, Sabotage},
     replication::{Compaction, Driver, DriverError, DriverHandle, Links, OpenGroup, ReplicationConfig},
     session::Session,
@@ -126,7 +127,13 @@ pub async fn join<P: Platform>(
         _ if platform.sabotaged(Sabotage::IncarnationFromClock) => platform.wall().as_secs() / 60,
         incarnation => incarnation,
     };
-    let (wal, recovered) = Wal::open(platform.disk().clone(), config.wal).await?;
+    let (wal, recovered) = match Wal::open(platform.disk().clone(), config.wal).await {
+        Err(StorageError::Corrupt { .. }) if platform.sabotaged(Sabotage::CorruptStartsEmpty) => {
+            storage::discard(platform.disk()).await?;
+            Wal::open(platform.disk().clone(), config.wal).await?
+        }
+        opened => opened?,
+    };
     let address = config.cluster_address.clone();
     let listener = platform.listen(&address).await.map_err(|source| NodeError::Listen { address, source })?;
 
@@ -148,7 +155,9 @@ pub async fn join<P: Platform>(
     let members = Members { voters: nodes, learners: Vec::new() };
     handle.open(OpenGroup { group: GroupId::META, name: "meta".to_owned(), members, campaign: false });
     links.run(&platform, &config.peers, &handle);
-    platform.spawn("links", links.serve(platform.clone(), listener, handle));
+    let desk = Desk::new(cluster.clone(), handle.clone(), config.peers.clone());
+    let take = move |stream, request| desk.take(stream, request);
+    platform.spawn("links", links.serve(platform.clone(), listener, handle, take));
 
     Ok((cluster, driver))
 }

@@ -1,11 +1,13 @@
 //! `liveness`: after the last heal and a bound, everything works again.
 //!
-//! First a recoverability oracle: with a majority of nodes gone at the end, or ended by what they could not go on
+//! First a recoverability oracle: with a majority of nodes, or of some group's voters, gone at the end, or ended by what they could not go on
 //! after, or with a majority that lost what it had synced, nothing is owed. Then, each only where the history lasts long enough to tell:
 //! - a publish whose channel lives, and whose publisher waits, has an outcome;
 //! - every group has a leader;
 //! - every running replica has applied what any replica had applied one bound before the end;
 //! - no message is ready while a consumer has credit, after any entry of the log (see [`super::starvation`]);
+//! - no leader leads on for longer than the bound while its disk does not answer, faults or not (see
+//!   [`super::stalled`]);
 //! - no message is still assigned to a process that is gone, or to a node whose clients have all left;
 //! - the final drain emptied every queue: what was ready could be delivered. If it did not, and nothing above is
 //!   broken, the question stays open.
@@ -17,6 +19,7 @@ use warren::platform::{GroupId, NodeId, Observation};
 use super::{
     CheckConfig,
     ledger::{Drain, Ledger, Position},
+    stalled::stalled_leader,
     starvation::{Holder, Key, Mirrored, mirror},
     verdict::{Judgement, Witness, seconds},
 };
@@ -30,8 +33,13 @@ const CLOSE_PART: u64 = 4;
 pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let running = ledger.running();
     let down = running.values().filter(|since| since.is_none()).count();
-    if !running.is_empty() && gone_for_cause(ledger, &running) * 2 >= running.len() {
+    let gone = gone_for_cause(ledger, &running);
+    if !running.is_empty() && gone.len() * 2 >= running.len() {
         let reason = format!("{down} of {} nodes are gone at the end, so no majority can form", running.len());
+        return Judgement::not_recoverable(0, UNIT, reason);
+    }
+    if let Some(group) = ledger.majority_of_voters_among(|node| gone.contains(&node)) {
+        let reason = format!("half of the voters of {} or more are gone at the end", ledger.group(group));
         return Judgement::not_recoverable(0, UNIT, reason);
     }
     if let Some(reason) = ledger.beyond_recovery() {
@@ -47,7 +55,9 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let early = end < owed;
     let (due, patience) = if early { (end, 0) } else { (owed, bound) };
     let Mirrored { checked, starved, held, attached } = mirror(ledger);
-    if let Some(witness) = starved {
+    let (synced, stalled) = stalled_leader(ledger, bound);
+    let checked = checked + synced;
+    if let Some(witness) = starved.or(stalled) {
         return Judgement::violated(checked, UNIT, witness);
     }
     let mut watch = Watch { ledger, running, healed, due, patience, end, checked };
@@ -77,7 +87,7 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
 
 /// Nodes that do not run at the end, other than those that ended by themselves without saying why: a crash of the
 /// broker's own making excuses nothing.
-fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Position>>) -> usize {
+fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Position>>) -> BTreeSet<NodeId> {
     let mut fatal: BTreeSet<NodeId> = BTreeSet::new();
     let mut unexplained: BTreeSet<NodeId> = BTreeSet::new();
     for event in &ledger.history.events {
@@ -95,7 +105,11 @@ fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Positio
             _ => {}
         }
     }
-    running.iter().filter(|(node, since)| since.is_none() && !unexplained.contains(node)).count()
+    running
+        .iter()
+        .filter(|(node, since)| since.is_none() && !unexplained.contains(node))
+        .map(|(node, _)| *node)
+        .collect()
 }
 
 struct Watch<'a, 'h> {

@@ -6,9 +6,9 @@
 //!
 //! Client side: `loss`, `delivery`, `order`, `prefetch`, `confirms`, `linearizability` (on top of the bare algorithm
 //! in [`fifo`]), and the second halves of `requeue` and `count`. White-box: their first halves, `ownership`,
-//! `replication`, `progress`, `durability`. Both: `liveness`, with `starvation`; `lock`. What they share: `ledger` (the
-//! history, indexed), `tape` (what happened to each queue, in log order), `logs` (each node's log, rebuilt), `verdict`
-//! (what is concluded, and how a witness is told).
+//! `replication`, `quorum`, `progress`, `durability`. Both: `liveness`, with `starvation` and `stalled`; `lock`. What they share:
+//! `ledger` (the history, indexed), `tape` (what happened to each queue, in log order), `logs` (each node's log,
+//! rebuilt), `verdict` (what is concluded, and how a witness is told).
 
 mod confirms;
 mod count;
@@ -25,9 +25,11 @@ mod order;
 mod ownership;
 mod prefetch;
 mod progress;
+mod quorum;
 mod replication;
 mod requeue;
 pub mod sample;
+mod stalled;
 mod starvation;
 mod tape;
 #[cfg(test)]
@@ -81,6 +83,7 @@ pub enum Invariant {
     LogMatching,
     CommittedStays,
     ReplicaAgreement,
+    Quorum,
     Monotonic,
     Durability,
     Lock,
@@ -88,7 +91,7 @@ pub enum Invariant {
 }
 
 impl Invariant {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::NoConfirmedLoss,
         Self::NoPhantom,
         Self::NoFreshDuplicate,
@@ -105,6 +108,7 @@ impl Invariant {
         Self::LogMatching,
         Self::CommittedStays,
         Self::ReplicaAgreement,
+        Self::Quorum,
         Self::Monotonic,
         Self::Durability,
         Self::Lock,
@@ -131,6 +135,7 @@ impl Invariant {
             Self::OneLeaderPerTerm => "one-leader-per-term",
             Self::CommittedStays => "committed-stays",
             Self::ReplicaAgreement => "replica-agreement",
+            Self::Quorum => "quorum",
             Self::Durability => "durability",
             Self::Lock => "lock",
             Self::Liveness => "liveness",
@@ -161,6 +166,7 @@ impl Invariant {
             Self::OneLeaderPerTerm => "no two nodes lead one group in the same term",
             Self::CommittedStays => "a committed entry is in the log of every later leader, unchanged",
             Self::ReplicaAgreement => "replicas that have applied the same entries have the same state",
+            Self::Quorum => "a majority of the voters has what is committed, and they change one at a time",
             Self::Durability => "a restarted node remembers every vote and log entry that it promised",
             Self::Lock => "no two clients hold the lock at once: the one message of its queue",
             Self::Liveness => "after the last heal everything works again within the bound",
@@ -193,6 +199,7 @@ fn judge(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgemen
         Invariant::OneLeaderPerTerm => replication::one_leader_per_term(ledger),
         Invariant::CommittedStays => replication::committed_stays(ledger),
         Invariant::ReplicaAgreement => replication::replica_agreement(ledger),
+        Invariant::Quorum => quorum::quorum(ledger),
         Invariant::Durability => durability::durability(ledger),
         Invariant::Lock => lock::lock(ledger),
         Invariant::Liveness => liveness::liveness(ledger, config),

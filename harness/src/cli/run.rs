@@ -2,12 +2,13 @@
 
 use std::{
     io::{self, Write},
+    iter,
     num::NonZeroUsize,
     path::PathBuf,
 };
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
-use ferret_reports::{RunRecord, Verdict};
+use ferret_reports::{InvariantVerdict, RunRecord, Verdict};
 use serde_json::json;
 use warren::platform::Sabotage;
 
@@ -34,6 +35,9 @@ Examples:
       A hundred seeds, 1 to 100 (both included), each run twice and compared event by event.
   ferret run scenarios/smoke --sabotage confirm-before-sync
       With a planted bug in every node: the run must fail, or the checkers are blind.
+  ferret run scenarios/incidents --sabotage matching
+      With each scenario's own bug, as its `matching-sabotage` names it: 100 if every run fails,
+      104 if one does not.
   ferret run scenarios/smoke --message-format json | jq -r .verdict
       For programs: one JSON object per run on standard output, nothing else.
 
@@ -64,9 +68,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "A..B", value_parser = seed_range)]
     seeds: Option<SeedRange>,
 
-    /// Plant a bug in every node, whatever the scenario says: the run should then fail
-    #[arg(long, value_name = "NAME", value_parser = sabotage_parser())]
-    sabotage: Option<Sabotage>,
+    /// Plant a bug in every node, whatever the scenario says: the run should then fail; `matching` is the bug that the
+    /// scenario names
+    #[arg(long, value_name = "NAME", value_parser = planted_parser())]
+    sabotage: Option<Planted>,
 
     /// Run everything twice and compare the two event by event
     #[arg(long)]
@@ -97,6 +102,16 @@ pub(super) enum MessageFormat {
     Json,
 }
 
+/// Which bug to plant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Planted {
+    Bug(Sabotage),
+    /// Each scenario's own.
+    Matching,
+}
+
+const MATCHING: &str = "matching";
+
 /// Both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct SeedRange {
@@ -119,12 +134,25 @@ pub(super) fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
         .map(|name| Sabotage::from_name(&name).expect("clap has checked the name"))
 }
 
+fn planted_parser() -> impl TypedValueParser<Value = Planted> {
+    let names = Sabotage::ALL.map(Sabotage::name).into_iter().chain([MATCHING]);
+    PossibleValuesParser::new(names).map(|name| Sabotage::from_name(&name).map_or(Planted::Matching, Planted::Bug))
+}
+
 fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
     PossibleValuesParser::new(ClientKind::ALL.map(ClientKind::name))
         .map(|name| ClientKind::from_name(&name).expect("clap has checked the name"))
 }
 
 impl RunArgs {
+    /// The bug to plant in the runs of `scenario`, if it is not for the scenario to say.
+    fn sabotage_of(&self, scenario: &Scenario) -> Option<Sabotage> {
+        match self.sabotage? {
+            Planted::Bug(bug) => Some(bug),
+            Planted::Matching => scenario.matching_sabotage,
+        }
+    }
+
     fn seeds_of(&self, scenario: &Scenario) -> Vec<u64> {
         match (self.seed, self.seeds) {
             (Some(seed), _) => vec![seed],
@@ -148,15 +176,27 @@ pub(super) fn run<S: Simulate>(
         report_invalid(&selection, streams)?;
         return Ok(exit::INVALID_SCENARIO);
     }
+    let matching = args.sabotage == Some(Planted::Matching);
+    let unmatched: Vec<&str> = selection
+        .scenarios
+        .iter()
+        .filter(|scenario| matching && scenario.matching_sabotage.is_none())
+        .map(|scenario| scenario.path.as_str())
+        .collect();
+    if !unmatched.is_empty() {
+        writeln!(streams.err, "nothing to plant: no `matching-sabotage` in {}", unmatched.join(", "))?;
+        return Ok(exit::USAGE);
+    }
     let artifacts = Artifacts::create(args.out.as_deref())?;
     let folders = artifacts::folder_names(&selection.scenarios);
     let mut jobs = Vec::new();
     for (scenario, folder) in selection.scenarios.iter().zip(&folders) {
         for seed in args.seeds_of(scenario) {
-            jobs.push(Job { scenario, seed, folder: artifacts.run_folder(folder, seed) });
+            let sabotage = args.sabotage_of(scenario);
+            jobs.push(Job { scenario, seed, sabotage, folder: artifacts.run_folder(folder, seed) });
         }
     }
-    let request = Request { sabotage: args.sabotage, client: args.client, record_trace: args.verify_determinism };
+    let request = Request { sabotage: None, client: args.client, record_trace: args.verify_determinism };
     // One seed that the user picked out need not show what a scenario's seeds show together.
     let sometimes = args.seed.is_none();
     let twice = args.verify_determinism;
@@ -170,7 +210,19 @@ pub(super) fn run<S: Simulate>(
         writeln!(streams.out, "\n{}", terminal::summary(&records, jobs.len(), streams.out_style))?;
         writeln!(streams.out, "report: {}", artifacts.report().display())?;
     }
-    Ok(exit_code(&records, jobs.len()))
+    let missed: Vec<&RunRecord> = records.iter().filter(|record| matching && missed(record)).collect();
+    for record in &missed {
+        let (name, seed) = (&record.scenario.name, record.seed);
+        let bug = record.sabotage.as_deref().unwrap_or_default();
+        writeln!(streams.err, "{name} seed {seed}: nothing told of the planted bug {bug}")?;
+    }
+    let code = exit_code(&records, jobs.len());
+    Ok(if !missed.is_empty() && code == Verdict::Violated.exit_code() { Verdict::Vacuous.exit_code() } else { code })
+}
+
+/// Whether a run with a planted bug shows nothing of it.
+fn missed(record: &RunRecord) -> bool {
+    !record.invariants.iter().any(|result| result.verdict == InvariantVerdict::Violated)
 }
 
 fn run_for_people<S: Simulate>(
@@ -243,8 +295,14 @@ fn run_for_programs<S: Simulate>(
 fn message(record: &RunRecord, report: &str) -> serde_json::Value {
     let invariants: serde_json::Map<String, serde_json::Value> =
         record.invariants.iter().map(|result| (result.name.clone(), json!(result.verdict))).collect();
-    let faults: serde_json::Map<String, serde_json::Value> =
-        record.faults.iter().map(|fault| (fault.step.to_string(), json!(fault.effect))).collect();
+    let mut faults = serde_json::Map::new();
+    for fault in &record.faults {
+        let step = fault.step.to_string();
+        // A step that is done again and again: "3", "3.2", "3.3".
+        let again = (2..).map(|time| format!("{step}.{time}"));
+        let free = iter::once(step.clone()).chain(again).find(|name| !faults.contains_key(name));
+        faults.insert(free.expect("there is always another number"), json!(fault.effect));
+    }
     json!({
         "scenario": record.scenario.name,
         "seed": record.seed,

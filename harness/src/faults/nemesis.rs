@@ -15,7 +15,9 @@ use super::{
     ClusterView,
     effect::Effect,
     holds::{Grip, Holds, Thing, WeatherKind},
+    operator::Operator,
     pulse::Pulse,
+    watch::{self, Watch},
     wording::{self, Named},
 };
 use crate::{
@@ -36,7 +38,7 @@ pub struct Nemesis {
     pub(super) world: World,
     recorder: Rc<Recorder>,
     view: Rc<RefCell<ClusterView>>,
-    scenario: Rc<Scenario>,
+    pub(super) scenario: Rc<Scenario>,
     pub(super) nodes: BTreeMap<NodeId, MachineId>,
     /// Machines of each group of clients, by the group's name.
     pub(super) clients: BTreeMap<String, Vec<MachineId>>,
@@ -44,8 +46,12 @@ pub struct Nemesis {
     origin: Option<Nanos>,
     /// Steps that have not begun, in order of time.
     pending: Vec<(u32, DrawnStep)>,
+    /// Steps whose trigger has not come.
+    awaiting: Vec<(u32, DrawnStep)>,
+    watch: Watch,
     pub(super) active: Vec<Active>,
-    holds: Holds,
+    pub(super) holds: Holds,
+    pub(super) operator: Operator,
     records: Vec<FaultRecord>,
 }
 
@@ -59,18 +65,19 @@ pub(super) struct Active {
 }
 
 impl Nemesis {
+    /// `nodes` and `clients` are machines, those of clients by the name of their group.
     pub fn new(
-        world: World,
+        (world, view): (World, Rc<RefCell<ClusterView>>),
         recorder: Rc<Recorder>,
-        view: Rc<RefCell<ClusterView>>,
         scenario: Rc<Scenario>,
-        nodes: BTreeMap<NodeId, MachineId>,
-        clients: BTreeMap<String, Vec<MachineId>>,
+        (nodes, clients): (BTreeMap<NodeId, MachineId>, BTreeMap<String, Vec<MachineId>>),
+        operator: Operator,
         drawn: Vec<DrawnStep>,
     ) -> Self {
         let records: Vec<FaultRecord> = drawn.iter().map(|step| blank_record(&scenario, step)).collect();
         let holds = Holds::new(world.clone(), records.len());
-        let pending = (0u32..).zip(drawn).collect();
+        let waits = |(_, step): &(u32, DrawnStep)| scenario.steps[step.step].trigger.is_some();
+        let (awaiting, pending) = (0u32..).zip(drawn).partition(waits);
         Self {
             world,
             recorder,
@@ -80,8 +87,11 @@ impl Nemesis {
             clients,
             origin: None,
             pending,
+            awaiting,
+            watch: Watch::default(),
             active: Vec::new(),
             holds,
+            operator,
             records,
         }
     }
@@ -89,6 +99,7 @@ impl Nemesis {
     /// Starts the timeline's clock: steps are timed from now.
     pub fn begin(&mut self) {
         self.origin = Some(self.world.now());
+        self.recorder.with(|history| self.watch.begin(history));
     }
 
     /// Ends what is over and begins what is due.
@@ -100,6 +111,7 @@ impl Nemesis {
         }
         self.beat(now);
         let since = Duration::from_nanos(now.0 - origin.0);
+        self.arm(since);
         let mut next = 0;
         while let Some((_, step)) = self.pending.get(next)
             && step.at <= since
@@ -115,6 +127,23 @@ impl Nemesis {
             }
             let (fault, step) = self.pending.remove(next);
             self.begin_step(fault, &step, since - step.at);
+        }
+    }
+
+    /// Gives a time to the steps whose trigger has come.
+    fn arm(&mut self, since: Duration) {
+        if self.awaiting.is_empty() {
+            return;
+        }
+        self.recorder.with(|history| self.watch.look(history));
+        let (scenario, watch) = (&self.scenario, &self.watch);
+        let came = |(_, step): &mut (u32, DrawnStep)| {
+            scenario.steps[step.step].trigger.as_ref().is_some_and(|trigger| watch.came(trigger))
+        };
+        for (fault, mut step) in self.awaiting.extract_if(.., came) {
+            step.at += since;
+            let position = self.pending.partition_point(|(_, other)| other.at <= step.at);
+            self.pending.insert(position, (fault, step));
         }
     }
 
@@ -137,6 +166,11 @@ impl Nemesis {
 
     /// What every step did. Steps that never began had no effect.
     pub fn records(mut self) -> Vec<FaultRecord> {
+        for (fault, step) in &self.awaiting {
+            let queue = |queue: usize| self.scenario.queues[queue].name.clone();
+            let trigger = self.scenario.steps[step.step].trigger.as_ref().expect("it waits for its trigger");
+            self.records[*fault as usize].effect = watch::never_came(trigger, &self.watch, queue);
+        }
         for (fault, _) in &self.pending {
             let record = &mut self.records[*fault as usize];
             if record.effect.is_empty() {
@@ -158,9 +192,10 @@ impl Nemesis {
         let mut queues = BTreeSet::new();
         let _ = step.action.map(|targets| {
             queues.extend(targets.iter().filter_map(|target| match target {
-                DrawnTarget::Leader(queue) | DrawnTarget::Followers(queue) | DrawnTarget::OneFollower { queue, .. } => {
-                    Some(*queue)
-                }
+                DrawnTarget::Leader(queue)
+                | DrawnTarget::Followers(queue)
+                | DrawnTarget::OneFollower { queue, .. }
+                | DrawnTarget::OneLearner { queue, .. } => Some(*queue),
                 DrawnTarget::Node(_) => None,
             }));
         });
@@ -172,10 +207,15 @@ impl Nemesis {
         self.view.borrow().leader(&self.scenario.queues[queue].name)
     }
 
+    /// Who votes in a queue, and who follows it without a vote.
+    fn members(&self, queue: usize) -> [Vec<NodeId>; 2] {
+        let known = self.view.borrow().members(&self.scenario.queues[queue].name);
+        known.unwrap_or_else(|| [self.nodes.keys().copied().collect(), Vec::new()])
+    }
+
     fn name(&self, written: &[Target], drawn: &[DrawnTarget]) -> Named {
-        let followers = |target: &DrawnTarget| {
-            resolve(&[*target], |queue| self.leader(queue), |_| self.nodes.keys().copied().collect())
-        };
+        let followers =
+            |target: &DrawnTarget| resolve(&[*target], |queue| self.leader(queue), |queue| self.members(queue));
         let queue = |queue: usize| self.scenario.queues[queue].name.clone();
         wording::name(written, drawn, self.nodes.len(), queue, |queue| self.leader(queue), followers)
     }
@@ -197,13 +237,17 @@ impl Nemesis {
         }
         let cluster: Vec<NodeId> = self.nodes.keys().copied().collect();
         let record = &mut self.records[fault as usize];
-        record.description = wording::describe(&action, step.lasts, &cluster);
+        record.description = wording::describe(&action, step.lasts, &self.scenario.queues, &cluster);
+        if let Some(trigger) = &self.scenario.steps[step.step].trigger {
+            let queue = |queue: usize| self.scenario.queues[queue].name.clone();
+            record.description += &format!(", {}", watch::once(trigger, queue));
+        }
         record.nodes = wording::touched(&action).iter().map(ToString::to_string).collect();
         record.began_ns = Some(now.0);
         self.recorder.record(EventKind::FaultBegan { fault });
         self.holds.effect(fault).felt_as = felt_as(step.action.kind());
         let things = self.apply(fault, &action);
-        let pulse = self.pulse(&action);
+        let pulse = self.pulse(fault, &action);
         let ends = step.lasts.map(|lasts| Nanos(now.0.saturating_add(nanos(lasts))));
         self.active.push(Active { fault, ends, things, pulse });
         self.end_spent();
@@ -282,6 +326,8 @@ impl Nemesis {
                 let processors = machines.map(|machine| Thing::Processor(*machine)).collect();
                 self.hold(fault, processors, &Grip::SlowCpu(*poll))
             }
+            // The answer is awaited from beat to beat.
+            Action::Operate { .. } => Vec::new(),
         }
     }
 
@@ -553,6 +599,7 @@ fn nothing(kind: &str) -> &'static str {
         "bit-rot" => "nothing: no synced data was there",
         "misdirect" => "nothing: no sync came meanwhile that could land elsewhere",
         "clock-jump" | "clock-freeze" | "clock-drift" => "nothing: nobody read the clock meanwhile",
+        "transfer-leader" | "grow" | "shrink" => "nothing: there was no such node",
         "client-crash" => "nothing: no such client was running",
         "churn" => "nothing: no connection was established",
         "heal" => "nothing: no fault was under way and no node was down",

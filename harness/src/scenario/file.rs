@@ -273,13 +273,27 @@ pub(super) struct TimelineTable {
     pub(super) steps: Vec<At<StepTable>>,
 }
 
-/// One thing that is done to the cluster: `at` a time, exactly one action, perhaps `for` some time.
+/// One thing that is done to the cluster: a beginning (`at`, `after`, `when` or `every`), exactly one action, perhaps
+/// `for` some time.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(extend("required" = ["at"]))]
 pub(super) struct StepTable {
     /// When, since the start of the load: a duration, or a range to draw from.
     pub(super) at: Field<DurationRangeText>,
+    /// Once so many messages got so far.
+    pub(super) after: Field<AfterTable>,
+    /// Once something has happened since the start of the load: an event and whom it happens to.
+    pub(super) when: Field<EventText>,
+    /// How long after `after` or `when`: a duration, or a range to draw from. Default 0s.
+    pub(super) delay: Field<DurationRangeText>,
+    /// Again and again, so far apart: a duration, or a range to draw from for each. Each time is a fault of its own,
+    /// with targets drawn anew and an effect of its own. Without `at`, the first comes after one `every`.
+    pub(super) every: Field<DurationRangeText>,
+    /// How often `every` comes. Default: as often as fits.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) count: Field<u64>,
+    /// Until when `every` comes, since the start of the load. Default: the end of the load.
+    pub(super) until: Field<DurationText>,
     /// How long: a duration, or a range to draw from. Without it, until `heal`, `restart` or the end of the load.
     #[serde(rename = "for")]
     pub(super) lasts: Field<DurationRangeText>,
@@ -343,6 +357,30 @@ pub(super) struct StepTable {
     pub(super) client_crash: Field<ClientTable>,
     /// Break all connections of a group of clients, over and over.
     pub(super) churn: Field<ChurnTable>,
+    /// Ask the cluster to let another voter lead a queue.
+    pub(super) transfer_leader: Field<TransferTable>,
+    /// Ask the cluster to give a node a vote in a queue.
+    pub(super) grow: Field<VoterTable>,
+    /// Ask the cluster to take a node's vote in a queue away.
+    pub(super) shrink: Field<VoterTable>,
+}
+
+/// Exactly one of the keys. Counted over all clients and queues, since the start of the run.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct AfterTable {
+    /// Publishes that were handed to a socket.
+    #[schemars(range(min = 1))]
+    pub(super) published: Field<u64>,
+    /// Publishes that were confirmed.
+    #[schemars(range(min = 1))]
+    pub(super) confirmed: Field<u64>,
+    /// Messages that clients received, redeliveries too.
+    #[schemars(range(min = 1))]
+    pub(super) delivered: Field<u64>,
+    /// Acks that clients sent.
+    #[schemars(range(min = 1))]
+    pub(super) acked: Field<u64>,
 }
 
 /// Exactly one of the keys.
@@ -566,6 +604,24 @@ pub(super) struct ChurnTable {
     pub(super) every: Field<DurationText>,
 }
 
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["queue", "to"]))]
+pub(super) struct TransferTable {
+    pub(super) queue: Field<String>,
+    /// Who leads from then on: a target that means one node.
+    pub(super) to: Field<TargetText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["queue", "node"]))]
+pub(super) struct VoterTable {
+    pub(super) queue: Field<String>,
+    /// Whose vote: a target that means one node.
+    pub(super) node: Field<TargetText>,
+}
+
 /// What a run must show to pass.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
@@ -632,8 +688,15 @@ text!(
     SizeRangeText, "size or range", ["1KiB", "64B..4KiB"]
 );
 text!(
-    /// Whom is meant: `leader:Q`, `followers:Q`, `one-follower:Q`, `majority`, `minority`, `all`, `any`, `n1`.
+    /// Whom is meant: `leader:Q`, `followers:Q`, `one-follower:Q`, `one-learner:Q`,
+    /// `majority`, `minority`, `all`, `any`, `n1`.
     TargetText, "target", ["leader:orders", "any", "n2"]
+);
+
+text!(
+    /// What happens and to whom: `leader-changed:Q`, `redelivered:Q`, `snapshot-installed:Q`, `compacted:Q`, `down:N`,
+    /// `restarted:N`, `reconnected:C`; Q is a queue, N a node or `any`, C a group of clients.
+    EventText, "event", ["leader-changed:orders", "restarted:any"]
 );
 
 /// One target, or a list of them.

@@ -10,25 +10,28 @@ mod expect;
 mod file;
 mod lockers;
 mod model;
+mod operator;
 mod problem;
 mod required;
 mod shape;
 mod steps;
 mod target;
 mod text;
+mod trigger;
 mod trouble;
 
 pub use crate::check::Invariant;
 pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
-    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Getters, Lockers, Net,
-    Partition, Placement, Publishers, Queue, QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Take,
-    Trouble, Weather,
+    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Errand, Getters, Lockers,
+    Net, Partition, Placement, Publishers, Queue, QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step,
+    Take, Trouble, Weather,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
 pub use target::Target;
+pub use trigger::{Happening, Repeat, Tally, Trigger};
 
 /// The JSON schema of scenario files.
 pub fn schema() -> schemars::Schema {

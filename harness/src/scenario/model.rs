@@ -6,7 +6,7 @@ use std::{ops::Range, time::Duration};
 
 use warren::platform::{NodeId, Sabotage};
 
-use super::{Expect, Target};
+use super::{Expect, Repeat, Target, Trigger};
 
 /// A scenario, ready to be run with any seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -251,7 +251,12 @@ pub struct Step {
     pub line: u32,
     /// The step's bytes in [`Scenario::text`].
     pub span: Range<usize>,
+    /// Since the start of the load, or since the trigger.
     pub at: Spread<Duration>,
+    /// What it waits for before that.
+    pub trigger: Option<Trigger>,
+    /// It is done again and again.
+    pub repeat: Option<Repeat>,
     /// `for`: how long it lasts. Without it, until a later step (`heal`, `restart`) or the end of the load.
     pub lasts: Option<Spread<Duration>>,
     /// The step may turn out to have had no effect.
@@ -334,6 +339,24 @@ pub enum Action<N> {
         client: String,
         trouble: ClientTrouble,
     },
+    /// An operator asks the cluster to change a queue's leader or voters.
+    Operate {
+        /// Index into [`Scenario::queues`].
+        queue: usize,
+        node: N,
+        errand: Errand,
+    },
+}
+
+/// What an operator wants of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// The node is to lead it.
+    TransferLeader,
+    /// The node, a learner, is to vote in it.
+    Grow,
+    /// The node is to vote in it no more.
+    Shrink,
 }
 
 /// What a link does to datagrams.
@@ -471,6 +494,9 @@ impl<N> Action<N> {
             Self::Client { trouble: ClientTrouble::Slow { .. }, .. } => "slow-consumer",
             Self::Client { trouble: ClientTrouble::Crash, .. } => "client-crash",
             Self::Client { trouble: ClientTrouble::Churn { .. }, .. } => "churn",
+            Self::Operate { errand: Errand::TransferLeader, .. } => "transfer-leader",
+            Self::Operate { errand: Errand::Grow, .. } => "grow",
+            Self::Operate { errand: Errand::Shrink, .. } => "shrink",
         }
     }
 
@@ -508,6 +534,9 @@ impl<N> Action<N> {
             Self::Wipe { node } => Action::Wipe { node: replace(node) },
             Self::Trouble { node, trouble } => Action::Trouble { node: replace(node), trouble: trouble.clone() },
             Self::Client { client, trouble } => Action::Client { client: client.clone(), trouble: trouble.clone() },
+            Self::Operate { queue, node, errand } => {
+                Action::Operate { queue: *queue, node: replace(node), errand: *errand }
+            }
         }
     }
 }

@@ -13,8 +13,9 @@ pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
     let requeues = publishes && manual().any(|consumers| consumers.requeue > 0.0);
     let consuming_lockers = scenario.lockers.iter().any(|lockers| lockers.take == Take::Consume);
     let prefetch = consuming_lockers || publishes && manual().any(|consumers| consumers.prefetch > 0);
-    let restarts =
-        scenario.steps.iter().any(|step| matches!(step.action, Action::Kill { .. } | Action::PowerLoss { .. }));
+    // A step that may miss need not take anything down.
+    let takes_down = |action: &Action<_>| matches!(action, Action::Kill { .. } | Action::PowerLoss { .. });
+    let restarts = scenario.steps.iter().any(|step| !step.may_miss && takes_down(&step.action));
     let replicas = scenario.cluster.nodes > 1;
     Invariant::ALL
         .into_iter()
@@ -33,9 +34,11 @@ pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
             Invariant::Lock => locks,
             Invariant::ReplicaAgreement | Invariant::LogMatching => replicas,
             Invariant::Durability => restarts,
-            Invariant::OneLeaderPerTerm | Invariant::CommittedStays | Invariant::Monotonic | Invariant::Liveness => {
-                true
-            }
+            Invariant::OneLeaderPerTerm
+            | Invariant::CommittedStays
+            | Invariant::Quorum
+            | Invariant::Monotonic
+            | Invariant::Liveness => true,
         })
         .collect()
 }

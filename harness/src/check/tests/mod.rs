@@ -9,6 +9,7 @@ mod liveness;
 mod lock;
 mod ownership;
 mod queue;
+mod quorum;
 mod replicas;
 
 use std::collections::BTreeMap;
