@@ -84,6 +84,14 @@ impl<P: Platform> Host for ClusterHost<P> {
         groups
     }
 
+    fn members(&self) -> BTreeSet<NodeId> {
+        self.inner.meta.borrow().state.members().collect()
+    }
+
+    fn removed(&self) -> BTreeSet<NodeId> {
+        self.inner.meta.borrow().state.removed().clone()
+    }
+
     fn leader_changed(&self, group: GroupId, leader: Option<NodeId>, _term: Term) {
         let inner = &self.inner;
         match leader {

@@ -1,4 +1,4 @@
-//! Nodes that are silent for too long: what their clients hold goes back to the queues.
+//! Nodes that are silent for too long, or were removed: what their clients hold goes back to the queues.
 //!
 //! The leader of each queue decides, through the log, so that every replica takes it back at the same point. The node
 //! itself learns of it when it catches up, and its channels hear [`super::ChannelEvent::Revoked`].
@@ -20,8 +20,15 @@ impl<P: Platform> Inner<P> {
             return;
         }
         let limit = self.config.node_lost_after;
-        let silent = |node| self.links.silence(node) >= limit;
-        if !self.nodes.iter().any(|node| silent(*node)) || self.platform.sabotaged(Sabotage::NodeNeverLost) {
+        let kept = |node| {
+            self.platform.sabotaged(Sabotage::RemovedKeepsHeld) && self.meta.borrow().state.removed().contains(&node)
+        };
+        let silent = |node| self.links.silence(node) >= limit && !kept(node);
+        let any_silent = {
+            let state = &self.meta.borrow().state;
+            state.members().chain(state.removed().iter().copied()).any(silent)
+        };
+        if !any_silent || self.platform.sabotaged(Sabotage::NodeNeverLost) {
             return;
         }
         let mut found = false;

@@ -57,6 +57,7 @@ planted! {
     ForgetVote, "forget-vote", "a restarted node forgets whom it voted for in its current term", ["durability", "one-leader-per-term"];
     ForgetTail, "forget-tail", "recovery takes the last synced entries of a log for a torn tail and cuts them", ["durability", "committed-stays", "no-confirmed-loss"];
     RecoverNothing, "recover-nothing", "a restarted node has forgotten the logs of its queues", ["durability", "no-confirmed-loss", "monotonic"];
+    NewIdentity, "new-identity", "a restarted node is a stranger to the other members of its queues", ["liveness"];
     RecoverCommitAhead, "recover-commit-ahead", "recovery takes every entry that it finds for a committed one", ["quorum", "committed-stays", "replica-agreement", "liveness"];
     CorruptStartsEmpty, "corrupt-starts-empty", "a node that finds its log corrupt drops it and starts without one", ["no-confirmed-loss", "committed-stays", "one-leader-per-term", "replica-agreement"];
     ReuseIncarnation, "reuse-incarnation", "every start of a node uses the session of its first one", ["no-confirmed-loss", "liveness"];
@@ -75,6 +76,7 @@ planted! {
     ForgetMembership, "forget-membership", "a restarted node leaves out the changes of members that it finds in its log", ["replica-agreement", "committed-stays", "one-leader-per-term"];
     MembersFromDeclaration, "members-from-declaration", "a restarted node takes a group's members from its declaration, not from its snapshot", ["replica-agreement", "committed-stays", "one-leader-per-term"];
     ChangesOverlap, "changes-overlap", "a leader begins a change of members while another is under way", ["quorum", "committed-stays", "one-leader-per-term"];
+    RemovedKeepsHeld, "removed-keeps-held", "what the clients of a removed node hold is never given back", ["liveness", "single-owner"];
     // Snapshot and compaction.
     SnapshotEmpty, "snapshot-empty", "a compacted log leaves a snapshot of an empty queue", ["replica-agreement", "no-confirmed-loss"];
     ForgetSnapshot, "forget-snapshot", "a restarted node begins behind its snapshot without having read it", ["replica-agreement", "no-confirmed-loss"];

@@ -68,6 +68,7 @@ struct Stage {
     recorder: Rc<Recorder>,
     floor: Rc<Floor>,
     nodes: BTreeMap<NodeId, MachineId>,
+    view: Rc<RefCell<ClusterView>>,
     applied: Rc<RefCell<Applied>>,
     nemesis: Nemesis,
     /// For nodes whose process ended by itself: which of its starts that was.
@@ -118,13 +119,13 @@ impl Stage {
         let (operator, its_machine) = cast::add_operator(&world, &scenario);
         // A black hole swallows the operator's packets as it does those of clients.
         clients.entry(OPERATOR.to_owned()).or_default().extend(its_machine);
-        for node in nodes.keys() {
-            recorder.record(EventKind::NodeUp { node: *node });
+        for node in scenario.cluster.node_ids() {
+            recorder.record(EventKind::NodeUp { node });
         }
         let drawn = scenario.draw(seed);
-        let (cast, cluster) = ((nodes.clone(), clients), (world.clone(), view));
+        let (cast, cluster) = ((nodes.clone(), clients), (world.clone(), view.clone()));
         let nemesis = Nemesis::new(cluster, recorder.clone(), scenario.clone(), cast, operator, drawn);
-        Self { scenario, world, recorder, floor, nodes, applied, nemesis, exited: BTreeMap::new(), roles }
+        Self { scenario, world, recorder, floor, nodes, view, applied, nemesis, exited: BTreeMap::new(), roles }
     }
 
     fn play(&mut self, stop: &AtomicBool, progress: &Progress) -> Result<End, SimError> {
@@ -186,15 +187,16 @@ impl Stage {
     /// Whether every replica of every group on a running node has applied equally far.
     fn converged(&self) -> bool {
         let applied = self.applied.borrow();
+        let members = self.view.borrow().cluster().unwrap_or_default();
         let mut by_group: BTreeMap<GroupId, (LogIndex, usize)> = BTreeMap::new();
-        for ((group, _), index) in &*applied {
+        for ((group, _), index) in applied.iter().filter(|((_, node), _)| members.contains(node)) {
             let (first, count) = by_group.entry(*group).or_insert((*index, 0));
             if first != index {
                 return false;
             }
             *count += 1;
         }
-        by_group.values().all(|(_, count)| *count == self.nodes.len())
+        by_group.values().all(|(_, count)| *count == members.len())
     }
 
     /// One tick, the nemesis, and whoever died by itself.

@@ -86,9 +86,10 @@ impl Checker<'_> {
         let name = self.name(&file.name, "a scenario");
         let run = self.run(&file.run);
         let nodes = file.cluster.nodes.or(3).clamp(1, 7);
+        let spares = file.cluster.spares.or(0).clamp(0, 4);
         let queues = self.queues(&file.queues, nodes);
         let queue_names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-        let roles = Roles { queues: &queues, nodes };
+        let roles = Roles { queues: &queues, nodes, spares };
         let publishers =
             file.publishers.iter().map(|table| self.publishers(&table.value, &queue_names, roles)).collect();
         let consumers = file.consumers.iter().map(|table| self.consumers(&table.value, &queue_names, roles)).collect();
@@ -107,7 +108,7 @@ impl Checker<'_> {
             sabotage: named(&file.sabotage, Sabotage::from_name),
             matching_sabotage: named(&file.matching_sabotage, Sabotage::from_name),
             run,
-            cluster: Cluster { nodes, compact_after: file.cluster.compact_after.or(4096) },
+            cluster: Cluster { nodes, spares, compact_after: file.cluster.compact_after.or(4096) },
             queues,
             publishers,
             consumers,
@@ -282,9 +283,12 @@ impl Checker<'_> {
         let Field(Some(at)) = field else { return String::new() };
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let node_like = at.value.strip_prefix('n').is_some_and(|rest| rest.parse::<u64>().is_ok());
-        if at.value.is_empty() || !at.value.chars().all(allowed) {
+        // It names a folder too.
+        let good = (1..=100).contains(&at.value.len()) && !at.value.starts_with('.');
+        if !good || !at.value.chars().all(allowed) {
             let message = format!("`{}` is no name for {of}", at.value);
-            self.problems.add(&at.span, message, "letters, digits, `-`, `_` and `.`, at least one", None);
+            let label = "1 to 100 letters, digits, `-`, `_` and `.`, not beginning with `.`";
+            self.problems.add(&at.span, message, label, None);
         } else if node_like {
             let message = format!("`{}` is no name for {of}", at.value);
             self.problems.add(&at.span, message, "this is what a node is called", Some("choose another name".into()));

@@ -156,6 +156,9 @@ pub(super) struct ClusterTable {
     /// Broker nodes, called n1, n2, ….
     #[schemars(range(min = 1, max = 7))]
     pub(super) nodes: Field<u64>,
+    /// Nodes beyond those, which wait for a step `add-member`. Default 0.
+    #[schemars(range(min = 0, max = 4))]
+    pub(super) spares: Field<u64>,
     /// Log entries after which a queue's log is cut behind a snapshot. Default 4096.
     #[schemars(range(min = 16, max = 1_000_000))]
     pub(super) compact_after: Field<u64>,
@@ -363,6 +366,10 @@ pub(super) struct StepTable {
     pub(super) grow: Field<VoterTable>,
     /// Ask the cluster to take a node's vote in a queue away.
     pub(super) shrink: Field<VoterTable>,
+    /// Start a spare and ask the cluster to take it in.
+    pub(super) add_member: Field<MemberTable>,
+    /// Ask the cluster to take a node out, for good.
+    pub(super) remove_member: Field<MemberTable>,
 }
 
 /// Exactly one of the keys. Counted over all clients and queues, since the start of the run.
@@ -619,6 +626,14 @@ pub(super) struct TransferTable {
 pub(super) struct VoterTable {
     pub(super) queue: Field<String>,
     /// Whose vote: a target that means one node.
+    pub(super) node: Field<TargetText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node"]))]
+pub(super) struct MemberTable {
+    /// A target that means one node; `spare` is the first one.
     pub(super) node: Field<TargetText>,
 }
 

@@ -128,13 +128,20 @@ impl<T: Copy> Spread<T> {
 pub struct Cluster {
     /// 1 to 7. Nodes are called `n1`, `n2`, ….
     pub nodes: u64,
+    /// Nodes beyond those, which do not run and are no members until a step adds them.
+    pub spares: u64,
     /// Applied entries after which a group's log is cut behind a snapshot; a quarter as many stay for slow followers.
     pub compact_after: u64,
 }
 
 impl Cluster {
+    /// Those that begin the cluster.
     pub fn node_ids(self) -> impl Iterator<Item = NodeId> {
         (1..=self.nodes).map(NodeId)
+    }
+
+    pub fn spare_ids(self) -> impl Iterator<Item = NodeId> {
+        (self.nodes + 1..=self.nodes + self.spares).map(NodeId)
     }
 }
 
@@ -339,24 +346,26 @@ pub enum Action<N> {
         client: String,
         trouble: ClientTrouble,
     },
-    /// An operator asks the cluster to change a queue's leader or voters.
+    /// An operator asks the cluster to change its members, or a queue's leader or voters.
     Operate {
-        /// Index into [`Scenario::queues`].
-        queue: usize,
         node: N,
         errand: Errand,
     },
 }
 
-/// What an operator wants of a queue.
+/// What an operator wants. Queues are indices into [`Scenario::queues`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Errand {
-    /// The node is to lead it.
-    TransferLeader,
+    /// The node is to lead the queue.
+    TransferLeader { queue: usize },
     /// The node, a learner, is to vote in it.
-    Grow,
+    Grow { queue: usize },
     /// The node is to vote in it no more.
-    Shrink,
+    Shrink { queue: usize },
+    /// The node, a spare, is started, and to join the cluster.
+    AddMember,
+    /// The node is to leave the cluster for good.
+    RemoveMember,
 }
 
 /// What a link does to datagrams.
@@ -494,9 +503,11 @@ impl<N> Action<N> {
             Self::Client { trouble: ClientTrouble::Slow { .. }, .. } => "slow-consumer",
             Self::Client { trouble: ClientTrouble::Crash, .. } => "client-crash",
             Self::Client { trouble: ClientTrouble::Churn { .. }, .. } => "churn",
-            Self::Operate { errand: Errand::TransferLeader, .. } => "transfer-leader",
-            Self::Operate { errand: Errand::Grow, .. } => "grow",
-            Self::Operate { errand: Errand::Shrink, .. } => "shrink",
+            Self::Operate { errand: Errand::TransferLeader { .. }, .. } => "transfer-leader",
+            Self::Operate { errand: Errand::Grow { .. }, .. } => "grow",
+            Self::Operate { errand: Errand::Shrink { .. }, .. } => "shrink",
+            Self::Operate { errand: Errand::AddMember, .. } => "add-member",
+            Self::Operate { errand: Errand::RemoveMember, .. } => "remove-member",
         }
     }
 
@@ -534,9 +545,7 @@ impl<N> Action<N> {
             Self::Wipe { node } => Action::Wipe { node: replace(node) },
             Self::Trouble { node, trouble } => Action::Trouble { node: replace(node), trouble: trouble.clone() },
             Self::Client { client, trouble } => Action::Client { client: client.clone(), trouble: trouble.clone() },
-            Self::Operate { queue, node, errand } => {
-                Action::Operate { queue: *queue, node: replace(node), errand: *errand }
-            }
+            Self::Operate { node, errand } => Action::Operate { node: replace(node), errand: *errand },
         }
     }
 }

@@ -107,13 +107,14 @@ impl<P: Platform> Locker<'_, P> {
             let now = self.platform.now();
             let ending = self.floor.phase.get() >= Phase::Settle;
             match state {
-                State::Holds { tag, until } if until <= now || ending => {
+                State::Holds { tag, .. } if ending => {
+                    self.give_back(link, tag);
+                    return self.leave(link).await;
+                }
+                State::Free { .. } if ending => return self.leave(link).await,
+                State::Holds { tag, until } if until <= now => {
                     self.give_back(link, tag);
                     state = State::Free { until: now + self.plan.retry.draw(&mut self.chance) };
-                }
-                State::Free { .. } if ending => {
-                    link.close().await;
-                    return "done locking".into();
                 }
                 State::Free { until } if until <= now && self.plan.take == Take::Get => {
                     self.floor.recorder.record(EventKind::Get { channel, queue });
@@ -155,6 +156,11 @@ impl<P: Platform> Locker<'_, P> {
                 () = self.platform.sleep(pause.min(PHASE_POLL)) => {}
             }
         }
+    }
+
+    async fn leave(&self, link: &mut Link) -> String {
+        link.close().await;
+        "done locking".into()
     }
 
     fn taken(&mut self, incoming: &Incoming) -> State {
