@@ -70,6 +70,10 @@ impl Narrator<'_> {
         }
         for replica in replicas.values_mut() {
             replica.led = Some(replica.node) == leader;
+            // A leader has nobody to promise anything to; what it promises later is another leader's matter.
+            if replica.led {
+                replica.promised = None;
+            }
         }
         replicas.into_values().collect()
     }
