@@ -150,13 +150,11 @@ fn told(narrator: &Narrator<'_>, life: &Life) -> String {
             0 => "No node ever had it on disk".to_owned(),
             count => format!("{} of {} nodes had it on disk: {}", count, life.replicas.len(), durable.join(", ")),
         });
-        for replica in &life.replicas {
-            for (time, fate) in
-                replica.fates.iter().filter(|(_, fate)| fate.contains("without it") || fate.contains("another entry"))
-            {
-                sentences.push(format!("{}: {fate}, at {}", replica.node, at(*time)));
-            }
-        }
+        let fates = life.replicas.iter().flat_map(|one| one.fates.iter().map(|(time, fate)| (*time, one.node, fate)));
+        let mut gone: Vec<_> =
+            fates.filter(|(_, _, fate)| fate.contains("without it") || fate.contains("in its place")).collect();
+        gone.sort_by_key(|(time, node, _)| (*time, *node));
+        sentences.extend(gone.iter().map(|(time, node, fate)| format!("At {} {node} {fate}", at(*time))));
     }
     sentences.push(match life.deliveries {
         0 => "Nobody ever received it".to_owned(),
