@@ -7,7 +7,7 @@ use std::{
 };
 
 use ferret::{
-    cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
+    cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, UntilClosed, exit},
     progress::Progress,
     run::{self, Bare, RunOptions, RunOutput},
     scenario::Scenario,
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         }
     };
     let mut streams = Streams {
-        out: &mut stdout(),
+        out: &mut UntilClosed::new(stdout()),
         err: &mut stderr(),
         out_style: Style::of_stdout(),
         err_style: Style::of_stderr(),

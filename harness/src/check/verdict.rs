@@ -275,6 +275,7 @@ impl Ledger<'_> {
             Observation::Requeued { group, message } => {
                 format!("put message {message} back into {}", self.group(*group))
             }
+            Observation::ChannelOpened { channel, client } => format!("opened channel {channel} for {client}"),
             Observation::Fatal { reason } => format!("cannot go on: {reason}"),
         }
     }

@@ -7,10 +7,12 @@ mod artifacts;
 mod bench;
 mod build_id;
 mod check;
+mod closed_pipe;
 mod diff;
 mod explain;
 mod faults;
 mod hunt;
+mod hunt_table;
 mod interrupt;
 mod judge;
 mod laboratory;
@@ -27,13 +29,11 @@ mod sometimes;
 mod terminal;
 mod twice;
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-};
+use std::{ffi::OsString, io::Write};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+pub use closed_pipe::UntilClosed;
 pub use interrupt::Interrupt;
 pub use simulate::{Request, Simulate, Simulated};
 pub use terminal::{Style, render_problem};
@@ -142,10 +142,7 @@ pub fn main<S: Simulate>(
         Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };
     result.unwrap_or_else(|error| {
-        // Whoever read our output has seen enough, and knows that it is not all.
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            let _ = writeln!(streams.err, "ferret: {error}");
-        }
+        let _ = writeln!(streams.err, "ferret: {error}");
         exit::INTERNAL
     })
 }

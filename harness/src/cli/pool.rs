@@ -16,6 +16,7 @@ use std::{
 };
 
 use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
+use warren::platform::Sabotage;
 
 use super::{
     artifacts,
@@ -34,6 +35,8 @@ const TICK: Duration = Duration::from_millis(200);
 pub(super) struct Job<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) seed: u64,
+    /// The planted bug to switch on instead of the scenario's.
+    pub(super) sabotage: Option<Sabotage>,
     /// Where its files go.
     pub(super) folder: PathBuf,
 }
@@ -130,7 +133,8 @@ impl<S: Simulate> Pool<'_, S> {
     }
 
     fn simulate(&self, job: &Job<'_>, progress: &Progress) -> Simulated<S::Event> {
-        simulate_apart(self.simulate, job.scenario, job.seed, &self.request, self.interrupt, progress).0
+        let request = Request { sabotage: job.sabotage.or(self.request.sabotage), ..self.request };
+        simulate_apart(self.simulate, job.scenario, job.seed, &request, self.interrupt, progress).0
     }
 }
 
@@ -208,6 +212,7 @@ fn internal(scenario: &Scenario, seed: u64, request: &Request, reason: String) -
         reasons: vec![reason],
         invariants: Vec::new(),
         faults: Vec::new(),
+        chaos: Vec::new(),
         sometimes: Vec::new(),
         thresholds: Vec::new(),
         messages: MessageCounts::default(),

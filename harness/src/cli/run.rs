@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
-use ferret_reports::{RunRecord, Verdict};
+use ferret_reports::{InvariantVerdict, RunRecord, Verdict};
 use serde_json::json;
 use warren::platform::Sabotage;
 
@@ -39,6 +39,9 @@ Examples:
       With a planted bug in every node: the run must fail, or the checkers are blind.
   ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
       The first failing seed of each scenario, shrunk to the least that still fails.
+  ferret run scenarios/incidents --sabotage matching
+      With each scenario's own bug, as its `matching-sabotage` names it: 100 if every run fails,
+      104 if one does not.
   ferret run scenarios/smoke --message-format json | jq -r .verdict
       For programs: one JSON object per run on standard output, nothing else.
 
@@ -69,9 +72,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "A..B", value_parser = seed_range)]
     seeds: Option<SeedRange>,
 
-    /// Plant a bug in every node, whatever the scenario says: the run should then fail
-    #[arg(long, value_name = "NAME", value_parser = sabotage_parser())]
-    sabotage: Option<Sabotage>,
+    /// Plant a bug in every node, whatever the scenario says: the run should then fail; `matching` is the bug that the
+    /// scenario names
+    #[arg(long, value_name = "NAME", value_parser = planted_parser())]
+    sabotage: Option<Planted>,
 
     /// Run everything twice and compare the two event by event
     #[arg(long)]
@@ -110,6 +114,16 @@ pub(super) enum MessageFormat {
     Json,
 }
 
+/// Which bug to plant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Planted {
+    Bug(Sabotage),
+    /// Each scenario's own.
+    Matching,
+}
+
+const MATCHING: &str = "matching";
+
 /// Both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct SeedRange {
@@ -132,12 +146,25 @@ pub(super) fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
         .map(|name| Sabotage::from_name(&name).expect("clap has checked the name"))
 }
 
+fn planted_parser() -> impl TypedValueParser<Value = Planted> {
+    let names = Sabotage::ALL.map(Sabotage::name).into_iter().chain([MATCHING]);
+    PossibleValuesParser::new(names).map(|name| Sabotage::from_name(&name).map_or(Planted::Matching, Planted::Bug))
+}
+
 pub(super) fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
     PossibleValuesParser::new(ClientKind::ALL.map(ClientKind::name))
         .map(|name| ClientKind::from_name(&name).expect("clap has checked the name"))
 }
 
 impl RunArgs {
+    /// The bug to plant in the runs of `scenario`, if it is not for the scenario to say.
+    fn sabotage_of(&self, scenario: &Scenario) -> Option<Sabotage> {
+        match self.sabotage? {
+            Planted::Bug(bug) => Some(bug),
+            Planted::Matching => scenario.matching_sabotage,
+        }
+    }
+
     fn seeds_of(&self, scenario: &Scenario) -> Vec<u64> {
         match (self.seed, self.seeds) {
             (Some(seed), _) => vec![seed],
@@ -161,20 +188,27 @@ pub(super) fn run<S: Simulate>(
         report_invalid(&selection, streams)?;
         return Ok(exit::INVALID_SCENARIO);
     }
+    let matching = args.sabotage == Some(Planted::Matching);
+    let unmatched: Vec<&str> = selection
+        .scenarios
+        .iter()
+        .filter(|scenario| matching && scenario.matching_sabotage.is_none())
+        .map(|scenario| scenario.path.as_str())
+        .collect();
+    if !unmatched.is_empty() {
+        writeln!(streams.err, "nothing to plant: no `matching-sabotage` in {}", unmatched.join(", "))?;
+        return Ok(exit::USAGE);
+    }
     let artifacts = Artifacts::create(args.out.as_deref())?;
     let folders = artifacts::folder_names(&selection.scenarios);
     let mut jobs = Vec::new();
     for (scenario, folder) in selection.scenarios.iter().zip(&folders) {
         for seed in args.seeds_of(scenario) {
-            jobs.push(Job { scenario, seed, folder: artifacts.run_folder(folder, seed) });
+            let sabotage = args.sabotage_of(scenario);
+            jobs.push(Job { scenario, seed, sabotage, folder: artifacts.run_folder(folder, seed) });
         }
     }
-    let request = Request {
-        sabotage: args.sabotage,
-        client: args.client,
-        record_trace: args.verify_determinism,
-        ..Request::default()
-    };
+    let request = Request { client: args.client, record_trace: args.verify_determinism, ..Request::default() };
     // One seed that the user picked out need not show what a scenario's seeds show together.
     let sometimes = args.seed.is_none();
     let twice = args.verify_determinism;
@@ -191,7 +225,19 @@ pub(super) fn run<S: Simulate>(
         writeln!(streams.out, "\n{}", terminal::summary(&records, jobs.len(), streams.out_style))?;
         writeln!(streams.out, "report: {}", artifacts.report().display())?;
     }
-    Ok(exit_code(&records, jobs.len()))
+    let missed: Vec<&RunRecord> = records.iter().filter(|record| matching && missed(record)).collect();
+    for record in &missed {
+        let (name, seed) = (&record.scenario.name, record.seed);
+        let bug = record.sabotage.as_deref().unwrap_or_default();
+        writeln!(streams.err, "{name} seed {seed}: nothing told of the planted bug {bug}")?;
+    }
+    let code = exit_code(&records, jobs.len());
+    Ok(if !missed.is_empty() && code == Verdict::Violated.exit_code() { Verdict::Vacuous.exit_code() } else { code })
+}
+
+/// Whether a run with a planted bug shows nothing of it.
+fn missed(record: &RunRecord) -> bool {
+    !record.invariants.iter().any(|result| result.verdict == InvariantVerdict::Violated)
 }
 
 /// Writes a reproducer beside the files of the first failing run of each scenario.
@@ -207,7 +253,7 @@ fn shrink_failures<S: Simulate>(
         }
         let (job, record) = (&jobs[index], &records[index]);
         let mut scenario = job.scenario.clone();
-        scenario.sabotage = args.sabotage.or(scenario.sabotage);
+        scenario.sabotage = job.sabotage.or(scenario.sabotage);
         scenario.run.client = args.client.unwrap_or(scenario.run.client);
         let search = shrink::Search {
             scenario: &scenario,
@@ -308,6 +354,8 @@ fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         let free = iter::once(step.clone()).chain(again).find(|name| !faults.contains_key(name));
         faults.insert(free.expect("there is always another number"), json!(fault.effect));
     }
+    let chaos: serde_json::Map<String, serde_json::Value> =
+        record.chaos.iter().map(|point| (point.point.clone(), json!(point.fired))).collect();
     json!({
         "scenario": record.scenario.name,
         "seed": record.seed,
@@ -315,6 +363,7 @@ fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         "verdict": record.verdict,
         "invariants": invariants,
         "faults": faults,
+        "chaos": chaos,
         "virtual_seconds": record.virtual_seconds,
         "wall_seconds": record.wall_seconds,
         "messages": record.messages,

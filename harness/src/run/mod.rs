@@ -16,6 +16,7 @@ use std::{
 use ferret_reports::{FaultRecord, Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
 use warren::platform::Sabotage;
 
+pub(crate) use self::cast::cluster_address;
 pub use self::{
     bare::{Bare, bare},
     stage::Played,
@@ -26,7 +27,7 @@ use crate::{
     progress::{Phase, Progress},
     scenario::{ClientKind, Scenario},
     search::thread_cpu,
-    sim::{self, LogLine, TraceEvent},
+    sim::{self, LogLine, SimError, TraceEvent},
 };
 
 /// What the command line may change of a scenario.
@@ -103,6 +104,7 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
     record.trace_hash = format!("{:016x}", played.trace_hash);
     record.trace_events = played.trace_events;
     record.faults = played.faults;
+    record.chaos = played.chaos;
     record.virtual_seconds = history.events.last().map_or(0.0, |last| last.at.seconds());
     record.messages = measure::messages(&history);
     record.latency = measure::latency(&history);
@@ -115,6 +117,10 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
     record.sometimes = verdict::sometimes(&history, &scenario.expect.sometimes);
     (record.verdict, record.reasons) =
         verdict::verdict(&scenario.expect, &record.invariants, &record.faults, &record.thresholds);
+    if record.messages.published == 0 {
+        record.verdict = record.verdict.max(Verdict::Vacuous);
+        record.reasons.push("nothing was published: there was nothing to lose".into());
+    }
     if played.stopped || played.failure.is_some() {
         (record.verdict, record.reasons) = verdict::of_a_part(&scenario.expect, &record.invariants);
     }
@@ -123,7 +129,11 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
         record.reasons.push("the run was stopped before its end".into());
     }
     if let Some(error) = played.failure {
-        record.verdict = Verdict::Internal;
+        // A broker may well fall over a bug that was planted in it; what it had violated by then is what counts.
+        let fell = scenario.sabotage.is_some() && matches!(error, SimError::Panic { .. });
+        if !fell || record.verdict != Verdict::Violated {
+            record.verdict = Verdict::Internal;
+        }
         record.reasons.insert(0, format!("the simulation failed: {error}"));
     }
     RunOutput { record, trace: played.trace, machines: played.machines, history, log: played.log, cpu: None }
@@ -155,6 +165,7 @@ pub(crate) fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions)
         reasons: Vec::new(),
         invariants: Vec::new(),
         faults: Vec::new(),
+        chaos: Vec::new(),
         sometimes: Vec::new(),
         thresholds: Vec::new(),
         messages: MessageCounts::default(),

@@ -10,7 +10,8 @@ use warren::platform::NodeId;
 
 use super::{
     AckMode, Action, ClientKind, ClientTrouble, DiskError, Errand, Happening, Partition, Placement, Publishers,
-    QueueKind, Repeat, Reset, Scenario, Seeds, Spread, StallWhat, Step, Target, Trigger, Trouble, Weather, resolve,
+    QueueKind, Repeat, Reset, Scenario, Seeds, Spread, StallWhat, Step, Take, Target, Trigger, Trouble, Weather,
+    resolve,
 };
 use crate::{
     faults::ClusterView,
@@ -105,6 +106,9 @@ impl Scenario {
         self.write_run(out);
         out.push_str("\n[cluster]\n");
         line(out, "nodes", self.cluster.nodes);
+        if self.cluster.spares > 0 {
+            line(out, "spares", self.cluster.spares);
+        }
         if self.cluster.compact_after != 4096 {
             line(out, "compact-after", self.cluster.compact_after);
         }
@@ -156,6 +160,9 @@ impl Scenario {
         line(out, "seeds", format!("{{ from = {}, count = {} }}", run.seeds.from, run.seeds.count));
         if run.client != ClientKind::Native {
             line(out, "client", quoted(run.client.name()));
+        }
+        if run.chaos != 0.0 {
+            line(out, "chaos", run.chaos);
         }
         let mut net = Vec::new();
         if run.net.latency != millis(1, 5) {
@@ -226,6 +233,16 @@ impl Scenario {
             if group.ack == AckMode::Auto {
                 line(out, "ack", quoted("auto"));
             }
+            self.write_placement(out, group.node);
+        }
+        for group in &self.lockers {
+            head(out, "lockers", &group.name, group.count, group.queue);
+            if group.take == Take::Consume {
+                line(out, "take", quoted("consume"));
+            } else {
+                line(out, "retry", times(group.retry));
+            }
+            line(out, "hold", times(group.hold));
             self.write_placement(out, group.node);
         }
     }
@@ -367,9 +384,10 @@ impl Scenario {
                 };
                 format!("{{ {}{how} }}", node(nodes))
             }
-            Action::Operate { queue, node, errand } => {
-                let key = if *errand == Errand::TransferLeader { "to" } else { "node" };
-                format!("{{ queue = {}, {key} = {} }}", quoted(&self.queues[*queue].name), self.targets(node))
+            Action::Operate { node, errand } => {
+                let key = if matches!(errand, Errand::TransferLeader { .. }) { "to" } else { "node" };
+                let queue = errand.queue().map(|queue| format!("queue = {}, ", quoted(&self.queues[queue].name)));
+                format!("{{ {}{key} = {} }}", queue.unwrap_or_default(), self.targets(node))
             }
             Action::Client { client, trouble } => {
                 let how = match trouble {

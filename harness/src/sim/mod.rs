@@ -15,6 +15,7 @@
 //! rounded to ticks.
 
 mod bare;
+mod chaos;
 mod clock;
 mod dice;
 pub mod disk;
@@ -31,6 +32,7 @@ mod world;
 use std::{future::Future, pin::Pin};
 
 pub use bare::BareTraffic;
+pub use chaos::ChaosCount;
 pub use clock::{ClockCounters, ClockRate};
 pub use disk::{DiskCounters, DiskFault, PowerLoss, SimDisk, SimDiskControl, SimFile};
 pub use isolate::run_isolated;

@@ -137,6 +137,7 @@ fn passed(scenario: &Scenario, seed: u64) -> RunRecord {
             invariant("one-leader-per-term", "terms", 3),
             invariant("requeue-order", "requeues", 0),
         ],
+        chaos: Vec::new(),
         faults: vec![FaultRecord {
             step: 1,
             line: 7,

@@ -1,5 +1,6 @@
 //! Ferret's integration tests, one binary.
 
+mod chaos;
 mod cli;
 mod determinism;
 mod disk;

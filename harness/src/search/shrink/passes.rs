@@ -11,7 +11,8 @@ use super::{
     size::{faults, mends},
 };
 use crate::scenario::{
-    Action, DiskSpeed, Invariant, Net, Partition, Placement, Publishers, Reset, Scenario, Spread, Step, Target,
+    Action, Cluster, DiskSpeed, Errand, Invariant, Net, Partition, Placement, Publishers, Reset, Scenario, Spread,
+    Step, Target,
 };
 
 /// Up to so many faults, every one and every pair is tried alone.
@@ -226,10 +227,11 @@ pub(super) fn crowd(_: Goal, best: &Found) -> Vec<Proposal> {
     proposals.push(propose(one_each(scenario), 1));
     let names = scenario.publishers.iter().map(|group| &group.name);
     let names = names.chain(scenario.consumers.iter().map(|group| &group.name));
+    let names = names.chain(scenario.lockers.iter().map(|group| &group.name));
     for name in names.chain(scenario.getters.iter().map(|group| &group.name)) {
         proposals.push(propose(without_client(scenario, name), 1));
     }
-    let groups = scenario.publishers.len() + scenario.consumers.len() + scenario.getters.len();
+    let groups = scenario.publishers.len() + scenario.consumers.len() + scenario.getters.len() + scenario.lockers.len();
     for group in 0..groups {
         for fewer in [|_: u32| 1, |count: u32| count / 2, |count: u32| count - 1] {
             proposals.push(propose(
@@ -251,13 +253,16 @@ fn one_each(scenario: &Scenario) -> Scenario {
         scenario.publishers.iter_mut().for_each(|group| group.count = 1);
         scenario.consumers.iter_mut().for_each(|group| group.count = 1);
         scenario.getters.iter_mut().for_each(|group| group.count = 1);
+        scenario.lockers.iter_mut().for_each(|group| group.count = 1);
     })
 }
 
 fn count_of(scenario: &mut Scenario, group: usize) -> Option<&mut u32> {
     let publishers = scenario.publishers.iter_mut().map(|group| &mut group.count);
     let consumers = scenario.consumers.iter_mut().map(|group| &mut group.count);
-    publishers.chain(consumers).chain(scenario.getters.iter_mut().map(|group| &mut group.count)).nth(group)
+    let getters = scenario.getters.iter_mut().map(|group| &mut group.count);
+    let lockers = scenario.lockers.iter_mut().map(|group| &mut group.count);
+    publishers.chain(consumers).chain(getters).chain(lockers).nth(group)
 }
 
 /// One queue and its clients; steps that speak of another queue's leader speak of this one's.
@@ -268,6 +273,7 @@ fn only_queue(scenario: &Scenario, queue: usize) -> Scenario {
         scenario.publishers.retain(|group| of(group.queue));
         scenario.consumers.retain(|group| of(group.queue));
         scenario.getters.retain(|group| of(group.queue));
+        scenario.lockers.retain(|group| of(group.queue));
         let here = |target: &mut Target| match target {
             Target::Leader(queue)
             | Target::Followers(queue)
@@ -283,7 +289,8 @@ fn only_queue(scenario: &Scenario, queue: usize) -> Scenario {
         }
         // An operator's errand is of its queue, and so may be what a step waits for.
         scenario.steps.retain(|step| {
-            step.trigger.is_none() && !matches!(step.action, Action::Operate { queue: errand, .. } if errand != queue)
+            let of_another = |errand: Errand| errand.queue().is_some_and(|errand| errand != queue);
+            step.trigger.is_none() && !matches!(step.action, Action::Operate { errand, .. } if of_another(errand))
         });
         for step in &mut scenario.steps {
             step.action = step.action.map(|targets| {
@@ -291,8 +298,8 @@ fn only_queue(scenario: &Scenario, queue: usize) -> Scenario {
                 targets.iter_mut().for_each(here);
                 targets
             });
-            if let Action::Operate { queue, .. } = &mut step.action {
-                *queue = 0;
+            if let Action::Operate { errand, .. } = &mut step.action {
+                *errand = errand.with_queue(0);
             }
         }
         drop_steps_of_strangers(scenario);
@@ -304,7 +311,8 @@ fn connections(scenario: &mut Scenario) -> impl Iterator<Item = (&mut usize, &mu
     let publishers = scenario.publishers.iter_mut().map(|group| (&mut group.queue, &mut group.node));
     let consumers = scenario.consumers.iter_mut().map(|group| (&mut group.queue, &mut group.node));
     let getters = scenario.getters.iter_mut().map(|group| (&mut group.queue, &mut group.node));
-    publishers.chain(consumers).chain(getters)
+    let lockers = scenario.lockers.iter_mut().map(|group| (&mut group.queue, &mut group.node));
+    publishers.chain(consumers).chain(getters).chain(lockers)
 }
 
 fn without_client(scenario: &Scenario, name: &str) -> Scenario {
@@ -312,6 +320,7 @@ fn without_client(scenario: &Scenario, name: &str) -> Scenario {
         scenario.publishers.retain(|group| group.name != name);
         scenario.consumers.retain(|group| group.name != name);
         scenario.getters.retain(|group| group.name != name);
+        scenario.lockers.retain(|group| group.name != name);
         drop_steps_of_strangers(scenario);
     })
 }
@@ -320,8 +329,9 @@ fn without_client(scenario: &Scenario, name: &str) -> Scenario {
 fn drop_steps_of_strangers(scenario: &mut Scenario) {
     let publishers = scenario.publishers.iter().map(|group| group.name.clone());
     let consumers = scenario.consumers.iter().map(|group| group.name.clone());
-    let known: Vec<String> =
-        publishers.chain(consumers).chain(scenario.getters.iter().map(|group| group.name.clone())).collect();
+    let getters = scenario.getters.iter().map(|group| group.name.clone());
+    let lockers = scenario.lockers.iter().map(|group| group.name.clone());
+    let known: Vec<String> = publishers.chain(consumers).chain(getters).chain(lockers).collect();
     scenario.steps.retain(|step| match &step.action {
         Action::Client { client, .. } | Action::Reset(Reset::Client(client)) => known.contains(client),
         _ => true,
@@ -429,8 +439,10 @@ fn move_first_to(scenario: &mut Scenario, first: Duration) {
 
 /// Fewer nodes.
 pub(super) fn nodes(_: Goal, best: &Found) -> Vec<Proposal> {
-    let nodes = best.scenario.cluster.nodes;
-    let fewer = (1..nodes).map(|fewer| propose(with(&best.scenario, |scenario| only_nodes(scenario, fewer)), LUCK));
+    let Cluster { nodes, spares, .. } = best.scenario.cluster;
+    // Spares are numbered after the nodes: with fewer of these, steps would speak of others.
+    let fewer = (1..if spares > 0 { 1 } else { nodes })
+        .map(|fewer| propose(with(&best.scenario, |scenario| only_nodes(scenario, fewer)), LUCK));
     fewer.collect()
 }
 
