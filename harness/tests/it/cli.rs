@@ -390,9 +390,20 @@ fn check_lists_what_is_valid() {
 
 #[test]
 fn the_help_of_each_verb_teaches_by_example() {
-    for verb in
-        [None, Some("run"), Some("hunt"), Some("check"), Some("faults"), Some("judge"), Some("schema"), Some("bench")]
-    {
+    for verb in [
+        None,
+        Some("run"),
+        Some("shrink"),
+        Some("replay"),
+        Some("explain"),
+        Some("diff"),
+        Some("hunt"),
+        Some("check"),
+        Some("faults"),
+        Some("judge"),
+        Some("schema"),
+        Some("bench"),
+    ] {
         insta::assert_snapshot!(format!("help_{}", verb.unwrap_or("ferret")), cli::help(verb));
     }
 }
