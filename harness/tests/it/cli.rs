@@ -441,6 +441,53 @@ fn every_known_bad_scenario_plants_the_bug_of_its_name_and_says_what_it_violates
     }
 }
 
+#[test]
+fn every_incident_tells_where_it_was_reported_and_names_a_bug_of_its_kind() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/incidents");
+    let mut incidents = 0;
+    for file in fs::read_dir(folder).expect("the folder is there") {
+        let path = file.expect("it can be listed").path();
+        let text = fs::read_to_string(&path).expect("it can be read");
+        let scenario = Scenario::parse("incidents", &text).expect("the scenario is valid");
+        assert_eq!(Some(scenario.name.as_str()), path.file_stem().and_then(|stem| stem.to_str()));
+        assert!(scenario.matching_sabotage.is_some() && scenario.sabotage.is_none(), "{}", scenario.name);
+        assert!(text.contains("# What happened: ") && text.contains("# Reported: "), "{}", scenario.name);
+        incidents += 1;
+    }
+    assert!(incidents >= 14, "{incidents}");
+}
+
+const MATCHING: [&str; 4] = ["--sabotage", "matching", "--jobs", "1"];
+
+fn with_matching(name: &str, bug: &str) -> String {
+    named(name).replacen("version = 1", &format!("version = 1\nmatching-sabotage = \"{bug}\""), 1)
+}
+
+#[test]
+fn a_run_with_each_scenarios_own_bug_must_catch_them_all() {
+    let caught = Script { bad: Some((1, Verdict::Violated)), planted: true, ..Script::default() };
+    let files = [("a.toml", with_matching("first", "forget-vote")), ("b.toml", with_matching("second", "no-resend"))];
+    let files: Vec<(&str, &str)> = files.iter().map(|(file, text)| (*file, text.as_str())).collect();
+    let call = ferret("run", &files, &[&MATCHING[..], &["--seed", "1"]].concat(), &caught);
+    assert_eq!((call.code, call.err.as_str()), (100, ""));
+    // Of two seeds, only one tells.
+    let call = ferret("run", &files, &[&MATCHING[..], &["--seeds", "1..2"]].concat(), &caught);
+    assert_eq!(call.code, 104, "{}", call.out);
+    for told in [
+        "first seed 2: nothing told of the planted bug forget-vote",
+        "second seed 2: nothing told of the planted bug no-resend",
+    ] {
+        assert!(call.err.contains(told), "{}", call.err);
+    }
+}
+
+#[test]
+fn a_scenario_without_a_bug_of_its_own_cannot_run_with_it() {
+    let call = ferret("run", &[("a.toml", &named("first"))], &MATCHING, &Script::default());
+    assert_eq!(call.code, 2);
+    assert!(call.err.contains("no `matching-sabotage` in "), "{}", call.err);
+}
+
 const HUNT: [&str; 8] = ["--only", "forget-vote", "--seeds", "3", "--jobs", "1", "--message-format", "json"];
 
 fn hunt(script: &Script) -> (u8, Vec<serde_json::Value>) {

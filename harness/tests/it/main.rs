@@ -8,6 +8,7 @@ mod end_to_end;
 mod faults;
 mod judge;
 mod lapin_lockstep;
+mod locks;
 mod machine;
 mod membership;
 mod more_faults;
