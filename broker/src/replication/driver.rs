@@ -35,12 +35,21 @@ const INPUTS_PER_ROUND_MAX: usize = 512;
 
 /// What the loop reacts to.
 pub(crate) enum Input {
-    Peer { from: NodeId, group: GroupId, message: Box<WireMessage> },
-    Forwarded { group: GroupId, command: Bytes },
+    Peer {
+        from: NodeId,
+        group: GroupId,
+        message: Box<WireMessage>,
+    },
+    Forwarded {
+        group: GroupId,
+        command: Bytes,
+    },
     Connected(NodeId),
     Disconnected(NodeId),
     Open(OpenGroup),
     Close(GroupId),
+    /// A peer says that the cluster has removed this node.
+    Removed(NodeId),
     Flush,
     Operate(Question),
     Persisted(Persisted),
@@ -79,16 +88,19 @@ impl DriverHandle {
 pub struct Driver<P: Platform, H: Host> {
     pub(super) platform: P,
     pub(super) config: ReplicationConfig,
-    host: Rc<H>,
-    links: Links,
+    pub(super) host: Rc<H>,
+    pub(super) links: Links,
     inputs: mpsc::UnboundedReceiver<Input>,
     pub(super) groups: BTreeMap<GroupId, Group>,
     /// What recovery found of groups that nobody has opened yet.
-    dormant: Recovered,
+    pub(super) dormant: Recovered,
     /// Messages for groups that this node does not know yet.
     early: Early,
     /// Groups that may have something ready.
     touched: BTreeSet<GroupId>,
+    /// Groups whose newest snapshot has other members than count now.
+    pub(super) outdated: BTreeSet<GroupId>,
+    pub(super) ticks: u64,
     gathering: Batch,
     /// Batches that the log is busy with, oldest first.
     in_flight: VecDeque<InFlight>,
@@ -157,6 +169,8 @@ impl<P: Platform, H: Host> Driver<P, H> {
             dormant: recovered,
             early: Early::default(),
             touched: BTreeSet::new(),
+            outdated: BTreeSet::new(),
+            ticks: 0,
             gathering: Batch::default(),
             in_flight: VecDeque::new(),
             batches,
@@ -210,6 +224,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
                     self.submit(group, command);
                 }
             }
+            Input::Removed(by) => return Err(DriverError::Removed { by }),
             Input::Operate(question) => self.operate(question),
             Input::Persisted(persisted) => self.persisted(persisted)?,
             Input::LogFailed(error) => return Err(DriverError::Log(error)),
@@ -313,6 +328,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         if let Some(oldest) = self.in_flight.front_mut()
             && !oldest.stalled
             && now.saturating_sub(oldest.since) > limit
+            && !self.platform.sabotaged(Sabotage::StalledLeaderStays)
         {
             oldest.stalled = true;
             let led = self.led();
@@ -332,6 +348,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
                 self.look(id);
             }
         }
+        self.reconcile();
         self.host.tick();
     }
 
@@ -523,8 +540,10 @@ impl<P: Platform, H: Host> Driver<P, H> {
     }
 
     fn compact_if_heavy(&mut self, id: GroupId) {
+        let outdated = self.outdated.remove(&id);
         let early = |group: &Group| group.has_grown() && self.platform.chance(Chaos::CompactEarly);
-        if self.groups.get(&id).is_some_and(|group| group.is_heavy(&self.config.compaction) || early(group)) {
+        let due = |group: &Group| group.is_heavy(&self.config.compaction) || early(group);
+        if outdated || self.groups.get(&id).is_some_and(due) {
             self.compact(id);
         }
     }
@@ -571,6 +590,8 @@ pub enum DriverError {
     Snapshot { group: GroupId, index: LogIndex, reason: String },
     #[error("group {group} cannot start: {source}")]
     Raft { group: GroupId, source: raft::Error },
+    #[error("this node was removed from its cluster, says {by}: it cannot come back under its number")]
+    Removed { by: NodeId },
     #[error("the node's other parts are gone")]
     Abandoned,
 }

@@ -13,13 +13,13 @@ use ferret_reports::{ChaosRecord, FaultRecord};
 use warren::platform::{Chaos, GroupId, LogIndex, NodeId, Observation};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{cast, timeline::ClientRole};
+use super::{RunOptions, cast, timeline::ClientRole};
 use crate::{
     faults::{ClusterView, Nemesis},
     history::{Event, EventKind, History, Nanos, recorder::Recorder},
     progress::{self, Progress},
     scenario::Scenario,
-    sim::{ChaosCount, MachineId, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
+    sim::{ChaosCount, LogLine, MachineId, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
     workload::{Floor, Phase},
 };
 
@@ -48,6 +48,8 @@ pub struct Played {
     pub trace: Vec<TraceEvent>,
     /// The names of the machines that the trace speaks of, by number.
     pub machines: Vec<String>,
+    /// What brokers said, if somebody listened.
+    pub log: Vec<LogLine>,
     /// It was told to stop before its end.
     pub stopped: bool,
     /// The simulation failed: a panic in a task, by name. Everything up to then is here.
@@ -55,9 +57,10 @@ pub struct Played {
 }
 
 /// Plays `scenario` on this thread, which must be one of [`crate::sim::run_isolated`].
-pub fn play(scenario: &Scenario, seed: u64, record_trace: bool, stop: &AtomicBool, progress: &Progress) -> Played {
-    let mut stage = Stage::new(scenario, seed, record_trace);
-    let result = stage.play(stop, progress);
+pub fn play(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBool, progress: &Progress) -> Played {
+    let mut stage = Stage::new(scenario, seed, options.record_trace);
+    let until = options.until.map_or(Nanos(u64::MAX), |until| Nanos(nanos(until)));
+    let result = stage.play(StepLimits { stop, until, progress });
     let stopped = matches!(result, Ok(End::Stopped));
     Played { stopped, failure: result.err(), ..stage.finish() }
 }
@@ -73,6 +76,7 @@ struct Stage {
     recorder: Rc<Recorder>,
     floor: Rc<Floor>,
     nodes: BTreeMap<NodeId, MachineId>,
+    view: Rc<RefCell<ClusterView>>,
     applied: Rc<RefCell<Applied>>,
     nemesis: Nemesis,
     /// For nodes whose process ended by itself: which of its starts that was.
@@ -124,17 +128,17 @@ impl Stage {
         let (operator, its_machine) = cast::add_operator(&world, &scenario);
         // A black hole swallows the operator's packets as it does those of clients.
         clients.entry(OPERATOR.to_owned()).or_default().extend(its_machine);
-        for node in nodes.keys() {
-            recorder.record(EventKind::NodeUp { node: *node });
+        for node in scenario.cluster.node_ids() {
+            recorder.record(EventKind::NodeUp { node });
         }
         let drawn = scenario.draw(seed);
-        let (cast, cluster) = ((nodes.clone(), clients), (world.clone(), view));
+        let (cast, cluster) = ((nodes.clone(), clients), (world.clone(), view.clone()));
         let nemesis = Nemesis::new(cluster, recorder.clone(), scenario.clone(), cast, operator, drawn);
-        Self { scenario, world, recorder, floor, nodes, applied, nemesis, exited: BTreeMap::new(), roles }
+        Self { scenario, world, recorder, floor, nodes, view, applied, nemesis, exited: BTreeMap::new(), roles }
     }
 
-    fn play(&mut self, stop: &AtomicBool, progress: &Progress) -> Result<End, SimError> {
-        let mut steps = StepLimits { stop, progress };
+    fn play(&mut self, mut steps: StepLimits<'_>) -> Result<End, SimError> {
+        let progress = steps.progress;
         progress.enter(progress::Phase::Starting);
         if !steps.run(self, START_LIMIT, |stage| stage.recorder.milestones().published)? {
             return Ok(End::Stopped);
@@ -196,15 +200,16 @@ impl Stage {
     /// Whether every replica of every group on a running node has applied equally far.
     fn converged(&self) -> bool {
         let applied = self.applied.borrow();
+        let members = self.view.borrow().cluster().unwrap_or_default();
         let mut by_group: BTreeMap<GroupId, (LogIndex, usize)> = BTreeMap::new();
-        for ((group, _), index) in &*applied {
+        for ((group, _), index) in applied.iter().filter(|((_, node), _)| members.contains(node)) {
             let (first, count) = by_group.entry(*group).or_insert((*index, 0));
             if first != index {
                 return false;
             }
             *count += 1;
         }
-        by_group.values().all(|(_, count)| *count == self.nodes.len())
+        by_group.values().all(|(_, count)| *count == members.len())
     }
 
     /// One tick, the nemesis, and whoever died by itself.
@@ -251,6 +256,8 @@ fn chaos_record((point, ChaosCount { asked, fired }): (Chaos, ChaosCount)) -> Ch
 /// Steps the stage under the eyes of whoever may stop it.
 struct StepLimits<'a> {
     stop: &'a AtomicBool,
+    /// Ends as if told to stop.
+    until: Nanos,
     progress: &'a Progress,
 }
 
@@ -265,7 +272,7 @@ impl StepLimits<'_> {
         let end = Nanos(stage.world.now().0 + nanos(limit));
         let loading = stage.floor.phase.get() == Phase::Load;
         while stage.world.now() < end && !done(stage) {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) || stage.world.now() >= self.until {
                 return Ok(false);
             }
             if loading {

@@ -90,6 +90,7 @@ impl Simulate for Script {
             trace,
             machines: Vec::new(),
             history: History { clients: vec!["pub-1".to_owned()], events, ..History::default() },
+            log: Vec::new(),
             cpu: None,
         }
     }
