@@ -51,7 +51,7 @@ planted! {
     ConfirmLostWithLeader, "confirm-lost-with-leader", "what waits for its confirm while the leader changes never gets it", ["liveness", "confirm-protocol"];
     // Append and sync.
     SkipSync, "skip-sync", "the log is written and never synced", ["no-confirmed-loss", "durability", "committed-stays", "replica-agreement"];
-    PromiseBeforeWrite, "promise-before-write", "votes and acknowledgements leave before what they promise is written", ["durability", "no-confirmed-loss", "committed-stays"];
+    PromiseBeforeWrite, "promise-before-write", "votes and acknowledgements leave before what they promise is written", ["durability", "no-confirmed-loss", "committed-stays", "panic"];
     HardStateUnwritten, "hard-state-unwritten", "the log gets an empty term and vote in place of the true ones", ["durability", "one-leader-per-term", "monotonic"];
     // Recovery.
     ForgetVote, "forget-vote", "a restarted node forgets whom it voted for in its current term", ["durability", "one-leader-per-term"];
