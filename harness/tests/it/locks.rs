@@ -70,8 +70,8 @@ fn takers(output: &RunOutput) -> (BTreeSet<String>, BTreeSet<String>) {
 fn the_lock_goes_round_and_ends_where_it_began() {
     for client in ["native", "lapin"] {
         let run: &'static str = match client {
-            "native" => "duration = \"4s\"",
-            _ => "duration = \"4s\"\nclient = \"lapin\"",
+            "native" => "duration = \"12s\"",
+            _ => "duration = \"12s\"\nclient = \"lapin\"",
         };
         let output = Play { run, clients: LOCKERS, ..Play::default() }.run();
         assert_eq!(output.record.verdict, Verdict::Pass, "{client}: {:?}", output.record.reasons);
