@@ -59,6 +59,7 @@ fn minute() -> History {
         nodes: nodes.to_vec(),
         faults: Vec::new(),
         events: events.map(|(at, kind)| Event { at: Nanos(at as u64 * step), kind }).collect(),
+        ..History::default()
     }
 }
 

@@ -13,7 +13,7 @@ use ferret_reports::FaultRecord;
 use warren::platform::{GroupId, LogIndex, NodeId, Observation};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{cast, timeline::ClientRole};
+use super::{cast, samples::Sampler, timeline::ClientRole};
 use crate::{
     faults::{ClusterView, Nemesis},
     history::{Event, EventKind, History, Nanos, recorder::Recorder},
@@ -73,6 +73,7 @@ struct Stage {
     /// For nodes whose process ended by itself: which of its starts that was.
     exited: BTreeMap<NodeId, u64>,
     roles: Vec<ClientRole>,
+    sampler: Sampler,
 }
 
 /// The last applied index of every replica.
@@ -121,10 +122,11 @@ impl Stage {
         for node in nodes.keys() {
             recorder.record(EventKind::NodeUp { node: *node });
         }
+        let sampler = Sampler::new(&nodes, clients.values().flatten().copied());
         let drawn = scenario.draw(seed);
         let (cast, cluster) = ((nodes.clone(), clients), (world.clone(), view));
         let nemesis = Nemesis::new(cluster, recorder.clone(), scenario.clone(), cast, operator, drawn);
-        Self { scenario, world, recorder, floor, nodes, applied, nemesis, exited: BTreeMap::new(), roles }
+        Self { scenario, world, recorder, floor, nodes, applied, nemesis, exited: BTreeMap::new(), roles, sampler }
     }
 
     fn play(&mut self, stop: &AtomicBool, progress: &Progress) -> Result<End, SimError> {
@@ -201,6 +203,7 @@ impl Stage {
     fn step(&mut self) -> Result<(), SimError> {
         let stepped = self.world.step();
         self.recorder.end_tick();
+        self.sampler.look(&self.world, self.world.now());
         for (node, machine) in &self.nodes {
             let start = self.world.machine_counters(*machine).starts;
             if self.world.has_exited(*machine) && self.exited.insert(*node, start) != Some(start) {
@@ -215,6 +218,7 @@ impl Stage {
         let (trace_hash, trace_events) = self.world.trace_hash();
         let faults = self.nemesis.records();
         let mut history = self.recorder.finish();
+        history.samples = self.sampler.finish();
         history.faults = faults.iter().map(|fault| fault.description.clone()).collect();
         Played {
             history,
