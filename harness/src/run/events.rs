@@ -198,6 +198,7 @@ impl Reading {
             }
             Observation::Started { .. }
             | Observation::GroupClosed { .. }
+            | Observation::ChannelOpened { .. }
             | Observation::Members { .. }
             | Observation::ChangeBegan { .. }
             | Observation::ConsumerAttached { .. }

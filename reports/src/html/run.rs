@@ -62,6 +62,7 @@ pub(super) fn alone(run: &RunRecord, events: &Events) -> String {
     out.push_str("<section id=life class=life hidden aria-live=polite></section>\n");
     let _ = writeln!(out, "{TIMELINE}<p class=caption>{}</p></section>", phases_in_words(run));
     out.push_str(&tables::faults(run, NUMBER));
+    out.push_str(&tables::chaos(run));
     out.push_str(&region(&events.losses));
     out.push_str(&region(&events.outcomes));
     out.push_str(&region(&events.recovery));

@@ -6,10 +6,12 @@ mod confirms;
 mod correct;
 mod fifo;
 mod liveness;
+mod lock;
 mod ownership;
 mod queue;
 mod quorum;
 mod replicas;
+mod settles;
 
 use std::collections::BTreeMap;
 
