@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ferret_reports::{InvariantResult, InvariantVerdict, WitnessEvent};
+use ferret_reports::{InvariantResult, InvariantVerdict, WitnessEvent, WitnessKind};
 use warren::platform::{GroupId, NodeId, Observation};
 
 use super::{
@@ -189,7 +189,7 @@ impl Ledger<'_> {
                 ("run".to_owned(), format!("the final drain failed: {reason}"))
             }
         };
-        WitnessEvent { at_ns: event.at.0, who, what }
+        WitnessEvent { at_ns: event.at.0, who, kind: witness_kind(&event.kind), what }
     }
 
     fn observation(&self, observation: &Observation) -> String {
@@ -337,6 +337,29 @@ pub(crate) fn down(how: NodeDown) -> &'static str {
         NodeDown::Killed => "was killed",
         NodeDown::PowerLost => "lost power and its unsynced log",
         NodeDown::Exited => "exited by itself",
+    }
+}
+
+/// Where the event belongs in a witness' picture.
+fn witness_kind(event: &EventKind) -> WitnessKind {
+    match event {
+        EventKind::FaultBegan { fault } => WitnessKind::FaultBegan(*fault),
+        EventKind::FaultEnded { fault } => WitnessKind::FaultEnded(*fault),
+        EventKind::NodeUp { .. } => WitnessKind::NodeUp,
+        EventKind::NodeDown { .. } => WitnessKind::NodeDown,
+        EventKind::SyncedDataLost { .. } => WitnessKind::Disk,
+        EventKind::Observed { observation, .. } => match observation {
+            Observation::Recovered { .. } | Observation::Persisted { .. } | Observation::HardStatePersisted { .. } => {
+                WitnessKind::Disk
+            }
+            _ => WitnessKind::Node,
+        },
+        EventKind::LoadStopped
+        | EventKind::Healed
+        | EventKind::DrainBegan
+        | EventKind::DrainEnded { .. }
+        | EventKind::Ended => WitnessKind::Run,
+        _ => WitnessKind::Client,
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod bare;
 mod cast;
+mod events;
 mod measure;
+mod samples;
 mod stage;
 mod timeline;
 mod verdict;
@@ -19,6 +21,7 @@ use warren::platform::Sabotage;
 pub(crate) use self::cast::cluster_address;
 pub use self::{
     bare::{Bare, bare},
+    events::event_log,
     stage::Played,
 };
 use crate::{

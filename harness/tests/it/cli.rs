@@ -17,7 +17,7 @@ use ferret::{
 };
 use ferret_reports::{
     FaultRecord, InvariantResult, InvariantVerdict, Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo,
-    SometimesResult, Timeline, Verdict, WitnessEvent,
+    SometimesResult, Timeline, Verdict, WitnessEvent, WitnessKind,
 };
 use tempfile::TempDir;
 
@@ -167,10 +167,11 @@ fn violate(record: &mut RunRecord) {
     let result = &mut record.invariants[0];
     result.verdict = InvariantVerdict::Violated;
     result.explanation = Some(explanation.to_owned());
-    let event = |at_ns, who: &str, what: &str| WitnessEvent { at_ns, who: who.to_owned(), what: what.to_owned() };
+    let event =
+        |at_ns, who: &str, kind, what: &str| WitnessEvent { at_ns, who: who.to_owned(), kind, what: what.to_owned() };
     result.witness = vec![
-        event(14_203_000_000, "pub-1", "message 417 confirmed"),
-        event(14_210_000_000, "n1", "lost power, and 2,112 unsynced bytes"),
+        event(14_203_000_000, "pub-1", WitnessKind::Client, "message 417 confirmed"),
+        event(14_210_000_000, "n1", WitnessKind::NodeDown, "lost power, and 2,112 unsynced bytes"),
     ];
 }
 
