@@ -12,6 +12,7 @@ mod queue;
 mod quorum;
 mod replicas;
 mod settles;
+mod stalled;
 
 use std::collections::BTreeMap;
 
