@@ -10,7 +10,10 @@ use std::{
 
 use warren::platform::{GroupId, NodeId, Observation};
 
-use super::tape::Tape;
+use super::{
+    amnesia::{self, Decided},
+    tape::Tape,
+};
 use crate::history::{
     ChannelId, ClientId, Delivery, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome, QueueId,
 };
@@ -243,11 +246,23 @@ impl<'h> Ledger<'h> {
         self.tape.get_or_init(|| Tape::new(self))
     }
 
-    /// Why nothing can be asked of the cluster, if so: a majority of its nodes lost what they had promised to keep.
+    /// Why nothing can be asked of the cluster, if so: a majority of its nodes lost what they had promised to keep, or
+    /// one that did decided who leads.
     pub(crate) fn beyond_recovery(&self) -> Option<String> {
         let (wiped, all) = (self.wiped.len(), self.history.nodes.len());
-        (wiped > 0 && wiped * 2 >= all)
-            .then(|| format!("{wiped} of {all} nodes lost data that they had synced: nobody can make up for that"))
+        if wiped == 0 {
+            return None;
+        }
+        if wiped * 2 >= all {
+            return Some(format!("{wiped} of {all} nodes lost data that they had synced: nobody can make up for that"));
+        }
+        let Decided { group, term, leader, forgetful, at } = amnesia::decided(self)?;
+        Some(format!(
+            "{leader} was elected in term {term} of {} at {} with the vote of {forgetful}, which had lost what it had \
+             synced: nobody can make up for that",
+            self.group(group),
+            self.clock(at),
+        ))
     }
 
     /// When the event at `at` happened.

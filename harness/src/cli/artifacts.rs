@@ -5,6 +5,7 @@
 //! DIR/SCENARIO/seed-N/run.json                the record
 //! DIR/SCENARIO/seed-N/history.jsonl.gz        a header line, then one event per line
 //! DIR/SCENARIO/seed-N/report.html             this run alone
+//! DIR/SCENARIO/seed-N/drawn.toml              the scenario that the swarm drew for the seed, if one did
 //! ```
 
 use std::{
@@ -73,6 +74,11 @@ pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> 
     fs::create_dir_all(folder)?;
     fs::write(folder.join("run.json"), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)?;
     fs::write(folder.join("report.html"), render_html(std::slice::from_ref(record)))
+}
+
+/// Writes the scenario that a run was of: what a swarm drew, ready to be run without it.
+pub(super) fn write_drawn(path: &Path, record: &RunRecord) -> io::Result<()> {
+    fs::write(path, &record.scenario.text)
 }
 
 fn write_history(path: &Path, history: &History) -> io::Result<()> {

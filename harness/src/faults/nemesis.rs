@@ -48,6 +48,8 @@ pub struct Nemesis {
     /// Steps whose trigger has not come.
     awaiting: Vec<(u32, DrawnStep)>,
     watch: Watch,
+    /// How many writes of each disk went astray.
+    misdirected: BTreeMap<NodeId, u64>,
     pub(super) active: Vec<Active>,
     holds: Holds,
     records: Vec<FaultRecord>,
@@ -87,6 +89,7 @@ impl Nemesis {
             pending,
             awaiting,
             watch: Watch::default(),
+            misdirected: BTreeMap::new(),
             active: Vec::new(),
             holds,
             records,
@@ -102,6 +105,7 @@ impl Nemesis {
     /// Ends what is over and begins what is due.
     pub fn act(&mut self) {
         let Some(origin) = self.origin else { return };
+        self.note_misdirected();
         let now = self.world.now();
         while let Some(over) = self.active.iter().position(|active| active.ends.is_some_and(|ends| ends <= now)) {
             self.end(over);
@@ -127,6 +131,16 @@ impl Nemesis {
         }
     }
 
+    /// Records what misdirected writes have taken: what they should have written, and what was where they went.
+    fn note_misdirected(&mut self) {
+        for (node, machine) in &self.nodes {
+            let astray = self.world.disk(*machine).counters().sectors_misdirected;
+            if self.misdirected.insert(*node, astray).unwrap_or(0) < astray {
+                self.recorder.record(EventKind::SyncedDataLost { node: *node });
+            }
+        }
+    }
+
     /// Gives a time to the steps whose trigger has come.
     fn arm(&mut self, since: Duration) {
         if self.awaiting.is_empty() {
@@ -146,6 +160,7 @@ impl Nemesis {
 
     /// Ends every fault and starts every node.
     pub fn heal(&mut self) {
+        self.note_misdirected();
         while !self.active.is_empty() {
             self.end(0);
         }
@@ -386,7 +401,9 @@ impl Nemesis {
     fn wipe(&mut self, fault: u32, nodes: &[NodeId]) -> Vec<Thing> {
         let things = self.take_down(fault, nodes, NodeDown::PowerLost);
         for node in nodes {
-            self.world.disk(self.nodes[node]).wipe();
+            if self.world.disk(self.nodes[node]).wipe() > 0 {
+                self.recorder.record(EventKind::SyncedDataLost { node: *node });
+            }
         }
         let majority = self.nodes.len() / 2 + 1;
         let effect = self.holds.effect(fault);
@@ -419,8 +436,13 @@ impl Nemesis {
                 (Thing::Disk, Grip::DiskError(*error))
             }
             Trouble::BitRot { bits } => {
-                let flipped: u64 = machines.iter().map(|machine| self.world.disk(*machine).rot(*bits)).sum();
-                self.holds.effect(fault).felt += flipped;
+                for (node, machine) in nodes.iter().zip(&machines) {
+                    let flipped = self.world.disk(*machine).rot(*bits);
+                    self.holds.effect(fault).felt += flipped;
+                    if flipped > 0 {
+                        self.recorder.record(EventKind::SyncedDataLost { node: *node });
+                    }
+                }
                 return Vec::new();
             }
             Trouble::Misdirect { writes } => (Thing::Platter, Grip::Misdirect(*writes)),

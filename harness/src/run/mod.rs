@@ -59,6 +59,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBo
     let mut scenario = scenario.clone();
     scenario.sabotage = options.sabotage.or(scenario.sabotage);
     scenario.run.client = options.client.unwrap_or(scenario.run.client);
+    let scenario = scenario.drawn_by_swarm(seed);
     let played =
         sim::run_isolated(seed, || (stage::play(&scenario, seed, options.record_trace, stop, progress), thread_cpu()));
     let (played, cpu) = played.unwrap_or_else(|error| (Played { failure: Some(error), ..Played::default() }, None));
@@ -104,7 +105,8 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
 }
 
 fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunRecord {
-    let mut replay = format!("ferret run {} --seed {seed}", quoted(&scenario.path));
+    let swarm = if scenario.swarm.is_some() { " --swarm" } else { "" };
+    let mut replay = format!("ferret run {}{swarm} --seed {seed}", quoted(&scenario.path));
     if let Some(sabotage) = options.sabotage {
         replay.push_str(&format!(" --sabotage {}", sabotage.name()));
     }

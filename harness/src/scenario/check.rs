@@ -65,8 +65,8 @@ impl Scenario {
 
 /// Turns tables into what they mean. What is missing or wrong has been reported; a harmless value stands in for it,
 /// which nobody sees, because a file with problems never becomes a scenario.
-struct Checker<'a> {
-    problems: &'a mut Problems,
+pub(super) struct Checker<'a> {
+    pub(super) problems: &'a mut Problems,
     text: &'a str,
 }
 
@@ -96,6 +96,7 @@ impl Checker<'_> {
         let clients = self.client_names(&file);
         let mut steps = Steps { problems: self.problems, text: self.text, roles, clients: &clients, run: &run };
         let steps = steps.check(&file.timeline.steps);
+        let swarm = self.swarm(&file.swarm);
         let mut scenario = Scenario {
             name,
             description: file.description.0.map(|at| at.value).unwrap_or_default(),
@@ -110,6 +111,7 @@ impl Checker<'_> {
             consumers,
             getters,
             steps,
+            swarm,
             expect: Expect::default(),
         };
         scenario.expect = self.expect(&file.expect, &scenario);
@@ -254,6 +256,7 @@ impl Checker<'_> {
             violated,
             sometimes: table.sometimes.iter().filter_map(|at| Sometimes::from_name(&at.value.text)).collect(),
             thresholds: self.thresholds(table),
+            effective_faults: table.effective_faults.or(0),
         }
     }
 
@@ -359,7 +362,7 @@ impl Checker<'_> {
         }
     }
 
-    fn times<T: AsRef<str>>(
+    pub(super) fn times<T: AsRef<str>>(
         &mut self,
         field: &Field<T>,
         default: Spread<Duration>,
@@ -391,7 +394,7 @@ impl Checker<'_> {
 }
 
 impl<T: Copy> Field<T> {
-    fn or(&self, default: T) -> T {
+    pub(super) fn or(&self, default: T) -> T {
         self.0.as_ref().map_or(default, |at| at.value)
     }
 }
