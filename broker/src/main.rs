@@ -1,6 +1,8 @@
-//! `warren serve`: a broker node on real sockets and files.
+//! `warren serve`: a broker node on real sockets and files. `warren ctl`: see [`ctl`].
 
-use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf, process::ExitCode};
+mod ctl;
+
+use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -32,6 +34,7 @@ enum Verb {
     /// Run a broker node until it is stopped.
     #[command(after_help = THREE_NODES)]
     Serve(Serve),
+    Ctl(ctl::Ctl),
 }
 
 #[derive(Args)]
@@ -59,7 +62,10 @@ struct Serve {
 }
 
 fn main() -> ExitCode {
-    let Verb::Serve(arguments) = Cli::parse().verb;
+    let arguments = match Cli::parse().verb {
+        Verb::Serve(arguments) => arguments,
+        Verb::Ctl(ctl) => return ctl::run(ctl),
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warren=info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -143,6 +149,15 @@ fn node_id(text: &str) -> Result<NodeId, String> {
         .filter(|number| *number > 0)
         .map(NodeId)
         .ok_or_else(|| "a node is called n1, n2, n3, …".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len()));
+    match (number.parse(), unit) {
+        (Ok(number), "s") => Ok(Duration::from_secs(number)),
+        (Ok(number), "ms") => Ok(Duration::from_millis(number)),
+        _ => Err("a time is written as 10s or 500ms".to_owned()),
+    }
 }
 
 fn peer(text: &str) -> Result<(NodeId, String), String> {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, convert::Infallible, io, time::Duration};
 use crate::{
     amqp::{self, AmqpConfig},
     cluster::{Cluster, ClusterConfig, ClusterHost},
+    operator::Desk,
     platform::{GroupId, NodeId, Observation, Platform, Sabotage},
     replication::{Compaction, Driver, DriverError, DriverHandle, Links, OpenGroup, ReplicationConfig},
     session::Session,
@@ -148,7 +149,9 @@ pub async fn join<P: Platform>(
     let members = Members { voters: nodes, learners: Vec::new() };
     handle.open(OpenGroup { group: GroupId::META, name: "meta".to_owned(), members, campaign: false });
     links.run(&platform, &config.peers, &handle);
-    platform.spawn("links", links.serve(platform.clone(), listener, handle));
+    let desk = Desk::new(cluster.clone(), handle.clone(), config.peers.clone());
+    let take = move |stream, request| desk.take(stream, request);
+    platform.spawn("links", links.serve(platform.clone(), listener, handle, take));
 
     Ok((cluster, driver))
 }

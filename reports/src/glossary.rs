@@ -28,6 +28,7 @@ pub(crate) fn promise(invariant: &str) -> Option<&'static str> {
         "log-matching" => "Logs that agree on an entry agree on everything before it",
         "committed-stays" => "What was committed stays in every later leader's log",
         "replica-agreement" => "Replicas at the same index hold the same state",
+        "quorum" => "Only a majority of voters decides, and they change one at a time",
         "monotonic" => "Terms and commit indexes never go backwards",
         "liveness" => "After healing, the cluster serves and converges again",
         _ => return None,

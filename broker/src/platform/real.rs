@@ -74,11 +74,7 @@ impl Platform for RealPlatform {
     }
 
     async fn connect(&self, address: &str) -> io::Result<TcpStream> {
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")))??;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        dial(address).await
     }
 
     fn now(&self) -> Duration {
@@ -110,6 +106,45 @@ impl Platform for RealPlatform {
     fn sabotaged(&self, _sabotage: Sabotage) -> bool {
         false
     }
+}
+
+/// Time and the network without a node: what `warren ctl` asks with.
+pub struct RealAsker {
+    origin: Instant,
+}
+
+impl RealAsker {
+    #[expect(clippy::disallowed_methods, reason = "the real clock")]
+    #[expect(clippy::new_without_default, reason = "no two are alike: each has its own beginning")]
+    pub fn new() -> Self {
+        Self { origin: Instant::now() }
+    }
+}
+
+impl crate::operator::Asker for RealAsker {
+    type Stream = TcpStream;
+
+    async fn connect(&self, address: &str) -> io::Result<TcpStream> {
+        dial(address).await
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the real timer")]
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
+        tokio::time::sleep(duration)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the real clock")]
+async fn dial(address: &str) -> io::Result<TcpStream> {
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")))??;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// A bound TCP port.

@@ -56,16 +56,21 @@ planted! {
     ForgetVote, "forget-vote", "a restarted node forgets whom it voted for in its current term", ["durability", "one-leader-per-term"];
     ForgetTail, "forget-tail", "recovery takes the last synced entries of a log for a torn tail and cuts them", ["durability", "committed-stays", "no-confirmed-loss"];
     RecoverNothing, "recover-nothing", "a restarted node has forgotten the logs of its queues", ["durability", "no-confirmed-loss", "monotonic"];
-    RecoverCommitAhead, "recover-commit-ahead", "recovery takes every entry that it finds for a committed one", ["committed-stays", "replica-agreement", "liveness"];
+    RecoverCommitAhead, "recover-commit-ahead", "recovery takes every entry that it finds for a committed one", ["quorum", "committed-stays", "replica-agreement", "liveness"];
     ReuseIncarnation, "reuse-incarnation", "every start of a node uses the session of its first one", ["no-confirmed-loss", "liveness"];
     // Election and vote.
     ElectBehind, "elect-behind", "a node votes for candidates whose log lacks what it has", ["committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
     VoteTwice, "vote-twice", "a node gives its vote of one term to everyone who asks", ["one-leader-per-term", "durability", "single-vote"];
     AcceptOldTerm, "accept-old-term", "a follower accepts entries from the leader of an earlier term", ["committed-stays", "replica-agreement", "log-matching", "panic"];
     // Commit and apply.
-    CommitAlone, "commit-alone", "a leader commits what its own disk has synced, without a majority", ["committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
+    CommitAlone, "commit-alone", "a leader commits what its own disk has synced, without a majority", ["quorum", "committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
     SkipEntry, "skip-entry", "a follower leaves out one committed entry in a hundred", ["replica-agreement"];
     RestampEntries, "restamp-entries", "a follower stores entries of earlier terms under the leader's term", ["committed-stays", "log-matching", "replica-agreement"];
+    // Membership.
+    LearnersCount, "learners-count", "a leader counts the acknowledgements of learners towards the majority", ["quorum", "committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
+    ForgetMembership, "forget-membership", "a restarted node leaves out the changes of members that it finds in its log", ["replica-agreement", "committed-stays", "one-leader-per-term"];
+    MembersFromDeclaration, "members-from-declaration", "a restarted node takes a group's members from its declaration, not from its snapshot", ["replica-agreement", "committed-stays", "one-leader-per-term"];
+    ChangesOverlap, "changes-overlap", "a leader begins a change of members while another is under way", ["quorum", "committed-stays", "one-leader-per-term"];
     // Snapshot and compaction.
     SnapshotEmpty, "snapshot-empty", "a compacted log leaves a snapshot of an empty queue", ["replica-agreement", "no-confirmed-loss"];
     ForgetSnapshot, "forget-snapshot", "a restarted node begins behind its snapshot without having read it", ["replica-agreement", "no-confirmed-loss"];

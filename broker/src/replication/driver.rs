@@ -15,8 +15,10 @@ use raft::{
 use tokio::sync::mpsc;
 
 use super::{
-    Host, Links, LogError, OpenGroup, Recovered, ReplicationConfig,
+    Host, Links, LogError, MemberChange, OpenGroup, Recovered, ReplicationConfig,
     group::{self, Group, entry_hash},
+    membership::replica_hash,
+    operate::Question,
     tamper,
     transfer::{Early, promise},
     wire::{Frame, WireMessage, entry_from_raft, snapshot_from_raft},
@@ -39,6 +41,7 @@ pub(crate) enum Input {
     Open(OpenGroup),
     Close(GroupId),
     Flush,
+    Operate(Question),
     Persisted(Persisted),
     LogFailed(LogError),
 }
@@ -73,12 +76,12 @@ impl DriverHandle {
 
 /// All Raft groups of a node.
 pub struct Driver<P: Platform, H: Host> {
-    platform: P,
-    config: ReplicationConfig,
+    pub(super) platform: P,
+    pub(super) config: ReplicationConfig,
     host: Rc<H>,
     links: Links,
     inputs: mpsc::UnboundedReceiver<Input>,
-    groups: BTreeMap<GroupId, Group>,
+    pub(super) groups: BTreeMap<GroupId, Group>,
     /// What recovery found of groups that nobody has opened yet.
     dormant: Recovered,
     /// Messages for groups that this node does not know yet.
@@ -204,6 +207,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
                     self.submit(group, command);
                 }
             }
+            Input::Operate(question) => self.operate(question),
             Input::Persisted(persisted) => self.persisted(persisted)?,
             Input::LogFailed(error) => return Err(DriverError::Log(error)),
         }
@@ -227,6 +231,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         if let Err(error) = group.node.step(message.into_raft()) {
             tracing::debug!(%from, group = %id, %error, "refused a message");
         }
+        tamper::stepped(&self.platform, &mut group.node);
         self.look(id);
     }
 
@@ -277,7 +282,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
         if campaign || group.is_only_voter(self.config.node) {
             group.node.campaign().ok();
         }
+        let applied = LogIndex(group.node.raft.raft_log.applied);
         self.groups.insert(id, group);
+        self.tell_members(id, applied);
         self.look(id);
         for (from, message) in self.early.take(id) {
             self.receive(from, id, message);
@@ -337,7 +344,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
     }
 
     /// Looks at a group after something happened to it.
-    fn look(&mut self, id: GroupId) {
+    pub(super) fn look(&mut self, id: GroupId) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         self.touched.insert(id);
         if let Some(change) = group.election.follow(&self.platform, id, &mut group.node) {
@@ -448,6 +455,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
                 group.installing -= 1;
                 group.node.advance_apply_to(snapshot.index.0);
                 self.restore(id, &snapshot)?;
+                self.tell_members(id, snapshot.index);
                 if id == GroupId::META {
                     self.forget_gone();
                 }
@@ -477,7 +485,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
             index: snapshot.index,
             reason,
         })?;
-        let state_hash = self.host.state_hash(id);
+        let state_hash = replica_hash(self.host.state_hash(id), &snapshot.members);
         let (index, term) = (snapshot.index, snapshot.term);
         self.platform.observe(Observation::SnapshotInstalled { group: id, index, term, state_hash });
         Ok(())
@@ -487,12 +495,14 @@ impl<P: Platform, H: Host> Driver<P, H> {
         let Some(last) = entries.last() else { return };
         let leads = self.groups.get(&id).is_some_and(Group::leads);
         for entry in entries {
-            // A new leader's first entry is empty. Membership never changes, so there are only commands beside it.
+            // A new leader's first entry is empty.
             let skipped = !leads && Sabotage::SkipEntry.strikes(&self.platform, entry.index, 100);
-            if !entry.data.is_empty() && !skipped {
+            if let Some(change) = MemberChange::of_entry(entry) {
+                self.apply_change(id, entry.index, change);
+            } else if !entry.data.is_empty() && !skipped {
                 self.host.apply(id, &entry.data);
             }
-            let state_hash = self.host.state_hash(id);
+            let state_hash = replica_hash(self.host.state_hash(id), self.groups[&id].members());
             let (index, term, hash) = (LogIndex(entry.index), Term(entry.term), entry_hash(&entry_from_raft(entry)));
             self.platform.observe(Observation::Applied { group: id, index, term, hash, state_hash });
         }

@@ -15,15 +15,16 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::Notify,
 };
 
 use super::{
-    DriverHandle, WIRE_VERSION,
+    DriverHandle, FRAME_BYTES_MAX, WIRE_VERSION,
     driver::Input,
-    wire::{Frame, Hello},
+    wire::{FIRST_FRAME_BYTES_MAX, Frame, Hello},
 };
 use crate::platform::{GroupId, Listener, NodeId, Platform};
 
@@ -143,14 +144,21 @@ impl Links {
         });
     }
 
-    /// Takes the streams that peers dial.
-    pub async fn serve<P: Platform>(self, platform: P, mut listener: P::Listener, driver: DriverHandle) {
+    /// Takes the streams that peers dial, and hands those of operators to `desk`, with the request that came first.
+    pub async fn serve<P: Platform>(
+        self,
+        platform: P,
+        mut listener: P::Listener,
+        driver: DriverHandle,
+        desk: impl Fn(P::Stream, Bytes) + Clone + 'static,
+    ) {
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
                     let (links, platform_, driver) = (self.clone(), platform.clone(), driver.clone());
+                    let desk = desk.clone();
                     platform.spawn("link-in", async move {
-                        if let Err(error) = links.read_from_peer(&platform_, stream, &driver).await {
+                        if let Err(error) = links.take_stream(&platform_, stream, &driver, desk).await {
                             tracing::debug!(%address, %error, "a peer's stream ended");
                         }
                     });
@@ -207,7 +215,7 @@ impl Links {
             stream.write_all(&hello.encode()).await?;
             stream.flush().await?;
             // The answer says that the hello was accepted.
-            match Frame::read(&mut stream, || {}).await? {
+            match Frame::read(&mut stream, FIRST_FRAME_BYTES_MAX, || {}).await? {
                 Frame::Hello(hello) => self.check(&hello, Some(to)).map(|_| stream),
                 _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the peer does not say hello")),
             }
@@ -259,26 +267,47 @@ impl Links {
         io::Error::new(io::ErrorKind::TimedOut, "the peer is silent")
     }
 
+    /// Finds out who has dialled.
+    async fn take_stream<P: Platform>(
+        &self,
+        platform: &P,
+        mut stream: P::Stream,
+        driver: &DriverHandle,
+        desk: impl Fn(P::Stream, Bytes),
+    ) -> io::Result<()> {
+        let first = tokio::select! {
+            biased;
+            first = Frame::read(&mut stream, FIRST_FRAME_BYTES_MAX, || {}) => first?,
+            () = platform.sleep(PING_INTERVAL * SILENT_INTERVALS_MAX) => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        match first {
+            Frame::Hello(hello) => self.read_from_peer(platform, stream, driver, &hello).await,
+            Frame::Operator { payload, .. } => {
+                desk(stream, payload);
+                Ok(())
+            }
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "who dials does not say hello")),
+        }
+    }
+
     /// Reads what a peer sends on a stream that it dialled.
     async fn read_from_peer<P: Platform>(
         &self,
         platform: &P,
         stream: P::Stream,
         driver: &DriverHandle,
+        hello: &Hello,
     ) -> io::Result<()> {
         let silent = Cell::new(0);
         let (mut reader, mut writer) = tokio::io::split(stream);
         let heard = || silent.set(0);
         let read = async {
-            let Frame::Hello(hello) = Frame::read(&mut reader, heard).await? else {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer does not say hello"));
-            };
-            let from = self.check(&hello, None)?;
+            let from = self.check(hello, None)?;
             let own = Frame::Hello(Hello { version: WIRE_VERSION, node: self.node, cluster: self.cluster });
             writer.write_all(&own.encode()).await?;
             writer.flush().await?;
             loop {
-                let frame = Frame::read(&mut reader, heard).await?;
+                let frame = Frame::read(&mut reader, FRAME_BYTES_MAX, heard).await?;
                 self.peers[&from].silent.set(0);
                 match frame {
                     Frame::Raft { group, message } => driver.input(Input::Peer { from, group, message }),
@@ -287,7 +316,7 @@ impl Links {
                         writer.write_all(&Frame::Pong.encode()).await?;
                         writer.flush().await?;
                     }
-                    Frame::Hello(_) | Frame::Pong => {
+                    Frame::Hello(_) | Frame::Pong | Frame::Operator { .. } => {
                         return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame out of place"));
                     }
                 }
@@ -313,7 +342,7 @@ async fn hear_pongs<S: AsyncRead + AsyncWrite>(
     unanswered: &Cell<u32>,
 ) -> io::Error {
     loop {
-        match Frame::read(reader, || {}).await {
+        match Frame::read(reader, FIRST_FRAME_BYTES_MAX, || {}).await {
             Ok(Frame::Pong) => {
                 unanswered.set(0);
                 peer.silent.set(0);
@@ -369,8 +398,6 @@ async fn write_frame<S: AsyncRead + AsyncWrite>(
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     const GROUP: GroupId = GroupId(2);

@@ -14,6 +14,8 @@ mod election;
 mod group;
 mod link;
 mod log;
+mod membership;
+mod operate;
 mod tamper;
 mod transfer;
 mod wire;
@@ -28,7 +30,10 @@ use bytes::Bytes;
 
 pub use driver::{Driver, DriverError, DriverHandle, DriverInputs};
 pub use link::Links;
+pub use membership::{MemberChange, Refusal};
+pub use operate::GroupStatus;
 pub use wire::{FRAME_BYTES_MAX, WIRE_VERSION};
+pub(crate) use wire::{operator_frame, read_operator_frame};
 pub use writer::LogError;
 
 use crate::{

@@ -35,10 +35,8 @@ pub struct LogEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
     Command,
-    /// A Raft membership change (`eraftpb::ConfChange`).
-    ConfChange,
-    /// A Raft joint membership change (`eraftpb::ConfChangeV2`).
-    ConfChangeV2,
+    /// A change of the group's members.
+    Members,
 }
 
 /// What Raft must remember besides the log.

@@ -121,6 +121,10 @@ pub(crate) struct Ledger<'h> {
     pub(crate) groups: BTreeMap<GroupId, String>,
     /// Nodes that lost synced data.
     pub(crate) wiped: BTreeSet<NodeId>,
+    /// The newest voters of each group, and the index from which on they count.
+    voters: BTreeMap<GroupId, (u64, Vec<NodeId>)>,
+    /// The first group of whose voters a majority had lost synced data.
+    bereft: Option<GroupId>,
     tape: OnceCell<Tape<'h>>,
 }
 
@@ -140,6 +144,8 @@ impl<'h> Ledger<'h> {
             drain: Drain::Failed("the history ends before the final drain did".to_owned()),
             groups: BTreeMap::new(),
             wiped: BTreeSet::new(),
+            voters: BTreeMap::new(),
+            bereft: None,
             tape: OnceCell::new(),
         };
         // Publishes first: a phantom must be told from a message that was delivered before it was published.
@@ -208,6 +214,9 @@ impl<'h> Ledger<'h> {
             &EventKind::NodeDown { node, how } => self.crashes.push(Crash { node, at, how }),
             &EventKind::SyncedDataLost { node } => {
                 self.wiped.insert(node);
+                let wiped = &self.wiped;
+                let bereft = self.majority_of_voters_among(|node| wiped.contains(&node));
+                self.bereft = self.bereft.or(bereft);
             }
             EventKind::Healed => self.healed = Some(at),
             EventKind::DrainEnded { complete, reason } => {
@@ -216,8 +225,27 @@ impl<'h> Ledger<'h> {
             EventKind::Observed { observation: Observation::GroupOpened { group, queue }, .. } => {
                 self.groups.insert(*group, queue.clone());
             }
+            EventKind::Observed { observation: Observation::Members { group, index, voters, .. }, .. } => {
+                let newest = self.voters.get(group).is_none_or(|(known, _)| *known < index.0);
+                if newest {
+                    self.voters.insert(*group, (index.0, voters.clone()));
+                }
+            }
+            EventKind::Observed { observation: Observation::GroupClosed { group }, .. } => {
+                self.voters.remove(group);
+            }
             _ => {}
         }
+    }
+
+    /// A group that cannot form a majority of its voters without `gone` ones: at this point of the history while it is
+    /// read, at its end later.
+    pub(crate) fn majority_of_voters_among(&self, gone: impl Fn(NodeId) -> bool) -> Option<GroupId> {
+        let bereft = self
+            .voters
+            .iter()
+            .find(|(_, (_, voters))| voters.iter().filter(|node| gone(**node)).count() * 2 >= voters.len());
+        bereft.map(|(group, _)| *group)
     }
 
     fn sighting(
@@ -246,8 +274,8 @@ impl<'h> Ledger<'h> {
         self.tape.get_or_init(|| Tape::new(self))
     }
 
-    /// Why nothing can be asked of the cluster, if so: a majority of its nodes lost what they had promised to keep, or
-    /// one that did decided who leads.
+    /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's voters, lost what they
+    /// had promised to keep, or one that did decided who leads.
     pub(crate) fn beyond_recovery(&self) -> Option<String> {
         let (wiped, all) = (self.wiped.len(), self.history.nodes.len());
         if wiped == 0 {
@@ -256,10 +284,17 @@ impl<'h> Ledger<'h> {
         if wiped * 2 >= all {
             return Some(format!("{wiped} of {all} nodes lost data that they had synced: nobody can make up for that"));
         }
+        if let Some(group) = self.bereft {
+            let group = self.group(group);
+            return Some(format!(
+                "half of the voters of {group} or more lost data that they had synced: nobody can make up for that"
+            ));
+        }
         let Decided { group, term, leader, forgetful, at } = amnesia::decided(self)?;
         Some(format!(
-            "{leader} was elected in term {term} of {} at {} with the vote of {forgetful}, which had lost what it had \
+            "{leader} was elected in term {} of {} at {} with the vote of {forgetful}, which had lost what it had \
              synced: nobody can make up for that",
+            term.0,
             self.group(group),
             self.clock(at),
         ))

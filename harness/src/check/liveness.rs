@@ -1,6 +1,6 @@
 //! `liveness`: after the last heal and a bound, everything works again.
 //!
-//! First a recoverability oracle: with a majority of nodes gone at the end, or ended by what they could not go on
+//! First a recoverability oracle: with a majority of nodes, or of some group's voters, gone at the end, or ended by what they could not go on
 //! after, or with a majority that lost what it had synced, nothing is owed. Then, each only where the history lasts long enough to tell:
 //! - a publish whose channel lives, and whose publisher waits, has an outcome;
 //! - every group has a leader;
@@ -30,8 +30,13 @@ const CLOSE_PART: u64 = 4;
 pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let running = ledger.running();
     let down = running.values().filter(|since| since.is_none()).count();
-    if !running.is_empty() && gone_for_cause(ledger, &running) * 2 >= running.len() {
+    let gone = gone_for_cause(ledger, &running);
+    if !running.is_empty() && gone.len() * 2 >= running.len() {
         let reason = format!("{down} of {} nodes are gone at the end, so no majority can form", running.len());
+        return Judgement::not_recoverable(0, UNIT, reason);
+    }
+    if let Some(group) = ledger.majority_of_voters_among(|node| gone.contains(&node)) {
+        let reason = format!("half of the voters of {} or more are gone at the end", ledger.group(group));
         return Judgement::not_recoverable(0, UNIT, reason);
     }
     if let Some(reason) = ledger.beyond_recovery() {
@@ -77,7 +82,7 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
 
 /// Nodes that do not run at the end, other than those that ended by themselves without saying why: a crash of the
 /// broker's own making excuses nothing.
-fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Position>>) -> usize {
+fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Position>>) -> BTreeSet<NodeId> {
     let mut fatal: BTreeSet<NodeId> = BTreeSet::new();
     let mut unexplained: BTreeSet<NodeId> = BTreeSet::new();
     for event in &ledger.history.events {
@@ -95,7 +100,11 @@ fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Positio
             _ => {}
         }
     }
-    running.iter().filter(|(node, since)| since.is_none() && !unexplained.contains(node)).count()
+    running
+        .iter()
+        .filter(|(node, since)| since.is_none() && !unexplained.contains(node))
+        .map(|(node, _)| *node)
+        .collect()
 }
 
 struct Watch<'a, 'h> {

@@ -6,7 +6,7 @@
 //!
 //! Client side: `loss`, `delivery`, `order`, `prefetch`, `confirms`, `linearizability` (on top of the bare algorithm
 //! in [`fifo`]), and the second halves of `requeue` and `count`. White-box: their first halves, `ownership`,
-//! `replication`, `progress`, `durability`. Both: `liveness`, with `starvation`. What they share: `ledger` (the
+//! `replication`, `quorum`, `progress`, `durability`. Both: `liveness`, with `starvation`. What they share: `ledger` (the
 //! history, indexed), `tape` (what happened to each queue, in log order), `logs` (each node's log, rebuilt), `verdict`
 //! (what is concluded, and how a witness is told).
 
@@ -25,6 +25,7 @@ mod order;
 mod ownership;
 mod prefetch;
 mod progress;
+mod quorum;
 mod replication;
 mod requeue;
 pub mod sample;
@@ -76,13 +77,14 @@ pub enum Invariant {
     LogMatching,
     CommittedStays,
     ReplicaAgreement,
+    Quorum,
     Monotonic,
     Durability,
     Liveness,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoConfirmedLoss,
         Self::NoPhantom,
         Self::NoFreshDuplicate,
@@ -99,6 +101,7 @@ impl Invariant {
         Self::LogMatching,
         Self::CommittedStays,
         Self::ReplicaAgreement,
+        Self::Quorum,
         Self::Monotonic,
         Self::Durability,
         Self::Liveness,
@@ -124,6 +127,7 @@ impl Invariant {
             Self::OneLeaderPerTerm => "one-leader-per-term",
             Self::CommittedStays => "committed-stays",
             Self::ReplicaAgreement => "replica-agreement",
+            Self::Quorum => "quorum",
             Self::Durability => "durability",
             Self::Liveness => "liveness",
         }
@@ -153,6 +157,7 @@ impl Invariant {
             Self::OneLeaderPerTerm => "no two nodes lead one group in the same term",
             Self::CommittedStays => "a committed entry is in the log of every later leader, unchanged",
             Self::ReplicaAgreement => "replicas that have applied the same entries have the same state",
+            Self::Quorum => "a majority of the voters has what is committed, and they change one at a time",
             Self::Durability => "a restarted node remembers every vote and log entry that it promised",
             Self::Liveness => "after the last heal everything works again within the bound",
         }
@@ -196,6 +201,7 @@ fn sentence(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judge
         Invariant::OneLeaderPerTerm => replication::one_leader_per_term(ledger),
         Invariant::CommittedStays => replication::committed_stays(ledger),
         Invariant::ReplicaAgreement => replication::replica_agreement(ledger),
+        Invariant::Quorum => quorum::quorum(ledger),
         Invariant::Durability => durability::durability(ledger),
         Invariant::Liveness => liveness::liveness(ledger, config),
     }

@@ -3,7 +3,7 @@
 /// One kind of fault, as `ferret faults` lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Network, process, disk, clock, client, or timeline for what ends other faults.
+    /// Network, process, disk, clock, client, cluster, or timeline for what ends other faults.
     pub part: &'static str,
     /// The action's key in a scenario.
     pub kind: &'static str,
@@ -198,6 +198,24 @@ pub const CATALOGUE: &[Listed] = &[
         "churn",
         "all connections of a group of clients break, over and over",
         r#"{ at = "5s", churn = { client = "con", every = "500ms" }, for = "6s" }"#,
+    ),
+    listed(
+        "cluster",
+        "transfer-leader",
+        "an operator lets another voter lead a queue",
+        r#"{ at = "5s", transfer-leader = { queue = "orders", to = "one-follower:orders" } }"#,
+    ),
+    listed(
+        "cluster",
+        "grow",
+        "an operator gives a learner a vote in a queue",
+        r#"{ at = "5s", grow = { queue = "orders", node = "one-learner:orders" } }"#,
+    ),
+    listed(
+        "cluster",
+        "shrink",
+        "an operator takes a voter's vote in a queue away; a leader hands over first",
+        r#"{ at = "5s", shrink = { queue = "orders", node = "leader:orders" } }"#,
     ),
     listed("timeline", "heal", "every fault ends and every node is started", r#"{ at = "12s", heal = "all" }"#),
 ];

@@ -15,6 +15,7 @@ use super::{
     ClusterView,
     effect::Effect,
     holds::{Grip, Holds, Thing, WeatherKind},
+    operator::Operator,
     pulse::Pulse,
     watch::{self, Watch},
     wording::{self, Named},
@@ -37,7 +38,7 @@ pub struct Nemesis {
     pub(super) world: World,
     recorder: Rc<Recorder>,
     view: Rc<RefCell<ClusterView>>,
-    scenario: Rc<Scenario>,
+    pub(super) scenario: Rc<Scenario>,
     pub(super) nodes: BTreeMap<NodeId, MachineId>,
     /// Machines of each group of clients, by the group's name.
     pub(super) clients: BTreeMap<String, Vec<MachineId>>,
@@ -51,7 +52,8 @@ pub struct Nemesis {
     /// How many writes of each disk went astray.
     misdirected: BTreeMap<NodeId, u64>,
     pub(super) active: Vec<Active>,
-    holds: Holds,
+    pub(super) holds: Holds,
+    pub(super) operator: Operator,
     records: Vec<FaultRecord>,
 }
 
@@ -65,13 +67,13 @@ pub(super) struct Active {
 }
 
 impl Nemesis {
+    /// `nodes` and `clients` are machines, those of clients by the name of their group.
     pub fn new(
-        world: World,
+        (world, view): (World, Rc<RefCell<ClusterView>>),
         recorder: Rc<Recorder>,
-        view: Rc<RefCell<ClusterView>>,
         scenario: Rc<Scenario>,
-        nodes: BTreeMap<NodeId, MachineId>,
-        clients: BTreeMap<String, Vec<MachineId>>,
+        (nodes, clients): (BTreeMap<NodeId, MachineId>, BTreeMap<String, Vec<MachineId>>),
+        operator: Operator,
         drawn: Vec<DrawnStep>,
     ) -> Self {
         let records: Vec<FaultRecord> = drawn.iter().map(|step| blank_record(&scenario, step)).collect();
@@ -92,6 +94,7 @@ impl Nemesis {
             misdirected: BTreeMap::new(),
             active: Vec::new(),
             holds,
+            operator,
             records,
         }
     }
@@ -204,9 +207,10 @@ impl Nemesis {
         let mut queues = BTreeSet::new();
         let _ = step.action.map(|targets| {
             queues.extend(targets.iter().filter_map(|target| match target {
-                DrawnTarget::Leader(queue) | DrawnTarget::Followers(queue) | DrawnTarget::OneFollower { queue, .. } => {
-                    Some(*queue)
-                }
+                DrawnTarget::Leader(queue)
+                | DrawnTarget::Followers(queue)
+                | DrawnTarget::OneFollower { queue, .. }
+                | DrawnTarget::OneLearner { queue, .. } => Some(*queue),
                 DrawnTarget::Node(_) => None,
             }));
         });
@@ -218,10 +222,15 @@ impl Nemesis {
         self.view.borrow().leader(&self.scenario.queues[queue].name)
     }
 
+    /// Who votes in a queue, and who follows it without a vote.
+    fn members(&self, queue: usize) -> [Vec<NodeId>; 2] {
+        let known = self.view.borrow().members(&self.scenario.queues[queue].name);
+        known.unwrap_or_else(|| [self.nodes.keys().copied().collect(), Vec::new()])
+    }
+
     fn name(&self, written: &[Target], drawn: &[DrawnTarget]) -> Named {
-        let followers = |target: &DrawnTarget| {
-            resolve(&[*target], |queue| self.leader(queue), |_| self.nodes.keys().copied().collect())
-        };
+        let followers =
+            |target: &DrawnTarget| resolve(&[*target], |queue| self.leader(queue), |queue| self.members(queue));
         let queue = |queue: usize| self.scenario.queues[queue].name.clone();
         wording::name(written, drawn, self.nodes.len(), queue, |queue| self.leader(queue), followers)
     }
@@ -243,7 +252,7 @@ impl Nemesis {
         }
         let cluster: Vec<NodeId> = self.nodes.keys().copied().collect();
         let record = &mut self.records[fault as usize];
-        record.description = wording::describe(&action, step.lasts, &cluster);
+        record.description = wording::describe(&action, step.lasts, &self.scenario.queues, &cluster);
         if let Some(trigger) = &self.scenario.steps[step.step].trigger {
             let queue = |queue: usize| self.scenario.queues[queue].name.clone();
             record.description += &format!(", {}", watch::once(trigger, queue));
@@ -253,7 +262,7 @@ impl Nemesis {
         self.recorder.record(EventKind::FaultBegan { fault });
         self.holds.effect(fault).felt_as = felt_as(step.action.kind());
         let things = self.apply(fault, &action);
-        let pulse = self.pulse(&action);
+        let pulse = self.pulse(fault, &action);
         let ends = step.lasts.map(|lasts| Nanos(now.0.saturating_add(nanos(lasts))));
         self.active.push(Active { fault, ends, things, pulse });
         self.end_spent();
@@ -332,6 +341,8 @@ impl Nemesis {
                 let processors = machines.map(|machine| Thing::Processor(*machine)).collect();
                 self.hold(fault, processors, &Grip::SlowCpu(*poll))
             }
+            // The answer is awaited from beat to beat.
+            Action::Operate { .. } => Vec::new(),
         }
     }
 
@@ -610,6 +621,7 @@ fn nothing(kind: &str) -> &'static str {
         "bit-rot" => "nothing: no synced data was there",
         "misdirect" => "nothing: no sync came meanwhile that could land elsewhere",
         "clock-jump" | "clock-freeze" | "clock-drift" => "nothing: nobody read the clock meanwhile",
+        "transfer-leader" | "grow" | "shrink" => "nothing: there was no such node",
         "client-crash" => "nothing: no such client was running",
         "churn" => "nothing: no connection was established",
         "heal" => "nothing: no fault was under way and no node was down",

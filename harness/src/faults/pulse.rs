@@ -36,11 +36,13 @@ enum Beat {
         down: Duration,
         pause: Duration,
     },
+    /// Looks whether the operator is back.
+    Errand,
 }
 
 impl Nemesis {
     /// What an action that has begun goes on to do, beginning now.
-    pub(super) fn pulse(&self, action: &Action<Named>) -> Option<Pulse> {
+    pub(super) fn pulse(&mut self, fault: u32, action: &Action<Named>) -> Option<Pulse> {
         let beat = match action {
             Action::Flap { isolate, period } => {
                 let outside = self.nodes.keys().copied().filter(|node| !isolate.nodes.contains(node)).collect();
@@ -53,6 +55,7 @@ impl Nemesis {
             Action::RollingRestart { node, down, pause } => {
                 Beat::Rolling { left: node.nodes.iter().copied().collect(), down: *down, pause: *pause }
             }
+            Action::Operate { queue, node, errand } if self.operate(fault, *queue, node, *errand) => Beat::Errand,
             _ => return None,
         };
         Some(Pulse { next: self.world.now(), beat })
@@ -76,6 +79,7 @@ impl Nemesis {
                     self.break_streams(fault, &machines);
                     (Vec::new(), Some(*every))
                 }
+                Beat::Errand => (Vec::new(), (!self.answered(fault)).then_some(self.scenario.run.tick)),
                 Beat::Rolling { left, pause, .. } if !was_idle => (Vec::new(), (!left.is_empty()).then_some(*pause)),
                 Beat::Rolling { left, down, .. } => match left.pop_front() {
                     Some(node) => (self.take_down(fault, &[node], NodeDown::Killed), Some(*down)),

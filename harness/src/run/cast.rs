@@ -9,9 +9,9 @@ use warren::{
 
 use super::timeline::ClientRole;
 use crate::{
-    faults::ClusterView,
+    faults::{ClusterView, Operator},
     history::{ClientId, History, QueueId},
-    scenario::{AckMode, Placement, Scenario, Target},
+    scenario::{AckMode, Action, Placement, Scenario, Target},
     sim::{MachineId, SimPlatform, World},
     workload::{
         Floor, Role,
@@ -78,6 +78,15 @@ pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, Machine
         }
     };
     scenario.cluster.node_ids().map(|node| (node, world.add_machine(&node.to_string(), node, boot(node)))).collect()
+}
+
+/// Adds the operator's machine to the world, if a step needs one.
+pub fn add_operator(world: &World, scenario: &Scenario) -> (Operator, Option<MachineId>) {
+    let operator = Operator::default();
+    let addresses = scenario.cluster.node_ids().map(|node| format!("{node}:{CLUSTER_PORT}")).collect();
+    let wanted = scenario.steps.iter().any(|step| matches!(step.action, Action::Operate { .. }));
+    let machine = wanted.then(|| operator.add(world, addresses));
+    (operator, machine)
 }
 
 /// Adds the clients to the world; gives the machines of each group by its name.
@@ -175,6 +184,11 @@ impl Cast<'_> {
                     let leader = leader(queue);
                     let followers: Vec<NodeId> = nodes.iter().copied().filter(|node| Some(*node) != leader).collect();
                     followers.get((member as usize + hop) % followers.len().max(1)).copied().unwrap_or(spread)
+                }
+                Placement::At(Target::OneLearner(queue)) => {
+                    let members = view.borrow().members(&scenario.queues[queue].name);
+                    let learners = members.map(|[_, learners]| learners).unwrap_or_default();
+                    learners.get((member as usize + hop) % learners.len().max(1)).copied().unwrap_or(spread)
                 }
                 Placement::Spread | Placement::At(Target::Majority | Target::Minority | Target::All | Target::Any) => {
                     spread

@@ -27,6 +27,8 @@ use crate::{
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// After the load, consumers get this much silence before they are sent home.
 const SETTLE_SILENCE: Duration = Duration::from_secs(1);
+/// The operator among the groups of clients: no name that a scenario can give.
+const OPERATOR: &str = "the operator";
 /// After the drain, replicas get this long to converge.
 const CONVERGE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -112,13 +114,16 @@ impl Stage {
             client_kind: scenario.run.client,
         });
         let nodes = cast::add_nodes(&world, &scenario);
-        let clients = cast::add_clients(&world, &scenario, &floor, &view);
+        let mut clients = cast::add_clients(&world, &scenario, &floor, &view);
+        let (operator, its_machine) = cast::add_operator(&world, &scenario);
+        // A black hole swallows the operator's packets as it does those of clients.
+        clients.entry(OPERATOR.to_owned()).or_default().extend(its_machine);
         for node in nodes.keys() {
             recorder.record(EventKind::NodeUp { node: *node });
         }
         let drawn = scenario.draw(seed);
-        let nemesis =
-            Nemesis::new(world.clone(), recorder.clone(), view, scenario.clone(), nodes.clone(), clients, drawn);
+        let (cast, cluster) = ((nodes.clone(), clients), (world.clone(), view));
+        let nemesis = Nemesis::new(cluster, recorder.clone(), scenario.clone(), cast, operator, drawn);
         Self { scenario, world, recorder, floor, nodes, applied, nemesis, exited: BTreeMap::new(), roles }
     }
 

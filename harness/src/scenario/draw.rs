@@ -38,6 +38,11 @@ pub enum DrawnTarget {
         queue: usize,
         rank: u64,
     },
+    /// The learner at position `rank % learners`, by node number.
+    OneLearner {
+        queue: usize,
+        rank: u64,
+    },
     Node(NodeId),
 }
 
@@ -76,6 +81,7 @@ impl Scenario {
                 Target::Leader(queue) => drawn.push(DrawnTarget::Leader(queue)),
                 Target::Followers(queue) => drawn.push(DrawnTarget::Followers(queue)),
                 Target::OneFollower(queue) => drawn.push(DrawnTarget::OneFollower { queue, rank: rng.random() }),
+                Target::OneLearner(queue) => drawn.push(DrawnTarget::OneLearner { queue, rank: rng.random() }),
                 Target::Node(node) => {
                     taken.push(node);
                     drawn.push(DrawnTarget::Node(node));
@@ -126,17 +132,23 @@ impl Spread<u64> {
 /// The nodes that `targets` mean now, sorted, each once. A queue without a known leader has nobody at `leader:Q`, and
 /// all its voters among `followers:Q`.
 ///
-/// `leader` tells who leads a queue, `voters` its voting replicas, both by index into [`Scenario::queues`].
+/// `leader` tells who leads a queue, `members` who votes in it and who follows without a vote, both by index into
+/// [`Scenario::queues`].
 pub fn resolve(
     targets: &[DrawnTarget],
     leader: impl Fn(usize) -> Option<NodeId>,
-    voters: impl Fn(usize) -> Vec<NodeId>,
+    members: impl Fn(usize) -> [Vec<NodeId>; 2],
 ) -> Vec<NodeId> {
     let followers = |queue: usize| -> Vec<NodeId> {
         let leader = leader(queue);
-        let mut followers: Vec<NodeId> = voters(queue).into_iter().filter(|node| Some(*node) != leader).collect();
+        let [voters, _] = members(queue);
+        let mut followers: Vec<NodeId> = voters.into_iter().filter(|node| Some(*node) != leader).collect();
         followers.sort();
         followers
+    };
+    let ranked = |nodes: Vec<NodeId>, rank: u64| {
+        let rank = usize::try_from(rank % nodes.len().max(1) as u64).unwrap_or(0);
+        nodes.get(rank).copied()
     };
     let mut nodes = Vec::new();
     for target in targets {
@@ -144,9 +156,12 @@ pub fn resolve(
             DrawnTarget::Leader(queue) => nodes.extend(leader(queue)),
             DrawnTarget::Followers(queue) => nodes.extend(followers(queue)),
             DrawnTarget::OneFollower { queue, rank } => {
-                let followers = followers(queue);
-                let rank = usize::try_from(rank % followers.len().max(1) as u64).unwrap_or(0);
-                nodes.extend(followers.get(rank));
+                nodes.extend(ranked(followers(queue), rank));
+            }
+            DrawnTarget::OneLearner { queue, rank } => {
+                let [_, mut learners] = members(queue);
+                learners.sort();
+                nodes.extend(ranked(learners, rank));
             }
             DrawnTarget::Node(node) => nodes.push(node),
         }
@@ -258,12 +273,14 @@ steps = [
 
     #[test]
     fn roles_are_resolved_when_the_step_begins() {
-        let voters = |_| [3, 1, 2].map(NodeId).to_vec();
+        let voters = |_| [[3, 1, 2].map(NodeId).to_vec(), [5, 4].map(NodeId).to_vec()];
         let leader = |_| Some(NodeId(2));
         assert_eq!(resolve(&[DrawnTarget::Leader(0)], leader, voters), [NodeId(2)]);
         assert_eq!(resolve(&[DrawnTarget::Followers(0)], leader, voters), [NodeId(1), NodeId(3)]);
         let ranked = |rank| resolve(&[DrawnTarget::OneFollower { queue: 0, rank }], leader, voters);
         assert_eq!([ranked(0), ranked(1), ranked(2)], [[NodeId(1)], [NodeId(3)], [NodeId(1)]]);
+        let learner = |rank| resolve(&[DrawnTarget::OneLearner { queue: 0, rank }], leader, voters);
+        assert_eq!([learner(0), learner(1)], [[NodeId(4)], [NodeId(5)]]);
         assert!(resolve(&[DrawnTarget::Leader(0)], |_| None, voters).is_empty(), "nobody leads");
         let both = [DrawnTarget::Node(NodeId(2)), DrawnTarget::Leader(0)];
         assert_eq!(resolve(&both, leader, voters), [NodeId(2)], "each node once");

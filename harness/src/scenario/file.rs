@@ -332,6 +332,12 @@ pub(super) struct StepTable {
     pub(super) client_crash: Field<ClientTable>,
     /// Break all connections of a group of clients, over and over.
     pub(super) churn: Field<ChurnTable>,
+    /// Ask the cluster to let another voter lead a queue.
+    pub(super) transfer_leader: Field<TransferTable>,
+    /// Ask the cluster to give a node a vote in a queue.
+    pub(super) grow: Field<VoterTable>,
+    /// Ask the cluster to take a node's vote in a queue away.
+    pub(super) shrink: Field<VoterTable>,
 }
 
 /// Exactly one of the keys. Counted over all clients and queues, since the start of the run.
@@ -592,6 +598,24 @@ pub(super) struct SwarmTable {
     pub(super) weather: Field<bool>,
 }
 
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["queue", "to"]))]
+pub(super) struct TransferTable {
+    pub(super) queue: Field<String>,
+    /// Who leads from then on: a target that means one node.
+    pub(super) to: Field<TargetText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["queue", "node"]))]
+pub(super) struct VoterTable {
+    pub(super) queue: Field<String>,
+    /// Whose vote: a target that means one node.
+    pub(super) node: Field<TargetText>,
+}
+
 /// What a run must show to pass.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
@@ -661,7 +685,8 @@ text!(
     SizeRangeText, "size or range", ["1KiB", "64B..4KiB"]
 );
 text!(
-    /// Whom is meant: `leader:Q`, `followers:Q`, `one-follower:Q`, `majority`, `minority`, `all`, `any`, `n1`.
+    /// Whom is meant: `leader:Q`, `followers:Q`, `one-follower:Q`, `one-learner:Q`,
+    /// `majority`, `minority`, `all`, `any`, `n1`.
     TargetText, "target", ["leader:orders", "any", "n2"]
 );
 

@@ -9,6 +9,7 @@ mod draw;
 mod expect;
 mod file;
 mod model;
+mod operator;
 mod problem;
 mod required;
 mod shape;
@@ -23,8 +24,9 @@ pub use crate::check::Invariant;
 pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
-    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Getters, Net, Partition,
-    Placement, Publishers, Queue, QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Trouble, Weather,
+    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Errand, Getters, Net,
+    Partition, Placement, Publishers, Queue, QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Trouble,
+    Weather,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};

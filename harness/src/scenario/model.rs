@@ -314,6 +314,24 @@ pub enum Action<N> {
         client: String,
         trouble: ClientTrouble,
     },
+    /// An operator asks the cluster to change a queue's leader or voters.
+    Operate {
+        /// Index into [`Scenario::queues`].
+        queue: usize,
+        node: N,
+        errand: Errand,
+    },
+}
+
+/// What an operator wants of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// The node is to lead it.
+    TransferLeader,
+    /// The node, a learner, is to vote in it.
+    Grow,
+    /// The node is to vote in it no more.
+    Shrink,
 }
 
 /// What a link does to datagrams.
@@ -451,6 +469,9 @@ impl<N> Action<N> {
             Self::Client { trouble: ClientTrouble::Slow { .. }, .. } => "slow-consumer",
             Self::Client { trouble: ClientTrouble::Crash, .. } => "client-crash",
             Self::Client { trouble: ClientTrouble::Churn { .. }, .. } => "churn",
+            Self::Operate { errand: Errand::TransferLeader, .. } => "transfer-leader",
+            Self::Operate { errand: Errand::Grow, .. } => "grow",
+            Self::Operate { errand: Errand::Shrink, .. } => "shrink",
         }
     }
 
@@ -488,6 +509,9 @@ impl<N> Action<N> {
             Self::Wipe { node } => Action::Wipe { node: replace(node) },
             Self::Trouble { node, trouble } => Action::Trouble { node: replace(node), trouble: trouble.clone() },
             Self::Client { client, trouble } => Action::Client { client: client.clone(), trouble: trouble.clone() },
+            Self::Operate { queue, node, errand } => {
+                Action::Operate { queue: *queue, node: replace(node), errand: *errand }
+            }
         }
     }
 }

@@ -31,9 +31,11 @@ pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
             Invariant::Prefetch => prefetch,
             Invariant::ReplicaAgreement | Invariant::LogMatching => replicas,
             Invariant::Durability => restarts,
-            Invariant::OneLeaderPerTerm | Invariant::CommittedStays | Invariant::Monotonic | Invariant::Liveness => {
-                true
-            }
+            Invariant::OneLeaderPerTerm
+            | Invariant::CommittedStays
+            | Invariant::Quorum
+            | Invariant::Monotonic
+            | Invariant::Liveness => true,
         })
         .collect()
 }

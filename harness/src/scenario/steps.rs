@@ -15,7 +15,7 @@ use super::{
 const ACTIONS: &str = "partition, one-way, kill, power-loss, disk-stall, disk-slow, reset, pause, heal, restart, \
     latency, loss, duplicate, reorder, bandwidth, black-hole, flap, rolling-restart, wipe, \
     slow-cpu, disk-error, bit-rot, misdirect, clock-jump, clock-drift, clock-freeze, slow-consumer, client-crash, \
-    churn";
+    churn, transfer-leader, grow, shrink";
 
 /// Checks steps against the rest of the scenario.
 pub(super) struct Steps<'a> {
@@ -61,6 +61,7 @@ impl Steps<'_> {
                     | Action::Restart { .. }
                     | Action::Reset(_)
                     | Action::RollingRestart { .. }
+                    | Action::Operate { .. }
                     | Action::Trouble { trouble: Trouble::BitRot { .. }, .. }
             )
         {
@@ -122,6 +123,9 @@ impl Steps<'_> {
             slow_consumer,
             client_crash,
             churn,
+            transfer_leader,
+            grow,
+            shrink,
         } = &at.value;
         let given: Vec<(&str, &Range<usize>)> = [
             ("partition", span(partition)),
@@ -153,6 +157,9 @@ impl Steps<'_> {
             ("slow-consumer", span(slow_consumer)),
             ("client-crash", span(client_crash)),
             ("churn", span(churn)),
+            ("transfer-leader", span(transfer_leader)),
+            ("grow", span(grow)),
+            ("shrink", span(shrink)),
         ]
         .into_iter()
         .filter_map(|(name, span)| Some((name, span?)))
@@ -212,7 +219,10 @@ impl Steps<'_> {
         if span(heal).is_some() {
             return Some(Action::Heal);
         }
-        self.network(&at.value).or_else(|| self.machine(&at.value)).or_else(|| self.client(&at.value))
+        self.network(&at.value)
+            .or_else(|| self.machine(&at.value))
+            .or_else(|| self.client(&at.value))
+            .or_else(|| self.operator(&at.value))
     }
 
     fn partition(&mut self, at: &At<PartitionTable>) -> Option<Partition<Vec<Target>>> {

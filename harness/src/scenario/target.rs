@@ -18,6 +18,8 @@ pub enum Target {
     Followers(usize),
     /// `one-follower:Q`: one of them, drawn.
     OneFollower(usize),
+    /// `one-learner:Q`: one of the nodes that follow the queue without a vote, drawn.
+    OneLearner(usize),
     /// Just more than half of the nodes, drawn.
     Majority,
     /// Just less than half of the nodes, drawn; none in a cluster of one or two.
@@ -30,7 +32,7 @@ pub enum Target {
 }
 
 /// Targets that name a queue.
-const OF_QUEUE: [&str; 3] = ["leader", "followers", "one-follower"];
+const OF_QUEUE: [&str; 4] = ["leader", "followers", "one-follower", "one-learner"];
 /// Targets that stand alone.
 const ALONE: [&str; 4] = ["majority", "minority", "all", "any"];
 
@@ -97,6 +99,10 @@ impl Roles<'_> {
         if role == "leader" {
             return Some(Target::Leader(index));
         }
+        if role == "one-learner" {
+            // Without one at the beginning there may be one later: a queue can shrink.
+            return Some(Target::OneLearner(index));
+        }
         if self.queues[index].group_size < 2 {
             let help = "raise the queue's `group-size`, or name the leader".to_owned();
             problems.add(span, format!("`{queue}` has no followers"), "its group has one replica", Some(help));
@@ -115,7 +121,10 @@ impl Roles<'_> {
             // The role alone is right, the queue was forgotten.
             None => match (closest(text, OF_QUEUE), self.queues.first()) {
                 (Some(role), Some(queue)) => format!("did you mean `{role}:{}`?", queue.name),
-                _ => "targets are leader:Q, followers:Q, one-follower:Q, majority, minority, all, any, n1".to_owned(),
+                _ => {
+                    "targets are leader:Q, followers:Q, one-follower:Q, one-learner:Q, majority, minority, all, any, n1"
+                        .to_owned()
+                }
             },
         }
     }

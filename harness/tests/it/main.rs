@@ -8,10 +8,12 @@ mod faults;
 mod judge;
 mod lapin_lockstep;
 mod machine;
+mod membership;
 mod more_faults;
 mod play;
 mod scenario_errors;
 mod streams;
+mod swarm;
 mod triggers;
 
 use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};

@@ -122,6 +122,9 @@ mistakes! {
     a_step_repeated_all_the_time_is_refused: "at = \"5s\"" => "every = \"1ms\"";
     a_repetition_that_ends_before_it_begins_is_refused:
         "at = \"5s\"" => "at = \"5s\", every = \"1s\", until = \"4s\"";
+    an_unknown_fault_of_the_swarm_is_named_with_the_one_that_was_meant:
+        "[timeline]" => "[swarm]\nfaults = [\"partition\", \"power-los\"]\n[timeline]";
+    a_swarm_without_faults_is_refused: "[timeline]" => "[swarm]\nfaults = [\"kill\"]\nwithout = [\"kill\"]\n[timeline]";
     a_mistake_of_syntax_has_its_place: "name = \"sample\"" => "name = \"sample";
 }
 

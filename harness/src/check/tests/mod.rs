@@ -1,5 +1,6 @@
 //! For each checker, histories that it must reject and near twins that it must accept.
 
+mod amnesia;
 mod bookkeeping;
 mod client;
 mod confirms;
@@ -8,6 +9,7 @@ mod fifo;
 mod liveness;
 mod ownership;
 mod queue;
+mod quorum;
 mod replicas;
 
 use std::collections::BTreeMap;
