@@ -122,7 +122,7 @@ pub async fn join<P: Platform>(
     if !config.peers.contains_key(&config.node) {
         return Err(NodeError::NotAMember(config.node));
     }
-    let incarnation = match storage::next_incarnation(platform.disk()).await? {
+    let incarnation = match storage::next_incarnation(platform.disk(), platform.wall()).await? {
         _ if platform.sabotaged(Sabotage::ReuseIncarnation) => 1,
         _ if platform.sabotaged(Sabotage::IncarnationFromClock) => platform.wall().as_secs() / 60,
         incarnation => incarnation,

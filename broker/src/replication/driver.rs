@@ -15,7 +15,7 @@ use raft::{
 use tokio::sync::mpsc;
 
 use super::{
-    Host, Links, LogError, MemberChange, OpenGroup, Recovered, ReplicationConfig,
+    Host, Links, LogError, MemberChange, OpenGroup, Recovered, ReplicationConfig, forgetful,
     group::{self, Group, entry_hash},
     membership::replica_hash,
     operate::Question,
@@ -224,6 +224,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
             return;
         };
         tamper::received(&self.platform, &mut group.node, &mut message);
+        forgetful::received(&mut group.node, &mut message);
         if group.has_installed(&message) {
             group.node.report_snapshot(from.0, SnapshotStatus::Finish);
         }

@@ -11,6 +11,7 @@
 
 mod driver;
 mod election;
+mod forgetful;
 mod group;
 mod link;
 mod log;

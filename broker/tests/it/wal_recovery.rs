@@ -391,11 +391,26 @@ fn no_incarnation_is_given_twice_whatever_power_losses_fall_between() {
     let mut last = 0;
     for round in 0..400 {
         disk.cut_power_after(chance.random_range(0..8));
-        if let Ok(incarnation) = now(next_incarnation(&disk)) {
+        if let Ok(incarnation) = now(next_incarnation(&disk, Duration::ZERO)) {
             assert!(incarnation > last, "{incarnation} after {last} in round {round}");
             last = incarnation;
         }
         disk.power_loss(&mut chance);
     }
     assert!(last > 20, "the rounds did get somewhere");
+}
+
+#[test]
+fn a_new_disk_begins_with_an_incarnation_that_the_old_one_never_had() {
+    let day = Duration::from_secs(86_400);
+    let mut last = 0;
+    for number in 0..3u32 {
+        let disk = TornDisk::default();
+        for start in 0..50u32 {
+            let time_of_day = 20_000 * day + number * Duration::from_secs(1) + start * Duration::from_millis(3);
+            let incarnation = now(next_incarnation(&disk, time_of_day)).unwrap();
+            assert!(incarnation > last, "{incarnation} after {last} on disk {number}");
+            last = incarnation;
+        }
+    }
 }

@@ -85,7 +85,13 @@ impl Draw<'_> {
             on.push(one);
         }
         let mut steps = Vec::new();
-        let losses: Vec<Kind> = on.extract_if(.., |kind| kind.loses_data()).collect();
+        let mut losses: Vec<Kind> = on.extract_if(.., |kind| kind.loses_data()).collect();
+        // A calm is time without anything else.
+        if !on.is_empty() && self.rng.random_range(0..3) > 0 {
+            losses.clear();
+        }
+        // A queue with fewer voters may not be able to do without one.
+        on.retain(|kind| losses.is_empty() || !kind.changes_members());
         let calm = self.one_of(&losses).map(|kind| {
             let from = self.rng.random_range(CALM_BEFORE..=load - LOSS_LASTS - CALM_AFTER);
             steps.extend(self.data_loss(kind, from));
@@ -189,7 +195,7 @@ impl Draw<'_> {
                 let what = if self.coin() { "sync" } else { "all" };
                 until(table([("node", self.any()), ("what", what.into())]))
             }
-            Kind::DiskError => self.disk_error(at, lasts),
+            Kind::DiskError => self.disk_error(at, lasts, load),
             Kind::ClockJump => {
                 let (way, by) = (if self.coin() { "forward" } else { "back" }, self.doubling(1, 3_600_000));
                 until(table([("node", self.any()), (way, time(by).into())]))
@@ -211,12 +217,13 @@ impl Draw<'_> {
                 let every = time(self.doubling(100, 3_000));
                 until(self.of_client([("every", every.into())]))
             }
+            Kind::TransferLeader | Kind::Grow | Kind::Shrink => vec![step(kind, at, None, self.errand(kind))],
             Kind::Wipe | Kind::BitRot | Kind::Misdirect => unreachable!("drawn apart, in a calm"),
         }
     }
 
     /// A node that cannot go on with its disk ends; somebody must start it again once the disk is well.
-    fn disk_error(&mut self, at: u64, lasts: u64) -> Vec<DrawnStep> {
+    fn disk_error(&mut self, at: u64, lasts: u64, load: u64) -> Vec<DrawnStep> {
         let node = self.named();
         let of = |more: Option<(&'static str, Value)>| table([("node", node.as_str().into())].into_iter().chain(more));
         let what = ["sync", "read", "no-space"][self.rng.random_range(0..3)];
@@ -227,7 +234,8 @@ impl Draw<'_> {
         }
         let mut restart = step(Kind::Kill, at + lasts + self.doubling(10, 2_000), None, of(None));
         restart.kind = "restart";
-        steps.push(restart);
+        // At the end of the load every node is started.
+        steps.extend((restart.at < load).then_some(restart));
         steps
     }
 
@@ -244,6 +252,19 @@ impl Draw<'_> {
             3 if nodes > 3 => table([("ring", "all".into())]),
             _ => table([("isolate", self.few())]),
         }
+    }
+
+    /// What an operator is asked to do with a queue.
+    fn errand(&mut self, kind: Kind) -> InlineTable {
+        let queue = self.queue_with_followers().expect("a queue has followers");
+        let role = match (kind, self.rng.random_range(0..4)) {
+            (_, 0) => self.named(),
+            (Kind::Shrink, 1) => format!("leader:{queue}"),
+            (Kind::Grow, _) => format!("one-learner:{queue}"),
+            _ => format!("one-follower:{queue}"),
+        };
+        let whom = if kind == Kind::TransferLeader { "to" } else { "node" };
+        table([("queue", queue.into()), (whom, role.into())])
     }
 
     /// From whom to whom.

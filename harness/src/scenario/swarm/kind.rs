@@ -51,6 +51,9 @@ kinds! {
     SlowConsumer "slow-consumer",
     ClientCrash "client-crash",
     Churn "churn",
+    TransferLeader "transfer-leader",
+    Grow "grow",
+    Shrink "shrink",
 }
 
 impl Kind {
@@ -61,6 +64,11 @@ impl Kind {
     /// Whether it takes from a node what the node had synced.
     pub(super) fn loses_data(self) -> bool {
         matches!(self, Self::Wipe | Self::BitRot | Self::Misdirect)
+    }
+
+    /// Whether it changes how many voters a queue has, and with it what the queue can do without.
+    pub(super) fn changes_members(self) -> bool {
+        matches!(self, Self::Grow | Self::Shrink)
     }
 
     /// Whether the scenario has what it takes.
@@ -78,6 +86,9 @@ impl Kind {
             | Self::Bandwidth => nodes > 1,
             Self::SlowConsumer | Self::Churn => clients,
             Self::ClientCrash => clients && scenario.run.client == ClientKind::Native,
+            Self::TransferLeader | Self::Grow | Self::Shrink => {
+                scenario.queues.iter().any(|queue| queue.group_size > 1)
+            }
             // Every group can do without one voter.
             Self::Wipe | Self::BitRot | Self::Misdirect => scenario.queues.iter().all(|queue| queue.group_size > 2),
             _ => true,
