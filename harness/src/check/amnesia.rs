@@ -22,8 +22,8 @@ pub(super) struct Decided {
 }
 
 pub(super) fn decided(ledger: &Ledger<'_>) -> Option<Decided> {
-    // What every node has promised to hold, and still has, or had before it forgot.
-    let mut promised: BTreeMap<(NodeId, GroupId), u64> = BTreeMap::new();
+    // Up to where every node has promised to hold its log, and the newest term that it has voted in.
+    let mut promised: BTreeMap<(NodeId, GroupId), (u64, Term)> = BTreeMap::new();
     let mut damaged: BTreeSet<NodeId> = BTreeSet::new();
     let mut forgetful: BTreeSet<(NodeId, GroupId)> = BTreeSet::new();
     let mut votes: BTreeMap<(GroupId, Term, NodeId), NodeId> = BTreeMap::new();
@@ -45,15 +45,23 @@ pub(super) fn decided(ledger: &Ledger<'_>) -> Option<Decided> {
         match *observation {
             Observation::AppendAcknowledged { group, index, .. } | Observation::Persisted { group, last: index } => {
                 let before = promised.entry((node, group)).or_default();
-                if index.0 >= *before {
-                    *before = index.0;
+                if index.0 >= before.0 {
+                    before.0 = index.0;
                     forgetful.remove(&(node, group));
                 }
             }
             Observation::VoteGranted { group, term, candidate } => {
-                promised.entry((node, group)).or_default();
+                let before = promised.entry((node, group)).or_default();
+                before.1 = before.1.max(term);
                 if forgetful.contains(&(node, group)) {
                     votes.insert((group, term, candidate), node);
+                }
+            }
+            // What the disk lost was nothing that counts.
+            Observation::Recovered { group, term, snapshot, last, .. } => {
+                let before = promised.get(&(node, group)).copied().unwrap_or_default();
+                if last.max(snapshot).0.0 >= before.0 && term >= before.1 {
+                    forgetful.remove(&(node, group));
                 }
             }
             Observation::BecameLeader { group, term } => {

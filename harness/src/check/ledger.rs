@@ -275,8 +275,8 @@ impl<'h> Ledger<'h> {
     }
 
     /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's voters, lost what they
-    /// had promised to keep, or one that did decided who leads.
-    pub(crate) fn beyond_recovery(&self) -> Option<String> {
+    /// had promised to keep.
+    pub(crate) fn majority_lost(&self) -> Option<String> {
         let (wiped, all) = (self.wiped.len(), self.history.nodes.len());
         if wiped == 0 {
             return None;
@@ -284,11 +284,20 @@ impl<'h> Ledger<'h> {
         if wiped * 2 >= all {
             return Some(format!("{wiped} of {all} nodes lost data that they had synced: nobody can make up for that"));
         }
-        if let Some(group) = self.bereft {
-            let group = self.group(group);
-            return Some(format!(
-                "half of the voters of {group} or more lost data that they had synced: nobody can make up for that"
-            ));
+        let group = self.group(self.bereft?);
+        Some(format!(
+            "half of the voters of {group} or more lost data that they had synced: nobody can make up for that"
+        ))
+    }
+
+    /// Why what is broken could not be kept, if so: a majority lost what it had promised to keep, or a node that did
+    /// decided who leads.
+    pub(crate) fn beyond_recovery(&self) -> Option<String> {
+        if self.wiped.is_empty() {
+            return None;
+        }
+        if let Some(reason) = self.majority_lost() {
+            return Some(reason);
         }
         let Decided { group, term, leader, forgetful, at } = amnesia::decided(self)?;
         Some(format!(

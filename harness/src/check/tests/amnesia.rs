@@ -38,6 +38,8 @@ fn a_lost_disk_alone_excuses_nothing() {
     lost(forgetful().tell(N2, votes(N3)).tell(N1, leader(2))).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
     // It had again what it once had.
     let again = Observation::AppendAcknowledged { group: GROUP, term: Term(1), index: LogIndex(1) };
+    let remembers = forgetful().tell(N2, recovered(1, None, (1, 1))).tell(N2, votes(N3)).tell(N3, leader(2));
+    lost(remembers).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
     let whole = forgetful().tell(N2, again).tell(N2, votes(N3)).tell(N3, leader(2));
     lost(whole).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
 }

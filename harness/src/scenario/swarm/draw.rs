@@ -124,7 +124,7 @@ impl Draw<'_> {
         let of = |node: &str| table([("node", node.into())]);
         let wipe = |at, lasts| step(Kind::Wipe, at, Some(lasts), of(&node));
         if kind == Kind::Wipe {
-            return vec![wipe(from, self.doubling(500, LOSS_LASTS))];
+            return vec![wipe(from, self.rng.random_range(3_000..=LOSS_LASTS))];
         }
         let begins = match kind {
             Kind::BitRot => {
@@ -135,7 +135,8 @@ impl Draw<'_> {
         };
         let found = from + self.rng.random_range(2_000..4_000);
         let crash = if self.coin() { Kind::Kill } else { Kind::PowerLoss };
-        vec![begins, step(crash, found, Some(500), of(&node)), wipe(found + 2_500, 1_000)]
+        // The others have a leader before the node is back, whatever it has forgotten.
+        vec![begins, step(crash, found, Some(3_000), of(&node)), wipe(found + 3_500, 1_000)]
     }
 
     /// One fault, in more than one step if it needs somebody to clear up after it.
