@@ -14,6 +14,8 @@ const CTL_EXAMPLES: &str = "\
   warren ctl members
   warren ctl transfer-leader --queue orders --to n2
   warren ctl grow-queue --queue orders --node n4
+  warren ctl add-member --node n4 --address 10.0.0.4:25672
+  warren ctl remove-member --node n2
   warren ctl --cluster 10.0.0.1:25672,10.0.0.2:25672 shrink-queue --queue orders --node n1
 
 Any node of the cluster will do; it says who leads the queue, and that one is asked then.";
@@ -62,6 +64,22 @@ enum CtlVerb {
         #[arg(long, value_name = "NODE", value_parser = node_id)]
         node: NodeId,
     },
+    /// Let a node join the cluster: it gets a replica of every queue, and a vote in the metadata. Start it with the
+    /// cluster's --founders.
+    AddMember {
+        /// Its name, which no member had before.
+        #[arg(long, value_name = "NODE", value_parser = node_id)]
+        node: NodeId,
+        /// Where it awaits the other nodes.
+        #[arg(long, value_name = "HOST:PORT")]
+        address: String,
+    },
+    /// Take a node out of the cluster, for good: a learner votes in its place where there is one, what its clients
+    /// held goes back to the queues, and the node ends. Its name does not come back.
+    RemoveMember {
+        #[arg(long, value_name = "NODE", value_parser = node_id)]
+        node: NodeId,
+    },
 }
 
 pub(crate) fn run(ctl: Ctl) -> ExitCode {
@@ -70,6 +88,8 @@ pub(crate) fn run(ctl: Ctl) -> ExitCode {
         CtlVerb::TransferLeader { queue, to } => Request::TransferLeader { queue, to },
         CtlVerb::GrowQueue { queue, node } => Request::GrowQueue { queue, node },
         CtlVerb::ShrinkQueue { queue, node } => Request::ShrinkQueue { queue, node },
+        CtlVerb::AddMember { node, address } => Request::AddMember { node, address },
+        CtlVerb::RemoveMember { node } => Request::RemoveMember { node },
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

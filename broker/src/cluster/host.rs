@@ -6,11 +6,14 @@ use bytes::Bytes;
 
 use super::{Inner, pending::Gathered};
 use crate::{
-    platform::{GroupId, NodeId, Platform, Sabotage, Term},
+    platform::{Chaos, GroupId, NodeId, Platform, Sabotage, Term},
     queue::{Command, Operation, QueueState},
     replication::Host,
     routing::{MetaCommand, MetaState},
 };
+
+/// What a chaos point makes of a command has no more operations than this.
+const SHORT_COMMAND_MAX: u64 = 8;
 
 /// This node's replicas of the metadata and of all queues.
 pub struct ClusterHost<P: Platform> {
@@ -32,7 +35,15 @@ impl<P: Platform> Host for ClusterHost<P> {
             }
         } else {
             match postcard::from_bytes::<Command>(command) {
-                Ok(command) => self.inner.apply_queue(group, &command),
+                Ok(mut command) => {
+                    let publishes = |operation: &Operation| matches!(operation, Operation::Publish { .. });
+                    let platform = &self.inner.platform;
+                    let other = platform.sabotaged(Sabotage::OwnOrder) && self.inner.session.node.0.is_multiple_of(2);
+                    if other && command.operations.iter().all(publishes) {
+                        command.operations.reverse();
+                    }
+                    self.inner.apply_queue(group, &command);
+                }
                 Err(error) => tracing::error!(%group, %error, "skipped a command that does not decode"),
             }
         }
@@ -52,6 +63,10 @@ impl<P: Platform> Host for ClusterHost<P> {
         if self.inner.platform.sabotaged(Sabotage::SnapshotEmpty) {
             return QueueState::default().snapshot();
         }
+        if self.inner.platform.sabotaged(Sabotage::SnapshotForgetsCounts) {
+            let queues = self.inner.queues.borrow();
+            return queues.get(&group).map(|queue| queue.state.clone().without_counts().snapshot()).unwrap_or_default();
+        }
         self.inner.queues.borrow().get(&group).map(|queue| queue.state.snapshot()).unwrap_or_default()
     }
 
@@ -70,6 +85,14 @@ impl<P: Platform> Host for ClusterHost<P> {
         let mut groups: BTreeSet<GroupId> = self.inner.queues.borrow().keys().copied().collect();
         groups.insert(GroupId::META);
         groups
+    }
+
+    fn members(&self) -> BTreeSet<NodeId> {
+        self.inner.meta.borrow().state.members().collect()
+    }
+
+    fn removed(&self) -> BTreeSet<NodeId> {
+        self.inner.meta.borrow().state.removed().clone()
     }
 
     fn leader_changed(&self, group: GroupId, leader: Option<NodeId>, _term: Term) {
@@ -110,7 +133,12 @@ impl<P: Platform> Host for ClusterHost<P> {
             if !leaders.contains_key(&group) {
                 continue;
             }
-            for Gathered { first, mut operations } in queue.pending.gather(now) {
+            let short = queue.pending.may_propose() && inner.platform.chance(Chaos::CommandShort);
+            let gathered = match short {
+                true => queue.pending.gather_by(1 + (inner.platform.random() % SHORT_COMMAND_MAX) as usize, now),
+                false => queue.pending.gather(now),
+            };
+            for Gathered { first, mut operations } in gathered {
                 let publishes = |operation: &Operation| matches!(operation, Operation::Publish { .. });
                 if inner.platform.sabotaged(Sabotage::ReorderBatch) && operations.iter().all(publishes) {
                     operations.reverse();
@@ -129,7 +157,14 @@ impl<P: Platform> Host for ClusterHost<P> {
         }
         let mut stuck = inner.meta.borrow_mut().pending.rewind_if_stuck(now);
         for queue in inner.queues.borrow_mut().values_mut() {
+            if inner.platform.sabotaged(Sabotage::FirstBatchLost) && queue.pending.is_untried() {
+                continue;
+            }
             stuck |= queue.pending.rewind_if_stuck(now);
+            if queue.pending.bytes() > 0 && inner.platform.chance(Chaos::ResendEarly) {
+                queue.pending.rewind();
+                stuck = true;
+            }
         }
         if stuck {
             inner.flush();

@@ -88,12 +88,17 @@ impl<T: Clone> Pending<T> {
 
     /// What is to be proposed now, as far as the window allows.
     pub(super) fn gather(&mut self, now: Duration) -> Vec<Gathered<T>> {
+        self.gather_by(COMMAND_OPERATIONS_MAX, now)
+    }
+
+    /// The same, in commands of no more than `operations_max` operations.
+    pub(super) fn gather_by(&mut self, operations_max: usize, now: Duration) -> Vec<Gathered<T>> {
         let mut gathered = Vec::new();
         while self.may_propose() {
             let first = self.first + self.proposed as u64;
             let (mut operations, mut bytes) = (Vec::new(), 0);
             for (operation, size) in self.operations.range(self.proposed..) {
-                let full = operations.len() >= COMMAND_OPERATIONS_MAX || bytes + size > COMMAND_BYTES_MAX;
+                let full = operations.len() >= operations_max || bytes + size > COMMAND_BYTES_MAX;
                 if full && !operations.is_empty() {
                     break;
                 }
@@ -117,6 +122,17 @@ impl<T: Clone> Pending<T> {
     pub(super) fn rewind(&mut self) {
         self.proposed = 0;
         self.proposed_bytes = 0;
+    }
+
+    /// The sequences of those proposed operations that `wanted` picks, for planted bugs.
+    pub(super) fn proposed(&self, wanted: impl Fn(&T) -> bool) -> Vec<u64> {
+        let proposed = (self.first..).zip(self.operations.range(..self.proposed));
+        proposed.filter(|(_, (operation, _))| wanted(operation)).map(|(sequence, _)| sequence).collect()
+    }
+
+    /// Whether something is proposed and nothing was ever applied, for planted bugs.
+    pub(super) fn is_untried(&self) -> bool {
+        self.first == 1 && self.proposed > 0
     }
 
     /// Submits what is proposed once more, under new numbers: a planted bug.

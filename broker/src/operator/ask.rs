@@ -97,6 +97,8 @@ pub async fn ask<A: Asker>(
             Ok(Reply::Refused { already: Some(change), .. }) if unsure => return Ok(Reply::Done(change)),
             Ok(Reply::Refused { reason, .. }) => return Err(AskError::Refused(reason)),
             Ok(reply @ (Reply::Members(_) | Reply::Done(_))) => return Ok(reply),
+            // The time is up: what was heard before says more.
+            Err(_) if left < ANSWER_LIMIT && asker.now() >= deadline => break,
             Err(error) => {
                 unsure |= error.kind() != io::ErrorKind::ConnectionRefused;
                 last = format!("{address}: {error}");

@@ -7,6 +7,7 @@
 //! Like all traffic between nodes, requests are neither encrypted nor authenticated.
 
 mod ask;
+mod members;
 mod serve;
 
 use std::fmt;
@@ -32,6 +33,10 @@ pub enum Request {
     GrowQueue { queue: String, node: NodeId },
     /// Let `node` follow the queue without a vote. If it leads the queue, another voter takes over first.
     ShrinkQueue { queue: String, node: NodeId },
+    /// Let `node`, which awaits the others at `address`, join the cluster.
+    AddMember { node: NodeId, address: String },
+    /// Take `node` out of the cluster, for good.
+    RemoveMember { node: NodeId },
 }
 
 /// What a node answers.
@@ -60,6 +65,8 @@ pub enum Change {
     Leader { from: Option<NodeId>, to: NodeId },
     /// Voters before and after; `before` is `None` if the answer to an earlier attempt was lost.
     Voters { before: Option<Vec<NodeId>>, after: Vec<NodeId> },
+    /// The cluster's members before and after, likewise.
+    Cluster { before: Option<Vec<NodeId>>, after: Vec<NodeId> },
 }
 
 /// A group as the answering node knows it.
@@ -81,6 +88,10 @@ impl fmt::Display for Change {
                 write!(f, "{} voted, {} vote", listed(before), listed(after))
             }
             Self::Voters { before: None, after } => write!(f, "{} vote", listed(after)),
+            Self::Cluster { before: Some(before), after } => {
+                write!(f, "{} were the cluster, {} are", listed(before), listed(after))
+            }
+            Self::Cluster { before: None, after } => write!(f, "{} are the cluster", listed(after)),
         }
     }
 }

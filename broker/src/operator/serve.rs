@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// How long a node watches for what it has begun.
-const WATCH_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const WATCH_LIMIT: Duration = Duration::from_secs(5);
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Where a node takes operators' requests.
 pub(crate) struct Desk<P: Platform> {
-    cluster: Cluster<P>,
-    driver: DriverHandle,
-    /// Where each node awaits the others, and operators.
+    pub(super) cluster: Cluster<P>,
+    pub(super) driver: DriverHandle,
+    /// Where each node that this one was told of at its start awaits the others, and operators.
     peers: BTreeMap<NodeId, String>,
 }
 
@@ -46,7 +46,7 @@ impl<P: Platform> Desk<P> {
         });
     }
 
-    fn own(&self) -> NodeId {
+    pub(super) fn own(&self) -> NodeId {
         self.cluster.session().node
     }
 
@@ -59,6 +59,8 @@ impl<P: Platform> Desk<P> {
             },
             Request::GrowQueue { queue, node } => self.change(&queue, MemberChange::Voter(node)).await,
             Request::ShrinkQueue { queue, node } => self.change(&queue, MemberChange::Learner(node)).await,
+            Request::AddMember { node, address } => self.add_member(node, address).await,
+            Request::RemoveMember { node } => self.remove_member(node).await,
         }
     }
 
@@ -174,11 +176,26 @@ impl<P: Platform> Desk<P> {
         if refusal.passes() { Reply::Later(reason) } else { Reply::Refused { reason, already } }
     }
 
-    fn elsewhere(&self, node: NodeId) -> Reply {
-        match self.peers.get(&node) {
-            Some(address) => Reply::Elsewhere { node, address: address.clone() },
+    pub(super) fn elsewhere(&self, node: NodeId) -> Reply {
+        let joined =
+            self.cluster.meta().joined().find(|(other, _)| *other == node).map(|(_, address)| address.to_owned());
+        match self.peers.get(&node).cloned().or(joined) {
+            Some(address) => Reply::Elsewhere { node, address },
             None => Reply::Later(format!("{node} leads, and {} does not know where it is", self.own())),
         }
+    }
+
+    /// Looks until `holds`; false if that takes too long.
+    pub(super) async fn watch_all(&self, holds: impl AsyncFn() -> bool) -> bool {
+        let platform = self.cluster.platform();
+        let deadline = platform.now() + WATCH_LIMIT;
+        while platform.now() < deadline {
+            if holds().await {
+                return true;
+            }
+            platform.sleep(WATCH_INTERVAL).await;
+        }
+        false
     }
 
     /// Looks at a group until `seen` has something to say, or too long.
@@ -195,6 +212,6 @@ impl<P: Platform> Desk<P> {
     }
 }
 
-fn refused(reason: String) -> Reply {
+pub(super) fn refused(reason: String) -> Reply {
     Reply::Refused { reason, already: None }
 }

@@ -63,7 +63,7 @@ impl Group {
         let snapshot_bytes = snapshot.map_or(0, |snapshot| snapshot.data.len() as u64);
         let commit = recovered.as_ref().map_or(0, |group| group.hard_state.commit.0);
         let raft_config = raft::Config {
-            id: config.node.0,
+            id: tamper::identity(platform, config.node, open.group, recovered.is_some()),
             election_tick: config.election_ticks,
             heartbeat_tick: config.heartbeat_ticks,
             min_election_tick: config.election_ticks,
@@ -135,6 +135,11 @@ impl Group {
     pub(crate) fn is_heavy(&self, compaction: &Compaction) -> bool {
         let Weight { entries, bytes, snapshot_bytes } = self.weight;
         (entries >= compaction.entries || bytes >= compaction.bytes) && bytes >= snapshot_bytes / 2
+    }
+
+    /// Whether anything was applied since the last snapshot.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.weight.entries > 0
     }
 
     /// Whether there is a state to snapshot: something was applied, and no other snapshot is being installed.

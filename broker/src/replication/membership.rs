@@ -28,6 +28,8 @@ pub enum MemberChange {
     Voter(NodeId),
     /// It has a replica and no vote.
     Learner(NodeId),
+    /// It has no replica.
+    Gone(NodeId),
 }
 
 /// Why a group does not do what an operator asks of it.
@@ -49,6 +51,8 @@ pub enum Refusal {
     FollowsAlready(NodeId),
     /// Without it nobody votes.
     LastVoter(NodeId),
+    /// Without it, too few of the voters that are left answer the leader.
+    NoMajorityWithout(NodeId),
     /// The replica lacks so many entries, or is silent: with its vote the group could do less than without.
     Behind {
         node: NodeId,
@@ -60,7 +64,15 @@ pub enum Refusal {
 impl Refusal {
     /// Whether the same may be granted a moment later, here or elsewhere.
     pub fn passes(self) -> bool {
-        matches!(self, Self::NotLeader | Self::Unsettled | Self::Busy | Self::Behind { .. } | Self::Silent(_))
+        matches!(
+            self,
+            Self::NotLeader
+                | Self::Unsettled
+                | Self::Busy
+                | Self::Behind { .. }
+                | Self::Silent(_)
+                | Self::NoMajorityWithout(_)
+        )
     }
 }
 
@@ -77,6 +89,9 @@ impl fmt::Display for Refusal {
             Self::VotesAlready(node) => write!(f, "{node} votes in it already"),
             Self::FollowsAlready(node) => write!(f, "{node} follows it without a vote already"),
             Self::LastVoter(node) => write!(f, "{node} is its last voter: let it grow by another node first"),
+            Self::NoMajorityWithout(node) => {
+                write!(f, "without {node}, too few of its voters answer the leader")
+            }
             Self::Behind { node, entries } => write!(f, "{node} is {entries} entries behind its leader"),
             Self::Silent(node) => write!(f, "{node} does not answer its leader"),
         }
@@ -86,20 +101,20 @@ impl fmt::Display for Refusal {
 impl MemberChange {
     pub fn node(self) -> NodeId {
         match self {
-            Self::Voter(node) | Self::Learner(node) => node,
+            Self::Voter(node) | Self::Learner(node) | Self::Gone(node) => node,
         }
     }
 
-    /// Why `members` cannot be changed so.
+    /// Why an operator cannot change `members` so.
     pub(crate) fn refusal(self, members: &Members) -> Option<Refusal> {
         let node = self.node();
         let (votes, follows) = (members.voters.contains(&node), members.learners.contains(&node));
         match self {
             Self::Voter(_) if votes => Some(Refusal::VotesAlready(node)),
-            Self::Voter(_) | Self::Learner(_) if !votes && !follows => Some(Refusal::NotAMember(node)),
+            Self::Voter(_) | Self::Learner(_) | Self::Gone(_) if !votes && !follows => Some(Refusal::NotAMember(node)),
             Self::Learner(_) if follows => Some(Refusal::FollowsAlready(node)),
-            Self::Learner(_) if members.voters == [node] => Some(Refusal::LastVoter(node)),
-            Self::Voter(_) | Self::Learner(_) => None,
+            Self::Learner(_) | Self::Gone(_) if members.voters == [node] => Some(Refusal::LastVoter(node)),
+            Self::Voter(_) | Self::Learner(_) | Self::Gone(_) => None,
         }
     }
 
@@ -108,6 +123,7 @@ impl MemberChange {
         let kind = match self {
             Self::Voter(_) => ConfChangeType::AddNode,
             Self::Learner(_) => ConfChangeType::AddLearnerNode,
+            Self::Gone(_) => ConfChangeType::RemoveNode,
         };
         let single = ConfChangeSingle { change_type: kind, node_id: self.node().0, ..Default::default() };
         ConfChangeV2 { changes: vec![single].into(), ..Default::default() }
@@ -127,7 +143,7 @@ impl MemberChange {
         match single.change_type {
             ConfChangeType::AddNode => Some(Self::Voter(node)),
             ConfChangeType::AddLearnerNode => Some(Self::Learner(node)),
-            ConfChangeType::RemoveNode => None,
+            ConfChangeType::RemoveNode => Some(Self::Gone(node)),
         }
     }
 
@@ -154,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_change_survives_the_way_through_raft() {
-        for change in [MemberChange::Voter(N1), MemberChange::Learner(N9)] {
+        for change in [MemberChange::Voter(N1), MemberChange::Learner(N9), MemberChange::Gone(N2)] {
             assert_eq!(MemberChange::decode(&change.encode()), Some(change));
         }
         assert_eq!(MemberChange::decode(b"no change"), None);

@@ -9,6 +9,7 @@
 //! What replication knows nothing of: what a command means. It hands committed commands to a [`Host`] in log order,
 //! on every replica.
 
+mod detour;
 mod driver;
 mod election;
 mod forgetful;
@@ -17,6 +18,7 @@ mod link;
 mod log;
 mod membership;
 mod operate;
+mod reconcile;
 mod tamper;
 mod transfer;
 mod wire;
@@ -62,6 +64,12 @@ pub trait Host: 'static {
 
     /// Every group that exists, as far as this node's metadata tells.
     fn groups(&self) -> BTreeSet<GroupId>;
+
+    /// The nodes of the cluster, as far as this node's metadata tells. Every one of them has a replica of each group.
+    fn members(&self) -> BTreeSet<NodeId>;
+
+    /// The nodes that were taken out of the cluster, for good.
+    fn removed(&self) -> BTreeSet<NodeId>;
 
     /// Who leads the group from now on, as far as this node knows.
     fn leader_changed(&self, group: GroupId, leader: Option<NodeId>, term: Term);

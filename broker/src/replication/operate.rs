@@ -2,10 +2,12 @@
 //!
 //! The driver begins what it is asked for and answers at once; whether it came about shows in the group later.
 
+use std::time::Duration;
+
 use raft::{INVALID_ID, ProgressState};
 use tokio::sync::oneshot;
 
-use super::{Driver, DriverHandle, Host, MemberChange, Refusal, driver::Input, group::Group};
+use super::{Driver, DriverHandle, Host, Links, MemberChange, Refusal, driver::Input, group::Group};
 use crate::{
     platform::{GroupId, LogIndex, NodeId, Observation, Platform, Sabotage, Term},
     storage::Members,
@@ -13,6 +15,9 @@ use crate::{
 
 /// A replica that lacks no more entries than this is caught up: it will have them before it is asked to vote.
 const LAG_MAX: u64 = 64;
+
+/// A node that is silent for longer is not counted on.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
 
 /// A group as one of its replicas knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,15 +74,20 @@ impl DriverHandle {
 impl<P: Platform, H: Host> Driver<P, H> {
     /// Who asks may have stopped waiting.
     pub(super) fn operate(&mut self, Question { group: id, ask }: Question) {
+        let links = self.links.clone();
+        let heard = |node| heard_lately(&links, node);
         let group = self.groups.get_mut(&id);
         match ask {
             Ask::Status(answer) => drop(answer.send(group.map(|group| group.status()))),
             Ask::Transfer(to, answer) => {
-                answer.send(group.ok_or(Refusal::NoGroup).and_then(|group| group.transfer(to))).ok();
+                answer.send(group.ok_or(Refusal::NoGroup).and_then(|group| group.transfer(to, heard))).ok();
                 self.look(id);
             }
             Ask::Change(change, answer) => {
-                let begun = group.ok_or(Refusal::NoGroup).and_then(|group| group.begin_change(&self.platform, change));
+                let begun = group.ok_or(Refusal::NoGroup).and_then(|group| {
+                    let refusal = change.refusal(group.members()).filter(|_| group.leads());
+                    refusal.map_or_else(|| group.begin_change(&self.platform, change, heard), Err)
+                });
                 answer.send(begun).ok();
                 self.look(id);
             }
@@ -90,8 +100,14 @@ impl<P: Platform, H: Host> Driver<P, H> {
         if self.platform.sabotaged(Sabotage::ForgetMembership) && index <= group.recovered_last {
             return;
         }
+        let Members { voters, learners } = group.members();
+        let joins = !voters.contains(&change.node()) && !learners.contains(&change.node());
         group.apply_change(change);
         tracing::info!(group = %id, ?change, "changed the members");
+        if joins {
+            // Whoever is new takes no snapshot that does not have it among the members.
+            self.outdated.insert(id);
+        }
         self.tell_members(id, LogIndex(index));
         let group = self.groups.get_mut(&id).expect("it was there a moment ago");
         if group.leads() && !group.members().voters.contains(&self.config.node) {
@@ -103,6 +119,11 @@ impl<P: Platform, H: Host> Driver<P, H> {
         let Members { voters, learners } = self.groups[&id].members().clone();
         self.platform.observe(Observation::Members { group: id, index, voters, learners });
     }
+}
+
+/// Whether a node is there. Raft's own note of it is wiped at each check of the quorum, and so is often out of date.
+pub(super) fn heard_lately(links: &Links, node: NodeId) -> bool {
+    links.silence(node) <= SILENCE_MAX
 }
 
 impl Group {
@@ -119,7 +140,7 @@ impl Group {
         }
     }
 
-    fn transfer(&mut self, to: NodeId) -> Result<(), Refusal> {
+    pub(super) fn transfer(&mut self, to: NodeId, heard: impl Fn(NodeId) -> bool) -> Result<(), Refusal> {
         if !self.leads() {
             return Err(Refusal::NotLeader);
         }
@@ -136,17 +157,20 @@ impl Group {
         if self.node.raft.lead_transferee.is_some() {
             return Err(Refusal::Busy);
         }
-        self.caught_up(to)?;
+        self.caught_up(to, heard)?;
         self.node.transfer_leader(to.0);
         Ok(())
     }
 
-    fn begin_change<P: Platform>(&mut self, platform: &P, change: MemberChange) -> Result<(), Refusal> {
+    /// Puts a change into the log, if the group can do with it.
+    pub(super) fn begin_change<P: Platform>(
+        &mut self,
+        platform: &P,
+        change: MemberChange,
+        heard: impl Fn(NodeId) -> bool,
+    ) -> Result<(), Refusal> {
         if !self.leads() {
             return Err(Refusal::NotLeader);
-        }
-        if let Some(refusal) = change.refusal(self.members()) {
-            return Err(refusal);
         }
         if platform.sabotaged(Sabotage::ChangesOverlap) {
             self.node.raft.pending_conf_index = 0;
@@ -156,8 +180,9 @@ impl Group {
         if !self.node.raft.commit_to_current_term() {
             return Err(Refusal::Unsettled);
         }
-        if let MemberChange::Voter(node) = change {
-            self.caught_up(node)?;
+        match change {
+            MemberChange::Voter(node) => self.caught_up(node, heard)?,
+            MemberChange::Learner(node) | MemberChange::Gone(node) => self.can_do_without(node, heard)?,
         }
         self.node.propose_conf_change(Vec::new(), change.to_raft()).map_err(|_| Refusal::Busy)?;
         let (index, term) = (LogIndex(self.node.raft.raft_log.last_index()), Term(self.node.raft.term));
@@ -166,17 +191,25 @@ impl Group {
     }
 
     /// Whether a follower hears its leader and has nearly all that it has.
-    fn caught_up(&self, node: NodeId) -> Result<(), Refusal> {
+    pub(super) fn caught_up(&self, node: NodeId, heard: impl Fn(NodeId) -> bool) -> Result<(), Refusal> {
         let raft = &self.node.raft;
         let progress = raft.prs().get(node.0).ok_or(Refusal::NotAMember(node))?;
         let entries = raft.raft_log.last_index().saturating_sub(progress.matched);
-        if !progress.recent_active {
+        if !heard(node) {
             return Err(Refusal::Silent(node));
         }
         if progress.state != ProgressState::Replicate || entries > LAG_MAX {
             return Err(Refusal::Behind { node, entries });
         }
         Ok(())
+    }
+
+    /// Whether the voters other than `node` include a majority of themselves that hears the leader.
+    fn can_do_without(&self, node: NodeId, heard: impl Fn(NodeId) -> bool) -> Result<(), Refusal> {
+        let left: Vec<NodeId> = self.members().voters.iter().copied().filter(|voter| *voter != node).collect();
+        let hears = |voter: &&NodeId| voter.0 == self.node.raft.id || heard(**voter);
+        let enough = left.iter().filter(hears).count() * 2 > left.len();
+        if enough { Ok(()) } else { Err(Refusal::NoMajorityWithout(node)) }
     }
 
     fn apply_change(&mut self, change: MemberChange) {

@@ -51,6 +51,8 @@ pub(crate) enum Frame {
         group: GroupId,
         command: Bytes,
     },
+    /// The answer to the hello of a node that the cluster has removed.
+    Removed,
     /// The first frame of an operator, and the answer to it. What is in it is none of replication's business.
     Operator {
         version: u32,
@@ -84,8 +86,10 @@ pub(crate) async fn read_operator_frame(stream: &mut (impl AsyncRead + Unpin)) -
 pub(crate) struct Hello {
     pub version: u32,
     pub node: NodeId,
-    /// A fingerprint of the cluster's membership: nodes with other ideas of the cluster must not talk.
+    /// A fingerprint of those who founded the cluster: nodes of different clusters must not talk.
     pub cluster: u64,
+    /// Where the node awaits the others: news to those that have just joined.
+    pub address: String,
 }
 
 /// The Raft messages that travel. Raft's local ones have no place here.
@@ -287,7 +291,7 @@ impl Frame {
                 | MessageKind::RequestPreVote
                 | MessageKind::RequestPreVoteResponse => None,
             },
-            Self::Hello(_) | Self::Ping | Self::Pong | Self::Operator { .. } => None,
+            Self::Hello(_) | Self::Ping | Self::Pong | Self::Removed | Self::Operator { .. } => None,
         }
     }
 

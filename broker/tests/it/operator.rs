@@ -20,9 +20,11 @@ use super::cluster::memory::{MemoryDisk, MemoryPlatform, World};
 const NODES: [NodeId; 4] = [NodeId(1), NodeId(2), NodeId(3), NodeId(4)];
 const N1: NodeId = NodeId(1);
 const N4: NodeId = NodeId(4);
+/// No founder.
+const N5: NodeId = NodeId(5);
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// Four machines with a node each, and one that only asks.
+/// Four machines with a node each, one for a fifth, and one that only asks.
 struct Machines {
     world: World,
     disks: BTreeMap<NodeId, MemoryDisk>,
@@ -37,15 +39,22 @@ impl Machines {
     fn new() -> Self {
         let world = World::default();
         let operator = MemoryPlatform::new(NodeId(0), world.clone(), MemoryDisk::default());
-        Self { world, disks: NODES.map(|node| (node, MemoryDisk::default())).into(), operator }
+        let disks = NODES.into_iter().chain([N5]).map(|node| (node, MemoryDisk::default())).collect();
+        Self { world, disks, operator }
     }
 
     async fn start(&self, node: NodeId) -> (MemoryPlatform, Cluster<MemoryPlatform>) {
-        let peers = NODES.into_iter().map(|node| (node, address(node))).collect();
-        let config = Config::new(node, format!("{node}:5672"), peers);
+        // One that is no founder knows where it is itself, and where those are.
+        let peers = NODES.into_iter().chain([node]).map(|node| (node, address(node))).collect();
+        let mut config = Config::new(node, format!("{node}:5672"), peers);
+        config.founders = NODES.to_vec();
         let platform = MemoryPlatform::new(node, self.world.clone(), self.disks[&node].clone());
         let (cluster, driver) = node::join(platform.clone(), &config).await.expect("the disk is sound");
-        platform.spawn("driver", async move { panic!("the driver ended: {}", driver.run().await) });
+        platform.spawn("driver", async move {
+            let end = driver.run().await;
+            assert!(node == N5, "the driver of {node} ended: {end}");
+            assert!(end.to_string().contains("was removed from its cluster"), "{end}");
+        });
         (platform, cluster)
     }
 
@@ -205,6 +214,41 @@ async fn bytes_that_mean_nothing_end_their_stream_and_nothing_else() {
             stream.read_to_end(&mut answer).await.ok();
         }
         machines.ask(N1, grow(N4)).await.expect("n1 is as it was");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_joins_every_group_and_another_leaves_every_group_and_ends() {
+    with_a_queue(async |machines, _platforms| {
+        let (_, cluster) = machines.start(N5).await;
+        let four_and_it = [&NODES[..], &[N5]].concat();
+        let joined = machines.ask(N1, Request::AddMember { node: N5, address: address(N5) }).await;
+        assert_eq!(joined, Ok(Change::Cluster { before: Some(NODES.to_vec()), after: four_and_it.clone() }));
+        assert_eq!(cluster.nodes(), four_and_it);
+        let members = machines.members(N5).await.members;
+        assert_eq!((members.voters, members.learners), (vec![N1, NodeId(2), NodeId(3)], vec![N4, N5]));
+
+        let left = machines.ask(N5, Request::RemoveMember { node: N5 }).await;
+        assert_eq!(left, Ok(Change::Cluster { before: Some(four_and_it), after: NODES.to_vec() }));
+        assert_eq!(machines.members(N4).await.members.learners, [N4]);
+        let again = machines.ask(N1, Request::AddMember { node: N5, address: address(N5) }).await;
+        let reason = "n5 was removed from the cluster: let it join under a new number".to_owned();
+        assert_eq!(again, Err(AskError::Refused(reason)));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_that_make_no_sense_are_refused_with_a_reason() {
+    with_a_queue(async |machines, _platforms| {
+        for (request, reason) in [
+            (Request::AddMember { node: N5, address: "nowhere".into() }, "'nowhere' is not HOST:PORT"),
+            (Request::AddMember { node: N4, address: address(N4) }, "n4 is a member already"),
+            (Request::RemoveMember { node: NodeId(9) }, "n9 is no member of the cluster"),
+        ] {
+            assert_eq!(machines.ask(N1, request).await, Err(AskError::Refused(reason.to_owned())));
+        }
     })
     .await;
 }

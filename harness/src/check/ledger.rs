@@ -121,8 +121,8 @@ pub(crate) struct Ledger<'h> {
     pub(crate) groups: BTreeMap<GroupId, String>,
     /// Nodes that lost synced data.
     pub(crate) wiped: BTreeSet<NodeId>,
-    /// The newest voters of each group, and the index from which on they count.
-    voters: BTreeMap<GroupId, (u64, Vec<NodeId>)>,
+    /// The newest voters and learners of each group, and the index from which on they count.
+    members: BTreeMap<GroupId, (u64, [Vec<NodeId>; 2])>,
     /// The first group of whose voters a majority had lost synced data.
     bereft: Option<GroupId>,
     tape: OnceCell<Tape<'h>>,
@@ -144,7 +144,7 @@ impl<'h> Ledger<'h> {
             drain: Drain::Failed("the history ends before the final drain did".to_owned()),
             groups: BTreeMap::new(),
             wiped: BTreeSet::new(),
-            voters: BTreeMap::new(),
+            members: BTreeMap::new(),
             bereft: None,
             tape: OnceCell::new(),
         };
@@ -225,14 +225,14 @@ impl<'h> Ledger<'h> {
             EventKind::Observed { observation: Observation::GroupOpened { group, queue }, .. } => {
                 self.groups.insert(*group, queue.clone());
             }
-            EventKind::Observed { observation: Observation::Members { group, index, voters, .. }, .. } => {
-                let newest = self.voters.get(group).is_none_or(|(known, _)| *known < index.0);
+            EventKind::Observed { observation: Observation::Members { group, index, voters, learners }, .. } => {
+                let newest = self.members.get(group).is_none_or(|(known, _)| *known < index.0);
                 if newest {
-                    self.voters.insert(*group, (index.0, voters.clone()));
+                    self.members.insert(*group, (index.0, [voters.clone(), learners.clone()]));
                 }
             }
             EventKind::Observed { observation: Observation::GroupClosed { group }, .. } => {
-                self.voters.remove(group);
+                self.members.remove(group);
             }
             _ => {}
         }
@@ -242,9 +242,9 @@ impl<'h> Ledger<'h> {
     /// read, at its end later.
     pub(crate) fn majority_of_voters_among(&self, gone: impl Fn(NodeId) -> bool) -> Option<GroupId> {
         let bereft = self
-            .voters
+            .members
             .iter()
-            .find(|(_, (_, voters))| voters.iter().filter(|node| gone(**node)).count() * 2 >= voters.len());
+            .find(|(_, (_, [voters, _]))| voters.iter().filter(|node| gone(**node)).count() * 2 >= voters.len());
         bereft.map(|(group, _)| *group)
     }
 
@@ -277,11 +277,9 @@ impl<'h> Ledger<'h> {
     /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's voters, lost what they
     /// had promised to keep.
     pub(crate) fn majority_lost(&self) -> Option<String> {
-        let (wiped, all) = (self.wiped.len(), self.history.nodes.len());
-        if wiped == 0 {
-            return None;
-        }
-        if wiped * 2 >= all {
+        let nodes = self.cluster();
+        let (wiped, all) = (self.wiped.iter().filter(|node| nodes.contains(node)).count(), nodes.len());
+        if wiped > 0 && wiped * 2 >= all {
             return Some(format!("{wiped} of {all} nodes lost data that they had synced: nobody can make up for that"));
         }
         let group = self.group(self.bereft?);
@@ -331,7 +329,15 @@ impl<'h> Ledger<'h> {
         })
     }
 
-    /// The first event of each node's last run, if it runs at the end; `Some(0)` for a node that was always up.
+    /// The cluster's members at the end.
+    pub(crate) fn cluster(&self) -> BTreeSet<NodeId> {
+        match self.members.get(&GroupId::META) {
+            Some((_, members)) => members.iter().flatten().copied().collect(),
+            None => self.history.nodes.iter().copied().collect(),
+        }
+    }
+
+    /// The first event of each member's last run, if it runs at the end; `Some(0)` for a node that was always up.
     pub(crate) fn running(&self) -> BTreeMap<NodeId, Option<Position>> {
         let mut running: BTreeMap<NodeId, Option<Position>> =
             self.history.nodes.iter().map(|&node| (node, Some(0))).collect();
@@ -342,6 +348,8 @@ impl<'h> Ledger<'h> {
                 _ => None,
             };
         }
+        let members = self.cluster();
+        running.retain(|node, _| members.contains(node));
         running
     }
 }

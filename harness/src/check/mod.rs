@@ -6,9 +6,10 @@
 //!
 //! Client side: `loss`, `delivery`, `order`, `prefetch`, `confirms`, `linearizability` (on top of the bare algorithm
 //! in [`fifo`]), and the second halves of `requeue` and `count`. White-box: their first halves, `ownership`,
-//! `replication`, `quorum`, `progress`, `durability`. Both: `liveness`, with `starvation`. What they share: `ledger` (the
-//! history, indexed), `tape` (what happened to each queue, in log order), `logs` (each node's log, rebuilt), `verdict`
-//! (what is concluded, and how a witness is told).
+//! `replication`, `quorum`, `progress` (with `leadership`), `durability`. Both: `settles`, `lock`, and `liveness` with
+//! `starvation`, `stalled`, `gone` and `forgotten`. What they share: `ledger` (the history, indexed), `pairing`
+//! (clients' channels as their nodes know them), `tape` (what happened to each queue, in log order), `logs` (each
+//! node's log, rebuilt), `verdict` (what is concluded, and how a witness is told).
 
 mod amnesia;
 mod confirms;
@@ -16,24 +17,31 @@ mod count;
 mod delivery;
 mod durability;
 pub mod fifo;
-mod ledger;
+mod forgotten;
+mod gone;
+mod leadership;
+pub(crate) mod ledger;
 mod linearizability;
 mod liveness;
+mod lock;
 mod logs;
 mod loss;
 mod order;
 mod ownership;
+mod pairing;
 mod prefetch;
 mod progress;
 mod quorum;
 mod replication;
 mod requeue;
 pub mod sample;
+mod settles;
+mod stalled;
 mod starvation;
-mod tape;
+pub(crate) mod tape;
 #[cfg(test)]
 mod tests;
-mod verdict;
+pub(crate) mod verdict;
 
 use std::time::Duration;
 
@@ -43,6 +51,11 @@ use serde::{Deserialize, Serialize};
 use verdict::Judgement;
 
 use crate::history::History;
+
+/// How often a client was given a lock while another believed to have it.
+pub(crate) fn lock_overlaps(history: &History) -> u64 {
+    lock::overlap(history).times
+}
 
 /// What the checkers need to know besides the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +83,7 @@ pub enum Invariant {
     PublisherOrder,
     RequeueOrder,
     DeliveryCount,
+    SettleApplied,
     Prefetch,
     ConfirmProtocol,
     QueueLinearizable,
@@ -80,11 +94,12 @@ pub enum Invariant {
     Quorum,
     Monotonic,
     Durability,
+    Lock,
     Liveness,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::NoConfirmedLoss,
         Self::NoPhantom,
         Self::NoFreshDuplicate,
@@ -94,6 +109,7 @@ impl Invariant {
         Self::PublisherOrder,
         Self::RequeueOrder,
         Self::DeliveryCount,
+        Self::SettleApplied,
         Self::Prefetch,
         Self::ConfirmProtocol,
         Self::QueueLinearizable,
@@ -104,6 +120,7 @@ impl Invariant {
         Self::Quorum,
         Self::Monotonic,
         Self::Durability,
+        Self::Lock,
         Self::Liveness,
     ];
 
@@ -117,6 +134,7 @@ impl Invariant {
             Self::NoAckResurrection => "no-ack-resurrection",
             Self::SingleOwner => "single-owner",
             Self::DeliveryCount => "delivery-count",
+            Self::SettleApplied => "settle-applied",
             Self::ConfirmProtocol => "confirm-protocol",
             Self::LogMatching => "log-matching",
             Self::Monotonic => "monotonic",
@@ -129,6 +147,7 @@ impl Invariant {
             Self::ReplicaAgreement => "replica-agreement",
             Self::Quorum => "quorum",
             Self::Durability => "durability",
+            Self::Lock => "lock",
             Self::Liveness => "liveness",
         }
     }
@@ -147,6 +166,7 @@ impl Invariant {
             Self::NoAckResurrection => "no message goes to anyone after its settle has committed",
             Self::SingleOwner => "no message belongs to two consumers at once",
             Self::DeliveryCount => "each requeue raises a message's delivery count by one, and nothing resets it",
+            Self::SettleApplied => "what a client settles its queue settles, the same way, and nothing else",
             Self::ConfirmProtocol => "each publish has one outcome, and nothing else does",
             Self::LogMatching => "log entries of one index and term are the same, and follow the same",
             Self::Monotonic => "a node's term, commit index and applied index never go backwards",
@@ -159,6 +179,7 @@ impl Invariant {
             Self::ReplicaAgreement => "replicas that have applied the same entries have the same state",
             Self::Quorum => "a majority of the voters has what is committed, and they change one at a time",
             Self::Durability => "a restarted node remembers every vote and log entry that it promised",
+            Self::Lock => "no two clients hold the lock at once: the one message of its queue",
             Self::Liveness => "after the last heal everything works again within the bound",
         }
     }
@@ -191,6 +212,7 @@ fn sentence(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judge
         Invariant::NoAckResurrection => ownership::no_ack_resurrection(ledger),
         Invariant::SingleOwner => ownership::single_owner(ledger),
         Invariant::DeliveryCount => count::delivery_count(ledger),
+        Invariant::SettleApplied => settles::settle_applied(ledger),
         Invariant::ConfirmProtocol => confirms::confirm_protocol(ledger),
         Invariant::LogMatching => progress::log_matching(ledger),
         Invariant::Monotonic => progress::monotonic(ledger),
@@ -203,6 +225,7 @@ fn sentence(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judge
         Invariant::ReplicaAgreement => replication::replica_agreement(ledger),
         Invariant::Quorum => quorum::quorum(ledger),
         Invariant::Durability => durability::durability(ledger),
+        Invariant::Lock => lock::lock(ledger),
         Invariant::Liveness => liveness::liveness(ledger, config),
     }
 }

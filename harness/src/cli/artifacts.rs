@@ -33,13 +33,13 @@ impl Artifacts {
     /// `out`, or a fresh folder below `target/ferret` with `target/ferret/latest` pointing to it.
     pub(super) fn create(out: Option<&Path>) -> io::Result<Self> {
         if let Some(out) = out {
-            fs::create_dir_all(out)?;
+            fs::create_dir_all(out).map_err(at("make the folder", out))?;
             return Ok(Self { folder: out.to_owned() });
         }
         let parent = Path::new("target").join("ferret");
         let id = run_id::fresh();
         let folder = parent.join(&id);
-        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
         // A rename replaces the old link in one step, so that `latest` never dangles.
         let link = parent.join(format!("latest-{id}"));
         std::os::unix::fs::symlink(&id, &link)?;
@@ -71,7 +71,7 @@ pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History) ->
 
 /// Writes the record of one run and its rendering.
 pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+    fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
     fs::write(folder.join("run.json"), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)?;
     fs::write(folder.join("report.html"), render_html(std::slice::from_ref(record)))
 }
@@ -89,6 +89,7 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
         "clients": history.clients,
         "queues": history.queues,
         "nodes": history.nodes,
+        "locks": history.locks,
         "faults": history.faults,
     });
     serde_json::to_writer(&mut lines, &header)?;
@@ -99,6 +100,11 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
     lines.write_all(b"\n")?;
     lines.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     Ok(())
+}
+
+/// Adds what was tried, and where, to an error of the system's.
+fn at(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("cannot {what} {}: {error}", path.display()))
 }
 
 /// A folder name for each scenario: its own name, numbered when two files use the same.

@@ -9,10 +9,10 @@ use crate::faults::{BEGINNINGS, CATALOGUE};
 
 const EXAMPLES: &str = "\
 Each example is a step of a scenario's timeline. A target is `leader:Q`, `followers:Q`, `one-follower:Q`,
-`one-learner:Q`, `majority`, `minority`, `all`, `any`, a node such as `n1`, or a list of them; times may be
-ranges such as \"2s..5s\", drawn from the seed. A step begins in one way: `at`, `after` or `when`; `every` goes
-alone or with `at`. A step that turns out to have done nothing fails the run, and so does one whose trigger
-never comes, unless it says `may-miss = true`.";
+`one-learner:Q`, `majority`, `minority`, `all`, `any`, `spare`, a node such as `n1`, or a list of them; times
+may be ranges such as \"2s..5s\", drawn from the seed. A step begins in one way: `at`, `after` or `when`;
+`every` goes alone or with `at`. A step that turns out to have done nothing fails the run, and so does one whose
+trigger never comes, unless it says `may-miss = true`.";
 
 /// List every fault, and every way in which a step begins, with an example
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ use std::{
 };
 
 use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
+use warren::platform::Sabotage;
 
 use super::{
     artifacts,
@@ -34,6 +35,8 @@ const TICK: Duration = Duration::from_millis(200);
 pub(super) struct Job<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) seed: u64,
+    /// The planted bug to switch on instead of the scenario's.
+    pub(super) sabotage: Option<Sabotage>,
     /// Where its files go.
     pub(super) folder: PathBuf,
     /// Run it twice and compare.
@@ -133,7 +136,8 @@ impl<S: Simulate> Pool<'_, S> {
     }
 
     fn simulate(&self, job: &Job<'_>, progress: &Progress) -> Simulated<S::Event> {
-        let request = Request { record_trace: job.twice, ..self.request };
+        let sabotage = job.sabotage.or(self.request.sabotage);
+        let request = Request { sabotage, record_trace: job.twice, ..self.request };
         simulate_apart(self.simulate, job.scenario, job.seed, &request, self.interrupt, progress).0
     }
 }
@@ -180,7 +184,7 @@ pub(super) fn simulate_apart<S: Simulate>(
     let (simulated, spent) = result.unwrap_or_else(|reason| {
         let record = internal(scenario, seed, request, reason);
         let history = History::default();
-        (Simulated { record, trace: Vec::new(), machines: Vec::new(), history, cpu: None }, None)
+        (Simulated { record, trace: Vec::new(), machines: Vec::new(), history, log: Vec::new(), cpu: None }, None)
     });
     let wall = Duration::try_from_secs_f64(simulated.record.wall_seconds).unwrap_or_default();
     (simulated, spent.unwrap_or(wall))
@@ -224,6 +228,7 @@ fn internal(scenario: &Scenario, seed: u64, request: &Request, reason: String) -
         reasons: vec![reason],
         invariants: Vec::new(),
         faults: Vec::new(),
+        chaos: Vec::new(),
         sometimes: Vec::new(),
         thresholds: Vec::new(),
         messages: MessageCounts::default(),
@@ -237,7 +242,7 @@ fn internal(scenario: &Scenario, seed: u64, request: &Request, reason: String) -
 /// The command that runs the same again.
 pub(super) fn replay_line(scenario: &Scenario, seed: u64, request: &Request) -> String {
     let swarm = if scenario.swarm.is_some() { " --swarm" } else { "" };
-    let mut line = format!("ferret run {}{swarm} --seed {seed}", scenario.path);
+    let mut line = format!("ferret run {}{swarm} --seed {seed}", quoted(&scenario.path));
     if let Some(sabotage) = request.sabotage {
         line += &format!(" --sabotage {}", sabotage.name());
     }
@@ -245,4 +250,10 @@ pub(super) fn replay_line(scenario: &Scenario, seed: u64, request: &Request) -> 
         line += &format!(" --client {}", client.name());
     }
     line
+}
+
+/// A path as a shell takes it.
+pub(super) fn quoted(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    if path.bytes().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }

@@ -5,10 +5,11 @@ use std::{
     iter,
     num::NonZeroUsize,
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
-use ferret_reports::{RunRecord, Verdict};
+use ferret_reports::{InvariantVerdict, RunRecord, Verdict};
 use serde_json::json;
 use warren::platform::Sabotage;
 
@@ -20,6 +21,7 @@ use super::{
     interrupt::Interrupt,
     paths::Selection,
     pool::{self, Job, Pool},
+    shrink,
     simulate::{Request, Simulate},
     terminal,
 };
@@ -39,6 +41,11 @@ Examples:
       record; that file is a scenario that gives the same run.
   ferret run scenarios/smoke --sabotage confirm-before-sync
       With a planted bug in every node: the run must fail, or the checkers are blind.
+  ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
+      The first failing seed of each scenario, shrunk to the least that still fails.
+  ferret run scenarios/incidents --sabotage matching
+      With each scenario's own bug, as its `matching-sabotage` names it: 100 if every run fails,
+      104 if one does not.
   ferret run scenarios/smoke --message-format json | jq -r .verdict
       For programs: one JSON object per run on standard output, nothing else.
 
@@ -76,9 +83,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "A..B", value_parser = seed_range)]
     seeds: Option<SeedRange>,
 
-    /// Plant a bug in every node, whatever the scenario says: the run should then fail
-    #[arg(long, value_name = "NAME", value_parser = sabotage_parser())]
-    sabotage: Option<Sabotage>,
+    /// Plant a bug in every node, whatever the scenario says: the run should then fail; `matching` is the bug that the
+    /// scenario names
+    #[arg(long, value_name = "NAME", value_parser = planted_parser())]
+    sabotage: Option<Planted>,
 
     /// Draw the faults from the seed, instead of each scenario's timeline, thresholds and
     /// "sometimes"; a scenario with a [swarm] section has its drawn faults besides them, anyway
@@ -104,6 +112,14 @@ pub(super) struct RunArgs {
     /// The client library to use, whatever the scenario says
     #[arg(long, value_name = "KIND", value_parser = client_parser())]
     client: Option<ClientKind>,
+
+    /// Shrink the first failing seed of each scenario to a minimal one (see `ferret shrink`)
+    #[arg(long)]
+    shrink: bool,
+
+    /// How long to shrink each, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "shrink")]
+    shrink_budget: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -113,6 +129,16 @@ pub(super) enum MessageFormat {
     /// One JSON object per run and line
     Json,
 }
+
+/// Which bug to plant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Planted {
+    Bug(Sabotage),
+    /// Each scenario's own.
+    Matching,
+}
+
+const MATCHING: &str = "matching";
 
 /// Both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,12 +162,25 @@ pub(super) fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
         .map(|name| Sabotage::from_name(&name).expect("clap has checked the name"))
 }
 
-fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
+fn planted_parser() -> impl TypedValueParser<Value = Planted> {
+    let names = Sabotage::ALL.map(Sabotage::name).into_iter().chain([MATCHING]);
+    PossibleValuesParser::new(names).map(|name| Sabotage::from_name(&name).map_or(Planted::Matching, Planted::Bug))
+}
+
+pub(super) fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
     PossibleValuesParser::new(ClientKind::ALL.map(ClientKind::name))
         .map(|name| ClientKind::from_name(&name).expect("clap has checked the name"))
 }
 
 impl RunArgs {
+    /// The bug to plant in the runs of `scenario`, if it is not for the scenario to say.
+    fn sabotage_of(&self, scenario: &Scenario) -> Option<Sabotage> {
+        match self.sabotage? {
+            Planted::Bug(bug) => Some(bug),
+            Planted::Matching => scenario.matching_sabotage,
+        }
+    }
+
     fn seeds_of(&self, scenario: &Scenario) -> Vec<u64> {
         match (self.seed, self.seeds) {
             (Some(seed), _) => vec![seed],
@@ -165,6 +204,17 @@ pub(super) fn run<S: Simulate>(
         report_invalid(&selection, streams)?;
         return Ok(exit::INVALID_SCENARIO);
     }
+    let matching = args.sabotage == Some(Planted::Matching);
+    let unmatched: Vec<&str> = selection
+        .scenarios
+        .iter()
+        .filter(|scenario| matching && scenario.matching_sabotage.is_none())
+        .map(|scenario| scenario.path.as_str())
+        .collect();
+    if !unmatched.is_empty() {
+        writeln!(streams.err, "nothing to plant: no `matching-sabotage` in {}", unmatched.join(", "))?;
+        return Ok(exit::USAGE);
+    }
     let artifacts = Artifacts::create(args.out.as_deref())?;
     if args.swarm {
         selection.scenarios.iter_mut().for_each(Scenario::let_swarm);
@@ -173,7 +223,9 @@ pub(super) fn run<S: Simulate>(
     let mut jobs = Vec::new();
     for (scenario, folder) in selection.scenarios.iter().zip(&folders) {
         for seed in args.seeds_of(scenario) {
-            jobs.push(Job { scenario, seed, folder: artifacts.run_folder(folder, seed), twice: false });
+            let sabotage = args.sabotage_of(scenario);
+            let folder = artifacts.run_folder(folder, seed);
+            jobs.push(Job { scenario, seed, sabotage, folder, twice: false });
         }
     }
     let every = match jobs.len() {
@@ -182,7 +234,7 @@ pub(super) fn run<S: Simulate>(
         _ => None,
     };
     jobs.iter_mut().step_by(every.unwrap_or(usize::MAX)).for_each(|job| job.twice = every.is_some());
-    let request = Request { sabotage: args.sabotage, client: args.client, record_trace: false };
+    let request = Request { client: args.client, ..Request::default() };
     // One seed that the user picked out need not show what a scenario's seeds show together.
     let sometimes = args.seed.is_none();
     let pool = Pool { simulate, request, sometimes, workers: pool::workers(args.jobs), interrupt };
@@ -191,11 +243,63 @@ pub(super) fn run<S: Simulate>(
         MessageFormat::Json => run_for_programs(&pool, &jobs, streams)?,
     };
     artifacts.write_summary(&records)?;
+    if args.shrink {
+        shrink_failures(args, (&jobs, &records), (simulate, interrupt), streams)?;
+    }
     if args.message_format == MessageFormat::Human {
         writeln!(streams.out, "\n{}", terminal::summary(&records, &jobs, streams.out_style))?;
         writeln!(streams.out, "report: {}", artifacts.report().display())?;
     }
-    Ok(exit_code(&records, jobs.len()))
+    let missed: Vec<&RunRecord> = records.iter().filter(|record| matching && missed(record)).collect();
+    for record in &missed {
+        let (name, seed) = (&record.scenario.name, record.seed);
+        let bug = record.sabotage.as_deref().unwrap_or_default();
+        writeln!(streams.err, "{name} seed {seed}: nothing told of the planted bug {bug}")?;
+    }
+    let code = exit_code(&records, jobs.len());
+    Ok(if !missed.is_empty() && code == Verdict::Violated.exit_code() { Verdict::Vacuous.exit_code() } else { code })
+}
+
+/// Whether a run with a planted bug shows nothing of it.
+fn missed(record: &RunRecord) -> bool {
+    !record.invariants.iter().any(|result| result.verdict == InvariantVerdict::Violated)
+}
+
+/// Writes a reproducer beside the files of the first failing run of each scenario.
+fn shrink_failures<S: Simulate>(
+    args: &RunArgs,
+    (jobs, records): (&[Job<'_>], &[RunRecord]),
+    (simulate, interrupt): (&S, &Interrupt),
+    streams: &mut Streams<'_>,
+) -> io::Result<()> {
+    for index in shrink::first_failures(records) {
+        if interrupt.asked() {
+            break;
+        }
+        let (job, record) = (&jobs[index], &records[index]);
+        let mut scenario = job.scenario.clone();
+        scenario.sabotage = job.sabotage.or(scenario.sabotage);
+        scenario.run.client = args.client.unwrap_or(scenario.run.client);
+        let scenario = Scenario { swarm: None, ..scenario.drawn_by_swarm(job.seed) };
+        let search = shrink::Search {
+            scenario: &scenario,
+            seed: job.seed,
+            goal: None,
+            budget: Duration::from_secs(args.shrink_budget),
+            workers: pool::workers(args.jobs),
+            found_by: &record.replay,
+        };
+        let out = job.folder.join(format!("{}-{}.repro.toml", scenario.name, job.seed));
+        // For programs, standard output has one object per run and nothing else.
+        let mut nowhere = io::sink();
+        let quiet = args.message_format == MessageFormat::Json;
+        let Streams { out: stdout, err, out_style, err_style, progress } = streams;
+        let stdout: &mut dyn Write = if quiet { &mut nowhere } else { *stdout };
+        let mut streams =
+            Streams { out: stdout, err: *err, out_style: *out_style, err_style: *err_style, progress: *progress };
+        search.run(simulate, interrupt, &mut streams, &out)?;
+    }
+    Ok(())
 }
 
 fn run_for_people<S: Simulate>(
@@ -279,6 +383,8 @@ fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         let free = iter::once(step.clone()).chain(again).find(|name| !faults.contains_key(name));
         faults.insert(free.expect("there is always another number"), json!(fault.effect));
     }
+    let chaos: serde_json::Map<String, serde_json::Value> =
+        record.chaos.iter().map(|point| (point.point.clone(), json!(point.fired))).collect();
     json!({
         "scenario": record.scenario.name,
         "seed": record.seed,
@@ -286,6 +392,7 @@ fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         "verdict": record.verdict,
         "invariants": invariants,
         "faults": faults,
+        "chaos": chaos,
         "virtual_seconds": record.virtual_seconds,
         "wall_seconds": record.wall_seconds,
         "messages": record.messages,

@@ -8,7 +8,7 @@ pub struct Listed {
     /// The action's key in a scenario.
     pub kind: &'static str,
     pub what: &'static str,
-    /// A step of a scenario with four nodes, a queue `orders`, publishers `pub` and consumers `con`.
+    /// A step of a scenario with four nodes and a spare, a queue `orders`, publishers `pub` and consumers `con`.
     pub example: &'static str,
 }
 
@@ -216,6 +216,18 @@ pub const CATALOGUE: &[Listed] = &[
         "shrink",
         "an operator takes a voter's vote in a queue away; a leader hands over first",
         r#"{ at = "5s", shrink = { queue = "orders", node = "leader:orders" } }"#,
+    ),
+    listed(
+        "cluster",
+        "add-member",
+        "a spare is started, and an operator lets it join: a replica of every queue, a vote in the metadata",
+        r#"{ at = "5s", add-member = { node = "spare" } }"#,
+    ),
+    listed(
+        "cluster",
+        "remove-member",
+        "an operator takes a node out for good; where there is a learner, it votes in its place",
+        r#"{ at = "5s", remove-member = { node = "leader:orders" } }"#,
     ),
     listed("timeline", "heal", "every fault ends and every node is started", r#"{ at = "12s", heal = "all" }"#),
 ];

@@ -48,6 +48,14 @@ impl ClusterView {
         self.members.get(self.groups.get(name)?).map(|(_, members)| members.clone())
     }
 
+    /// The cluster's members, sorted; `None` before any node has told of them.
+    pub fn cluster(&self) -> Option<Vec<NodeId>> {
+        let (_, [voters, learners]) = self.members.get(&GroupId::META)?;
+        let mut nodes: Vec<NodeId> = voters.iter().chain(learners).copied().collect();
+        nodes.sort_unstable();
+        Some(nodes)
+    }
+
     /// The leader of the queue called `name`, if there is one now.
     pub fn leader(&self, name: &str) -> Option<NodeId> {
         self.leaders.get(self.groups.get(name)?).map(|(_, leader)| *leader)

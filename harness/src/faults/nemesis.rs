@@ -40,6 +40,8 @@ pub struct Nemesis {
     view: Rc<RefCell<ClusterView>>,
     pub(super) scenario: Rc<Scenario>,
     pub(super) nodes: BTreeMap<NodeId, MachineId>,
+    /// Nodes that are not to run: spares that nobody has added, and members that were removed.
+    pub(super) absent: BTreeSet<NodeId>,
     /// Machines of each group of clients, by the group's name.
     pub(super) clients: BTreeMap<String, Vec<MachineId>>,
     /// When the load began: steps are timed from then, and none begins before.
@@ -80,12 +82,14 @@ impl Nemesis {
         let holds = Holds::new(world.clone(), records.len());
         let waits = |(_, step): &(u32, DrawnStep)| scenario.steps[step.step].trigger.is_some();
         let (awaiting, pending) = (0u32..).zip(drawn).partition(waits);
+        let absent = scenario.cluster.spare_ids().collect();
         Self {
             world,
             recorder,
             view,
             scenario,
             nodes,
+            absent,
             clients,
             origin: None,
             pending,
@@ -167,8 +171,8 @@ impl Nemesis {
         while !self.active.is_empty() {
             self.end(0);
         }
-        for node in self.nodes.keys() {
-            self.start(*node);
+        for node in self.present() {
+            self.start(node);
         }
     }
 
@@ -222,17 +226,23 @@ impl Nemesis {
         self.view.borrow().leader(&self.scenario.queues[queue].name)
     }
 
+    /// The nodes that are to run, other than those that a fault holds down.
+    fn present(&self) -> Vec<NodeId> {
+        self.nodes.keys().copied().filter(|node| !self.absent.contains(node)).collect()
+    }
+
     /// Who votes in a queue, and who follows it without a vote.
     fn members(&self, queue: usize) -> [Vec<NodeId>; 2] {
         let known = self.view.borrow().members(&self.scenario.queues[queue].name);
-        known.unwrap_or_else(|| [self.nodes.keys().copied().collect(), Vec::new()])
+        known.unwrap_or_else(|| [self.present(), Vec::new()])
     }
 
     fn name(&self, written: &[Target], drawn: &[DrawnTarget]) -> Named {
         let followers =
             |target: &DrawnTarget| resolve(&[*target], |queue| self.leader(queue), |queue| self.members(queue));
         let queue = |queue: usize| self.scenario.queues[queue].name.clone();
-        wording::name(written, drawn, self.nodes.len(), queue, |queue| self.leader(queue), followers)
+        let cluster = self.scenario.cluster.node_ids().count();
+        wording::name(written, drawn, cluster, queue, |queue| self.leader(queue), followers)
     }
 
     fn begin_step(&mut self, fault: u32, step: &DrawnStep, waited: Duration) {
@@ -250,7 +260,7 @@ impl Nemesis {
             let note = format!("{nobody}, for {} now", wording::length(waited));
             self.holds.effect(fault).notes.push(note);
         }
-        let cluster: Vec<NodeId> = self.nodes.keys().copied().collect();
+        let cluster = self.present();
         let record = &mut self.records[fault as usize];
         record.description = wording::describe(&action, step.lasts, &self.scenario.queues, &cluster);
         if let Some(trigger) = &self.scenario.steps[step.step].trigger {
@@ -286,8 +296,7 @@ impl Nemesis {
                 self.hold(fault, links, &Grip::Cut)
             }
             Action::Partition(Partition::Bridge(bridge)) => {
-                let cluster: Vec<NodeId> = self.nodes.keys().copied().collect();
-                let links = self.links_between(&wording::halves(bridge, &cluster));
+                let links = self.links_between(&wording::halves(bridge, &self.present()));
                 self.hold(fault, links, &Grip::Cut)
             }
             Action::Partition(Partition::Ring) => {
@@ -416,7 +425,7 @@ impl Nemesis {
                 self.recorder.record(EventKind::SyncedDataLost { node: *node });
             }
         }
-        let majority = self.nodes.len() / 2 + 1;
+        let majority = self.present().len() / 2 + 1;
         let effect = self.holds.effect(fault);
         effect.disks_wiped += nodes.len() as u64;
         effect.notes.push(if nodes.len() >= majority {
@@ -481,7 +490,7 @@ impl Nemesis {
 
     /// The links between nodes that are too far from each other, on a ring on which each hears a majority.
     fn links_across_the_ring(&self) -> Vec<Thing> {
-        let ring: Vec<MachineId> = self.nodes.values().copied().collect();
+        let ring: Vec<MachineId> = self.present().iter().map(|node| self.nodes[node]).collect();
         let near = (ring.len() / 2).div_ceil(2);
         let mut links = Vec::new();
         for (one, from) in ring.iter().enumerate() {
@@ -542,11 +551,11 @@ impl Nemesis {
 
     /// How many nodes do not run.
     fn down(&self) -> u64 {
-        self.nodes.values().filter(|machine| !self.world.is_running(**machine)).count() as u64
+        self.present().iter().filter(|node| !self.world.is_running(self.nodes[*node])).count() as u64
     }
 
     /// Starts a node; false if it runs.
-    fn start(&self, node: NodeId) -> bool {
+    pub(super) fn start(&self, node: NodeId) -> bool {
         let machine = self.nodes[&node];
         if self.world.is_running(machine) {
             return false;
@@ -610,18 +619,17 @@ fn nothing(kind: &str) -> &'static str {
     match kind {
         "partition" | "one-way" => "nothing: no packet came that way",
         "disk-stall" => "nothing: no disk operation came meanwhile",
-        "disk-slow" => "nothing: no sync came meanwhile",
+        "disk-slow" => "nothing: no sync took longer",
         "pause" => "nothing: no task was to run meanwhile",
         "reset" => "nothing: no connection was established",
-        "black-hole" | "flap" | "latency" | "loss" | "duplicate" | "reorder" | "bandwidth" => {
-            "nothing: no packet came that way"
-        }
+        "black-hole" | "flap" => "nothing: no packet came that way",
+        "latency" | "loss" | "duplicate" | "reorder" | "bandwidth" => "nothing: no packet fared any worse",
         "slow-cpu" | "slow-consumer" => "nothing: no task had to wait",
         "disk-error" => "nothing: no such disk operation came meanwhile",
         "bit-rot" => "nothing: no synced data was there",
         "misdirect" => "nothing: no sync came meanwhile that could land elsewhere",
         "clock-jump" | "clock-freeze" | "clock-drift" => "nothing: nobody read the clock meanwhile",
-        "transfer-leader" | "grow" | "shrink" => "nothing: there was no such node",
+        "transfer-leader" | "grow" | "shrink" | "add-member" | "remove-member" => "nothing: there was no such node",
         "client-crash" => "nothing: no such client was running",
         "churn" => "nothing: no connection was established",
         "heal" => "nothing: no fault was under way and no node was down",

@@ -18,6 +18,7 @@ use warren::{
 
 use super::{Nemesis, wording::Named};
 use crate::{
+    run::cluster_address,
     scenario::Errand,
     sim::{LocalBoxFuture, MachineId, SimPlatform, World},
 };
@@ -72,30 +73,38 @@ impl Shared {
 
 impl Nemesis {
     /// Sends the operator off; false if there is nobody that the step could mean.
-    pub(super) fn operate(&mut self, fault: u32, queue: usize, node: &Named, errand: Errand) -> bool {
+    pub(super) fn operate(&mut self, fault: u32, node: &Named, errand: Errand) -> bool {
         let Some(&node) = node.nodes.first() else { return false };
-        let queue = self.scenario.queues[queue].name.clone();
-        self.operator.send(
-            fault,
-            match errand {
-                Errand::TransferLeader => Request::TransferLeader { queue, to: node },
-                Errand::Grow => Request::GrowQueue { queue, node },
-                Errand::Shrink => Request::ShrinkQueue { queue, node },
-            },
-        );
+        let name = |queue: usize| self.scenario.queues[queue].name.clone();
+        let request = match errand {
+            Errand::TransferLeader { queue } => Request::TransferLeader { queue: name(queue), to: node },
+            Errand::Grow { queue } => Request::GrowQueue { queue: name(queue), node },
+            Errand::Shrink { queue } => Request::ShrinkQueue { queue: name(queue), node },
+            Errand::AddMember => {
+                self.absent.remove(&node);
+                self.start(node);
+                Request::AddMember { node, address: cluster_address(node) }
+            }
+            Errand::RemoveMember => Request::RemoveMember { node },
+        };
+        self.operator.send(fault, request);
         true
     }
 
     /// Takes the operator's answer down, if there is one by now.
-    pub(super) fn answered(&mut self, fault: u32) -> bool {
+    pub(super) fn answered(&mut self, fault: u32, node: NodeId, errand: Errand) -> bool {
         let Some(answer) = self.operator.0.answers.borrow_mut().remove(&fault) else { return false };
         let effect = self.holds.effect(fault);
         match answer {
             Ok(Reply::Done(change)) => {
+                if errand == Errand::RemoveMember {
+                    self.absent.insert(node);
+                }
                 effect.felt += 1;
                 effect.felt_as = match change {
                     Change::Leader { .. } => ("changed", "leader"),
                     Change::Voters { .. } => ("changed", "group"),
+                    Change::Cluster { .. } => ("changed", "cluster"),
                 };
                 effect.notes.push(change.to_string());
             }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     history::{Nanos, NodeDown},
-    scenario::{Action, ClientTrouble},
+    scenario::{Action, ClientTrouble, Errand},
 };
 
 /// What an active fault does at its next beat.
@@ -37,7 +37,10 @@ enum Beat {
         pause: Duration,
     },
     /// Looks whether the operator is back.
-    Errand,
+    Errand {
+        node: NodeId,
+        errand: Errand,
+    },
 }
 
 impl Nemesis {
@@ -55,7 +58,9 @@ impl Nemesis {
             Action::RollingRestart { node, down, pause } => {
                 Beat::Rolling { left: node.nodes.iter().copied().collect(), down: *down, pause: *pause }
             }
-            Action::Operate { queue, node, errand } if self.operate(fault, *queue, node, *errand) => Beat::Errand,
+            Action::Operate { node, errand } if self.operate(fault, node, *errand) => {
+                Beat::Errand { node: node.nodes[0], errand: *errand }
+            }
             _ => return None,
         };
         Some(Pulse { next: self.world.now(), beat })
@@ -79,7 +84,10 @@ impl Nemesis {
                     self.break_streams(fault, &machines);
                     (Vec::new(), Some(*every))
                 }
-                Beat::Errand => (Vec::new(), (!self.answered(fault)).then_some(self.scenario.run.tick)),
+                Beat::Errand { node, errand } => {
+                    let back = self.answered(fault, *node, *errand);
+                    (Vec::new(), (!back).then_some(self.scenario.run.tick))
+                }
                 Beat::Rolling { left, pause, .. } if !was_idle => (Vec::new(), (!left.is_empty()).then_some(*pause)),
                 Beat::Rolling { left, down, .. } => match left.pop_front() {
                     Some(node) => (self.take_down(fault, &[node], NodeDown::Killed), Some(*down)),

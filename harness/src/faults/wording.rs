@@ -184,14 +184,13 @@ pub fn describe(action: &Action<Named>, lasts: Option<Duration>, queues: &[Queue
         Action::Client { client, trouble: ClientTrouble::Churn { every } } => {
             format!("break the connections of the {client} clients every {}", length(*every))
         }
-        Action::Operate { queue, node, errand } => {
-            let queue = &queues[*queue].name;
-            match errand {
-                Errand::TransferLeader => format!("let {} lead {queue}", node.words),
-                Errand::Grow => format!("let {} vote in {queue}", node.words),
-                Errand::Shrink => format!("take the vote of {} in {queue} away", node.words),
-            }
-        }
+        Action::Operate { node, errand } => match errand {
+            Errand::TransferLeader { queue } => format!("let {} lead {}", node.words, queues[*queue].name),
+            Errand::Grow { queue } => format!("let {} vote in {}", node.words, queues[*queue].name),
+            Errand::Shrink { queue } => format!("take the vote of {} in {} away", node.words, queues[*queue].name),
+            Errand::AddMember => format!("let {} join the cluster", node.words),
+            Errand::RemoveMember => format!("remove {} from the cluster", node.words),
+        },
     };
     match lasts {
         Some(lasts) => format!("{what} for {}", length(lasts)),

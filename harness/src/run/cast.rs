@@ -19,6 +19,7 @@ use crate::{
         drain::{self, DrainPlan},
         getter::{self, GetterPlan},
         link::LinkSetup,
+        lock::{self, LockerPlan},
         publisher::{self, PublisherPlan},
     },
 };
@@ -48,25 +49,40 @@ pub fn names(scenario: &Scenario) -> (History, Vec<ClientRole>) {
     for getters in &scenario.getters {
         group(&getters.name, getters.count, "getter");
     }
+    for lockers in &scenario.lockers {
+        group(&lockers.name, lockers.count, "locker");
+    }
+    let locks = scenario.locks();
+    for queue in &locks {
+        roles.push(ClientRole { name: format!("{}-seeder", scenario.queues[*queue].name), role: "seeder" });
+    }
     roles.push(ClientRole { name: "drain".into(), role: "drain" });
     let history = History {
         clients: roles.iter().map(|role| role.name.clone()).collect(),
         queues: scenario.queues.iter().map(|queue| queue.name.clone()).collect(),
-        nodes: scenario.cluster.node_ids().collect(),
+        nodes: scenario.cluster.node_ids().chain(scenario.cluster.spare_ids()).collect(),
+        locks: locks.into_iter().map(queue_id).collect(),
         ..History::default()
     };
     (history, roles)
 }
 
-/// Adds the broker nodes to the world.
+/// Where a node awaits the others, and operators.
+pub(crate) fn cluster_address(node: NodeId) -> String {
+    format!("{node}:{CLUSTER_PORT}")
+}
+
+/// Adds the broker nodes to the world. Spares do not run.
 pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, MachineId> {
     let peers: BTreeMap<NodeId, String> =
-        scenario.cluster.node_ids().map(|node| (node, format!("{node}:{CLUSTER_PORT}"))).collect();
+        scenario.cluster.node_ids().map(|node| (node, cluster_address(node))).collect();
     let compact_after = scenario.cluster.compact_after;
     let boot = |node: NodeId| {
-        let peers = peers.clone();
+        let (founders, mut peers) = (peers.keys().copied().collect::<Vec<_>>(), peers.clone());
+        peers.insert(node, cluster_address(node));
         move |platform: SimPlatform| {
             let mut config = Config::new(node, format!("{node}:{CLIENT_PORT}"), peers.clone());
+            config.founders.clone_from(&founders);
             config.compaction.entries = compact_after;
             config.compaction.tail = compact_after / 4;
             config.wal.segment_bytes = SEGMENT_BYTES;
@@ -77,13 +93,20 @@ pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, Machine
             Box::pin(running) as crate::sim::LocalBoxFuture<'static, ()>
         }
     };
-    scenario.cluster.node_ids().map(|node| (node, world.add_machine(&node.to_string(), node, boot(node)))).collect()
+    let add = |node: NodeId| (node, world.add_machine(&node.to_string(), node, boot(node)));
+    let mut machines: BTreeMap<NodeId, MachineId> = scenario.cluster.node_ids().map(add).collect();
+    for spare in scenario.cluster.spare_ids() {
+        let (node, machine) = add(spare);
+        world.kill(machine);
+        machines.insert(node, machine);
+    }
+    machines
 }
 
 /// Adds the operator's machine to the world, if a step needs one.
 pub fn add_operator(world: &World, scenario: &Scenario) -> (Operator, Option<MachineId>) {
     let operator = Operator::default();
-    let addresses = scenario.cluster.node_ids().map(|node| format!("{node}:{CLUSTER_PORT}")).collect();
+    let addresses = scenario.cluster.node_ids().chain(scenario.cluster.spare_ids()).map(cluster_address).collect();
     let wanted = scenario.steps.iter().any(|step| matches!(step.action, Action::Operate { .. }));
     let machine = wanted.then(|| operator.add(world, addresses));
     (operator, machine)
@@ -102,6 +125,7 @@ pub fn add_clients(
             let plan = PublisherPlan {
                 role: cast.role(group.queue, group.node, member, group.confirms, 0),
                 interval: interval(group.rate),
+                messages: group.messages,
                 body: group.body,
                 in_flight: group.in_flight as usize,
                 retry: group.retry,
@@ -133,11 +157,30 @@ pub fn add_clients(
             cast.add(&group.name, move |platform, floor| getter::run(platform, plan.clone(), floor));
         }
     }
+    for group in &scenario.lockers {
+        for member in 0..group.count {
+            let plan = LockerPlan {
+                role: cast.role(group.queue, group.node, member, false, 1),
+                take: group.take,
+                hold: group.hold,
+                retry: group.retry,
+                timeout: GET_TIMEOUT,
+            };
+            cast.add(&group.name, move |platform, floor| lock::run(platform, plan.clone(), floor));
+        }
+    }
+    for queue in scenario.locks() {
+        let role = cast.role(queue, Placement::Spread, 0, true, 0);
+        cast.add("seeder", move |platform, floor| lock::seed(platform, role.clone(), floor));
+    }
     let plan = DrainPlan {
         roles: (0..scenario.queues.len())
             .map(|queue| cast.role(queue, Placement::Spread, 0, false, DRAIN_PREFETCH))
             .collect(),
-        nodes: usize::try_from(scenario.cluster.nodes).expect("a handful"),
+        nodes: {
+            let (view, scenario) = (view.clone(), scenario.clone());
+            Rc::new(move || members(&view, &scenario).len())
+        },
         limit: scenario.run.drain,
     };
     cast.add("drain", move |platform, floor| drain::run(platform, plan.clone(), floor));
@@ -159,7 +202,7 @@ impl Cast<'_> {
         let wanted = &self.scenario.queues[queue];
         Role {
             client: ClientId(self.client_next),
-            queue: QueueId(u32::try_from(queue).expect("few queues")),
+            queue: queue_id(queue),
             setup: LinkSetup {
                 queue: wanted.name.clone(),
                 group_size: Some(u32::try_from(wanted.group_size).expect("at most 7")),
@@ -171,10 +214,10 @@ impl Cast<'_> {
     }
 
     fn choose(&self, placement: Placement, member: u32) -> Rc<dyn Fn(usize) -> (NodeId, String)> {
-        let nodes: Vec<NodeId> = self.scenario.cluster.node_ids().collect();
         let scenario = self.scenario.clone();
         let view = self.view.clone();
         Rc::new(move |hop| {
+            let nodes = members(&view, &scenario);
             let leader = |queue: usize| view.borrow().leader(&scenario.queues[queue].name);
             let spread = nodes[(member as usize + hop) % nodes.len()];
             let node = match placement {
@@ -211,6 +254,15 @@ impl Cast<'_> {
         let machine = self.world.add_machine(&name, NodeId(0), boot);
         self.machines.entry(group.to_owned()).or_default().push(machine);
     }
+}
+
+fn queue_id(queue: usize) -> QueueId {
+    QueueId(u32::try_from(queue).expect("few queues"))
+}
+
+/// The cluster's members, as far as known.
+fn members(view: &Rc<RefCell<ClusterView>>, scenario: &Scenario) -> Vec<NodeId> {
+    view.borrow().cluster().unwrap_or_else(|| scenario.cluster.node_ids().collect())
 }
 
 fn interval(rate: f64) -> Duration {

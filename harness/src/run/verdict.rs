@@ -8,6 +8,7 @@ use ferret_reports::{
 use warren::platform::{GroupId, Observation};
 
 use crate::{
+    check,
     history::{EventKind, History, Nanos, PublishOutcome},
     scenario::{Expect, Invariant, Limit, Metric, Quantile, Sometimes},
 };
@@ -35,7 +36,7 @@ pub fn verdict(
             InvariantVerdict::Violated if expected.contains(name) => {}
             InvariantVerdict::Violated => find(Verdict::Violated, format!("{name} is violated: {explanation}")),
             _ if expected.contains(name) => {
-                find(Verdict::Violated, format!("{name} should have been violated, and was not"));
+                find(Verdict::Vacuous, format!("{name} should have been violated, and was not"));
             }
             InvariantVerdict::Undecided if result.required => {
                 find(Verdict::Undecided, format!("{name} is undecided: {explanation}"));
@@ -113,6 +114,8 @@ pub fn sometimes(history: &History, required: &BTreeSet<Sometimes>) -> Vec<Somet
             _ => {}
         }
     }
+    let overlaps = Sometimes::ALL.iter().position(|known| *known == Sometimes::LockOverlap).expect("ALL holds all");
+    counts[overlaps] = check::lock_overlaps(history);
     Sometimes::ALL
         .iter()
         .zip(counts)

@@ -7,8 +7,11 @@ use warren::platform::Sabotage;
 
 use super::{
     AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Expect, Getters, Invariant, Metric, Net, Placement, Publishers,
-    Queue, QueueKind, Run, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
-    file::{At, ConsumersTable, ExpectTable, Field, File, GettersTable, Name, PublishersTable, QueueTable, RunTable},
+    Queue, QueueKind, Repro, Run, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
+    file::{
+        At, ConsumersTable, ExpectTable, Field, File, GettersTable, Name, PublishersTable, QueueTable, ReproTable,
+        RunTable,
+    },
     problem::{Problem, Problems},
     required, schema, shape,
     steps::Steps,
@@ -67,7 +70,7 @@ impl Scenario {
 /// which nobody sees, because a file with problems never becomes a scenario.
 pub(super) struct Checker<'a> {
     pub(super) problems: &'a mut Problems,
-    text: &'a str,
+    pub(super) text: &'a str,
 }
 
 impl Checker<'_> {
@@ -86,13 +89,16 @@ impl Checker<'_> {
         let name = self.name(&file.name, "a scenario");
         let run = self.run(&file.run);
         let nodes = file.cluster.nodes.or(3).clamp(1, 7);
+        let spares = file.cluster.spares.or(0).clamp(0, 4);
         let queues = self.queues(&file.queues, nodes);
         let queue_names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-        let roles = Roles { queues: &queues, nodes };
+        let roles = Roles { queues: &queues, nodes, spares };
         let publishers =
             file.publishers.iter().map(|table| self.publishers(&table.value, &queue_names, roles)).collect();
         let consumers = file.consumers.iter().map(|table| self.consumers(&table.value, &queue_names, roles)).collect();
         let getters = file.getters.iter().map(|table| self.getters(&table.value, &queue_names, roles)).collect();
+        let lockers = file.lockers.iter().map(|table| self.lockers(&table.value, &queue_names, roles)).collect();
+        self.locks_are_alone(&file);
         let clients = self.client_names(&file);
         let mut steps = Steps { problems: self.problems, text: self.text, roles, clients: &clients, run: &run };
         let steps = steps.check(&file.timeline.steps);
@@ -104,15 +110,18 @@ impl Checker<'_> {
             path: path.to_owned(),
             text: self.text.to_owned(),
             sabotage: named(&file.sabotage, Sabotage::from_name),
+            matching_sabotage: named(&file.matching_sabotage, Sabotage::from_name),
             run,
-            cluster: Cluster { nodes, compact_after: file.cluster.compact_after.or(4096) },
+            cluster: Cluster { nodes, spares, compact_after: file.cluster.compact_after.or(4096) },
             queues,
             publishers,
             consumers,
             getters,
+            lockers,
             steps,
             swarm,
             expect: Expect::default(),
+            repro: file.repro.0.map(|at| repro(at.value)),
         };
         scenario.expect = self.expect(&file.expect, &scenario);
         scenario
@@ -142,6 +151,7 @@ impl Checker<'_> {
                 duplicate: table.net.duplicate.or(0.0),
             },
             disk: DiskSpeed { sync: self.times(&table.disk.sync, millis(1, 3), weather) },
+            chaos: table.chaos.or(0.0),
             liveness: self.time(&table.liveness, seconds(15), long),
             publish_timeout: self.time(&table.publish_timeout, seconds(10), long),
         }
@@ -177,6 +187,7 @@ impl Checker<'_> {
             queue: self.queue(&table.queue, queues),
             confirms: table.confirms.or(true),
             rate: self.rate(&table.rate),
+            messages: table.messages.0.as_ref().map(|at| at.value),
             body: self.body(table),
             in_flight: table.in_flight.or(100),
             retry: table.retry.or(true),
@@ -223,13 +234,16 @@ impl Checker<'_> {
         let publishers = file.publishers.iter().map(|table| &table.value.name);
         let consumers = file.consumers.iter().map(|table| &table.value.name);
         let getters = file.getters.iter().map(|table| &table.value.name);
+        let lockers = file.lockers.iter().map(|table| &table.value.name);
         let mut seen = BTreeMap::new();
         let mut names = Vec::new();
-        for field in publishers.chain(consumers).chain(getters) {
+        let mut clients = 0;
+        for field in publishers.chain(consumers).chain(getters).chain(lockers) {
+            clients += 1;
             self.unique(&mut seen, field, "group of clients");
             names.extend(field.0.as_ref().map(|at| at.value.clone()));
         }
-        if names.is_empty() && file.publishers.is_empty() && file.consumers.is_empty() && file.getters.is_empty() {
+        if clients == 0 {
             let help = "add `[[publishers]]` with `name = \"pub\"`, `queue`, `rate = 100`".to_owned();
             self.problems.add(&(0..0), "the scenario has no clients", "nobody publishes or consumes", Some(help));
         }
@@ -274,13 +288,16 @@ impl Checker<'_> {
         thresholds
     }
 
-    fn name(&mut self, field: &Field<String>, of: &str) -> String {
+    pub(super) fn name(&mut self, field: &Field<String>, of: &str) -> String {
         let Field(Some(at)) = field else { return String::new() };
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let node_like = at.value.strip_prefix('n').is_some_and(|rest| rest.parse::<u64>().is_ok());
-        if at.value.is_empty() || !at.value.chars().all(allowed) {
+        // It names a folder too.
+        let good = (1..=100).contains(&at.value.len()) && !at.value.starts_with('.');
+        if !good || !at.value.chars().all(allowed) {
             let message = format!("`{}` is no name for {of}", at.value);
-            self.problems.add(&at.span, message, "letters, digits, `-`, `_` and `.`, at least one", None);
+            let label = "1 to 100 letters, digits, `-`, `_` and `.`, not beginning with `.`";
+            self.problems.add(&at.span, message, label, None);
         } else if node_like {
             let message = format!("`{}` is no name for {of}", at.value);
             self.problems.add(&at.span, message, "this is what a node is called", Some("choose another name".into()));
@@ -298,7 +315,7 @@ impl Checker<'_> {
         }
     }
 
-    fn queue(&mut self, field: &Field<String>, queues: &[&str]) -> usize {
+    pub(super) fn queue(&mut self, field: &Field<String>, queues: &[&str]) -> usize {
         let Field(Some(at)) = field else { return 0 };
         queues.iter().position(|name| *name == at.value).unwrap_or_else(|| {
             let help = super::problem::suggestion(&at.value, queues);
@@ -335,7 +352,7 @@ impl Checker<'_> {
         }
     }
 
-    fn placement(&mut self, field: &Field<super::file::TargetText>, roles: Roles<'_>) -> Placement {
+    pub(super) fn placement(&mut self, field: &Field<super::file::TargetText>, roles: Roles<'_>) -> Placement {
         match field {
             Field(None) => Placement::Spread,
             Field(Some(at)) if at.value.0 == "spread" => Placement::Spread,
@@ -399,8 +416,18 @@ impl<T: Copy> Field<T> {
     }
 }
 
+fn repro(table: ReproTable) -> Repro {
+    let text = |field: Field<String>| field.0.map(|at| at.value).unwrap_or_default();
+    Repro {
+        violates: text(table.violates),
+        trace: text(table.trace),
+        build: text(table.build),
+        found_by: text(table.found_by),
+    }
+}
+
 /// The thing that a name stands for; the schema has checked that it is known.
-fn named<K, T>(field: &Field<Name<K>>, from_name: impl Fn(&str) -> Option<T>) -> Option<T> {
+pub(super) fn named<K, T>(field: &Field<Name<K>>, from_name: impl Fn(&str) -> Option<T>) -> Option<T> {
     field.0.as_ref().and_then(|at| from_name(&at.value.text))
 }
 

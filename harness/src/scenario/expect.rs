@@ -40,10 +40,12 @@ pub enum Sometimes {
     GetEmpty,
     /// A publish was returned as unroutable.
     Returned,
+    /// A client was given a lock while another, cut off, believed to have it.
+    LockOverlap,
 }
 
 impl Sometimes {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LeaderChanged,
         Self::Redelivered,
         Self::UnknownOutcome,
@@ -53,6 +55,7 @@ impl Sometimes {
         Self::Reconnected,
         Self::GetEmpty,
         Self::Returned,
+        Self::LockOverlap,
     ];
 
     /// The name in scenario files and reports.
@@ -67,6 +70,7 @@ impl Sometimes {
             Self::Reconnected => "reconnected",
             Self::GetEmpty => "get-empty",
             Self::Returned => "returned",
+            Self::LockOverlap => "lock-overlap",
         }
     }
 

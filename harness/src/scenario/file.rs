@@ -78,16 +78,37 @@ pub(super) struct File {
     pub(super) tags: Vec<At<String>>,
     /// A planted bug to switch on in every node. For scenarios that prove that a checker can fail.
     pub(super) sabotage: Field<Name<names::SabotageName>>,
+    /// A planted bug of the kind that the scenario is about. `ferret run --sabotage matching` switches it on, and the run
+    /// must then fail.
+    pub(super) matching_sabotage: Field<Name<names::SabotageName>>,
     pub(super) run: RunTable,
     pub(super) cluster: ClusterTable,
     pub(super) queues: Vec<At<QueueTable>>,
     pub(super) publishers: Vec<At<PublishersTable>>,
     pub(super) consumers: Vec<At<ConsumersTable>>,
     pub(super) getters: Vec<At<GettersTable>>,
+    pub(super) lockers: Vec<At<LockersTable>>,
     pub(super) timeline: TimelineTable,
     /// Faults that each seed draws for itself, besides the timeline's own.
     pub(super) swarm: Field<SwarmTable>,
     pub(super) expect: ExpectTable,
+    /// What this file reproduces. Written by `ferret shrink`, read by `ferret replay`; it changes nothing in a run.
+    pub(super) repro: Field<ReproTable>,
+}
+
+/// What a reproducer must show again.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["violates", "trace"]))]
+pub(super) struct ReproTable {
+    /// An invariant, or `panic` for an assertion of the broker's own.
+    pub(super) violates: Field<String>,
+    /// The trace hash of the run that showed it.
+    pub(super) trace: Field<String>,
+    /// Which build of Ferret that was.
+    pub(super) build: Field<String>,
+    /// The command that found the failure first.
+    pub(super) found_by: Field<String>,
 }
 
 /// How long, how often, and in which weather.
@@ -107,6 +128,10 @@ pub(super) struct RunTable {
     pub(super) client: Field<Name<names::ClientName>>,
     pub(super) net: NetTable,
     pub(super) disk: DiskTable,
+    /// How often Warren takes rare but legal turns (syncs held, messages lost, late or twice, logs compacted early, live
+    /// nodes given up): a factor to the usual frequency, 0 to 20. Default 0, never.
+    #[schemars(range(min = 0, max = 20))]
+    pub(super) chaos: Field<f64>,
     /// After the last fault is healed, the time within which all must be well. Default 15s.
     pub(super) liveness: Field<DurationText>,
     /// A publish without an answer for this long has an unknown outcome. Default 10s.
@@ -154,6 +179,9 @@ pub(super) struct ClusterTable {
     /// Broker nodes, called n1, n2, ….
     #[schemars(range(min = 1, max = 7))]
     pub(super) nodes: Field<u64>,
+    /// Nodes beyond those, which wait for a step `add-member`. Default 0.
+    #[schemars(range(min = 0, max = 4))]
+    pub(super) spares: Field<u64>,
     /// Log entries after which a queue's log is cut behind a snapshot. Default 4096.
     #[schemars(range(min = 16, max = 1_000_000))]
     pub(super) compact_after: Field<u64>,
@@ -187,6 +215,9 @@ pub(super) struct PublishersTable {
     pub(super) confirms: Field<bool>,
     /// Messages per virtual second, each client.
     pub(super) rate: Field<f64>,
+    /// The most messages that each client publishes. Default: no limit but the load's end.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub(super) messages: Field<u64>,
     /// Bytes per message, such as `"1KiB"` or `"64B..4KiB"`. Default 128B.
     pub(super) body: Field<SizeRangeText>,
     /// The most publishes without an outcome at a time. Default 100.
@@ -238,6 +269,29 @@ pub(super) struct GettersTable {
     pub(super) rate: Field<f64>,
     /// Default manual.
     pub(super) ack: Field<Name<names::AckName>>,
+    /// Which node to connect to: a target, or `"spread"` over all. Default spread.
+    pub(super) node: Field<TargetText>,
+}
+
+/// Clients that use a queue of one message as a lock: they take it, hold it for a while, and give it back.
+///
+/// The harness puts the message into the queue. Nobody but lockers may use that queue.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["name", "queue"]))]
+pub(super) struct LockersTable {
+    /// The clients are called name-1, name-2, ….
+    pub(super) name: Field<String>,
+    /// How many clients. Default 3.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) count: Field<u32>,
+    pub(super) queue: Field<String>,
+    /// With gets, or through a consumer with a prefetch of 1. Default get.
+    pub(super) take: Field<Name<names::TakeName>>,
+    /// Time from taking the lock to giving it back: a duration or a range. Default 100ms..500ms.
+    pub(super) hold: Field<DurationRangeText>,
+    /// Time from a get that found nothing, or from giving back, to the next get. Default 50ms..200ms.
+    pub(super) retry: Field<DurationRangeText>,
     /// Which node to connect to: a target, or `"spread"` over all. Default spread.
     pub(super) node: Field<TargetText>,
 }
@@ -338,6 +392,10 @@ pub(super) struct StepTable {
     pub(super) grow: Field<VoterTable>,
     /// Ask the cluster to take a node's vote in a queue away.
     pub(super) shrink: Field<VoterTable>,
+    /// Start a spare and ask the cluster to take it in.
+    pub(super) add_member: Field<MemberTable>,
+    /// Ask the cluster to take a node out, for good.
+    pub(super) remove_member: Field<MemberTable>,
 }
 
 /// Exactly one of the keys. Counted over all clients and queues, since the start of the run.
@@ -616,6 +674,14 @@ pub(super) struct VoterTable {
     pub(super) node: Field<TargetText>,
 }
 
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node"]))]
+pub(super) struct MemberTable {
+    /// A target that means one node; `spare` is the first one.
+    pub(super) node: Field<TargetText>,
+}
+
 /// What a run must show to pass.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
@@ -814,6 +880,7 @@ pub(super) mod names {
         ClientName, "client", ClientKind::ALL.into_iter().map(ClientKind::name).collect();
         QueueTypeName, "queue type", vec!["quorum"];
         AckName, "ack mode", vec!["manual", "auto"];
+        TakeName, "way to take a lock", vec!["get", "consume"];
         StallName, "kind of stall", vec!["sync", "all"];
         HealName, "thing to heal", vec!["all"];
         RingName, "ring", vec!["all"];

@@ -5,9 +5,11 @@
 //! timeline of it for one seed. A scenario with a [`swarm`] becomes another one first, with that seed's faults in it.
 
 mod check;
+mod concrete;
 mod draw;
 mod expect;
 mod file;
+mod lockers;
 mod model;
 mod operator;
 mod problem;
@@ -24,15 +26,23 @@ pub use crate::check::Invariant;
 pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
-    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Errand, Getters, Net,
-    Partition, Placement, Publishers, Queue, QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Trouble,
-    Weather,
+    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Errand, Getters, Lockers,
+    Net, Partition, Placement, Publishers, Queue, QueueKind, Repro, Reset, Run, Scenario, Seeds, Spread, StallWhat,
+    Step, Take, Trouble, Weather,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
 pub use swarm::{Kind as SwarmKind, Swarm};
 pub use target::Target;
 pub use trigger::{Happening, Repeat, Tally, Trigger};
+
+/// `5s`, `1.5ms`: a duration as scenario files write it.
+///
+/// # Errors
+/// What is wrong with it, and how to write it.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, (String, String)> {
+    text::duration(text).map_err(|wrong| (wrong.what, wrong.help))
+}
 
 /// The JSON schema of scenario files.
 pub fn schema() -> schemars::Schema {

@@ -20,6 +20,8 @@ pub struct Scenario {
     pub text: String,
     /// The planted bug that the scenario itself switches on.
     pub sabotage: Option<Sabotage>,
+    /// A planted bug of the kind that the scenario is about; it is off unless asked for, and the run must find it.
+    pub matching_sabotage: Option<Sabotage>,
     pub run: Run,
     pub cluster: Cluster,
     /// At least one.
@@ -27,11 +29,27 @@ pub struct Scenario {
     pub publishers: Vec<Publishers>,
     pub consumers: Vec<Consumers>,
     pub getters: Vec<Getters>,
+    pub lockers: Vec<Lockers>,
     /// In the order of the file, which need not be that of time: see [`Scenario::draw`].
     pub steps: Vec<Step>,
     /// What is drawn into the timeline, for each seed anew: see [`Scenario::drawn_by_swarm`].
     pub swarm: Option<Swarm>,
     pub expect: Expect,
+    /// What the file reproduces, if it was written for that.
+    pub repro: Option<Repro>,
+}
+
+/// What a reproducer must show again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repro {
+    /// The invariant, or `panic` for an assertion of the broker's own.
+    pub violates: String,
+    /// The trace hash of the run that showed it, 16 hexadecimal digits.
+    pub trace: String,
+    /// Which build of Ferret that was.
+    pub build: String,
+    /// The command that found the failure first.
+    pub found_by: String,
 }
 
 /// How long, how often, and in which weather.
@@ -47,6 +65,8 @@ pub struct Run {
     pub client: ClientKind,
     pub net: Net,
     pub disk: DiskSpeed,
+    /// How often Warren's chaos points take their turns: a factor to their likelihoods; 0 is never.
+    pub chaos: f64,
     /// After the last fault is healed, the time within which all must be well again.
     pub liveness: Duration,
     /// A publish without an answer for this long has an unknown outcome.
@@ -127,13 +147,20 @@ impl<T: Copy> Spread<T> {
 pub struct Cluster {
     /// 1 to 7. Nodes are called `n1`, `n2`, ….
     pub nodes: u64,
+    /// Nodes beyond those, which do not run and are no members until a step adds them.
+    pub spares: u64,
     /// Applied entries after which a group's log is cut behind a snapshot; a quarter as many stay for slow followers.
     pub compact_after: u64,
 }
 
 impl Cluster {
+    /// Those that begin the cluster.
     pub fn node_ids(self) -> impl Iterator<Item = NodeId> {
         (1..=self.nodes).map(NodeId)
+    }
+
+    pub fn spare_ids(self) -> impl Iterator<Item = NodeId> {
+        (self.nodes + 1..=self.nodes + self.spares).map(NodeId)
     }
 }
 
@@ -171,6 +198,8 @@ pub struct Publishers {
     pub confirms: bool,
     /// Messages per virtual second, each.
     pub rate: f64,
+    /// The most messages that each of them publishes, whatever is left of the load; `None` is no limit.
+    pub messages: Option<u64>,
     /// Bytes per message, drawn for each.
     pub body: Spread<u64>,
     /// The most publishes without an outcome at a time; 1 publishes in lock-step.
@@ -208,6 +237,30 @@ pub struct Getters {
     pub rate: f64,
     pub ack: AckMode,
     pub node: Placement,
+}
+
+/// A group of equal clients that use a queue of one message as a lock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lockers {
+    pub name: String,
+    pub count: u32,
+    /// Index into [`Scenario::queues`]; nobody but lockers uses that queue.
+    pub queue: usize,
+    pub take: Take,
+    /// From taking the lock to giving it back.
+    pub hold: Spread<Duration>,
+    /// The pause before the next try, for those that take it with gets.
+    pub retry: Spread<Duration>,
+    pub node: Placement,
+}
+
+/// How a locker takes the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// With `basic.get`, again and again until it is there.
+    Get,
+    /// Through a consumer with a prefetch of 1.
+    Consume,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,24 +367,47 @@ pub enum Action<N> {
         client: String,
         trouble: ClientTrouble,
     },
-    /// An operator asks the cluster to change a queue's leader or voters.
+    /// An operator asks the cluster to change its members, or a queue's leader or voters.
     Operate {
-        /// Index into [`Scenario::queues`].
-        queue: usize,
         node: N,
         errand: Errand,
     },
 }
 
-/// What an operator wants of a queue.
+/// What an operator wants. Queues are indices into [`Scenario::queues`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Errand {
-    /// The node is to lead it.
-    TransferLeader,
+    /// The node is to lead the queue.
+    TransferLeader { queue: usize },
     /// The node, a learner, is to vote in it.
-    Grow,
+    Grow { queue: usize },
     /// The node is to vote in it no more.
-    Shrink,
+    Shrink { queue: usize },
+    /// The node, a spare, is started, and to join the cluster.
+    AddMember,
+    /// The node is to leave the cluster for good.
+    RemoveMember,
+}
+
+impl Errand {
+    /// The queue that it is about, if it is about one.
+    pub fn queue(self) -> Option<usize> {
+        match self {
+            Self::TransferLeader { queue } | Self::Grow { queue } | Self::Shrink { queue } => Some(queue),
+            Self::AddMember | Self::RemoveMember => None,
+        }
+    }
+
+    /// The same errand about another queue.
+    #[must_use]
+    pub fn with_queue(self, queue: usize) -> Self {
+        match self {
+            Self::TransferLeader { .. } => Self::TransferLeader { queue },
+            Self::Grow { .. } => Self::Grow { queue },
+            Self::Shrink { .. } => Self::Shrink { queue },
+            Self::AddMember | Self::RemoveMember => self,
+        }
+    }
 }
 
 /// What a link does to datagrams.
@@ -420,7 +496,7 @@ pub enum Partition<N> {
 pub enum Reset<N> {
     /// Every connection that ends at these nodes, from clients and from peers.
     Node(N),
-    /// Every connection of the clients of this group: a name among publishers, consumers and getters.
+    /// Every connection of the clients of this group: a name among publishers, consumers, getters and lockers.
     Client(String),
 }
 
@@ -469,9 +545,11 @@ impl<N> Action<N> {
             Self::Client { trouble: ClientTrouble::Slow { .. }, .. } => "slow-consumer",
             Self::Client { trouble: ClientTrouble::Crash, .. } => "client-crash",
             Self::Client { trouble: ClientTrouble::Churn { .. }, .. } => "churn",
-            Self::Operate { errand: Errand::TransferLeader, .. } => "transfer-leader",
-            Self::Operate { errand: Errand::Grow, .. } => "grow",
-            Self::Operate { errand: Errand::Shrink, .. } => "shrink",
+            Self::Operate { errand: Errand::TransferLeader { .. }, .. } => "transfer-leader",
+            Self::Operate { errand: Errand::Grow { .. }, .. } => "grow",
+            Self::Operate { errand: Errand::Shrink { .. }, .. } => "shrink",
+            Self::Operate { errand: Errand::AddMember, .. } => "add-member",
+            Self::Operate { errand: Errand::RemoveMember, .. } => "remove-member",
         }
     }
 
@@ -509,9 +587,7 @@ impl<N> Action<N> {
             Self::Wipe { node } => Action::Wipe { node: replace(node) },
             Self::Trouble { node, trouble } => Action::Trouble { node: replace(node), trouble: trouble.clone() },
             Self::Client { client, trouble } => Action::Client { client: client.clone(), trouble: trouble.clone() },
-            Self::Operate { queue, node, errand } => {
-                Action::Operate { queue: *queue, node: replace(node), errand: *errand }
-            }
+            Self::Operate { node, errand } => Action::Operate { node: replace(node), errand: *errand },
         }
     }
 }

@@ -10,18 +10,26 @@ use super::{
 impl Steps<'_> {
     /// A step that changes a queue's leader or voters.
     pub(super) fn operator(&mut self, table: &StepTable) -> Option<Action<Vec<Target>>> {
-        let (queue, node, errand) = if let Field(Some(at)) = &table.transfer_leader {
-            (&at.value.queue, &at.value.to, Errand::TransferLeader)
+        if let Field(Some(at)) = &table.add_member {
+            let node = at.value.node.0.as_ref().and_then(|node| self.spare(node))?;
+            return Some(Action::Operate { node: vec![node], errand: Errand::AddMember });
+        }
+        if let Field(Some(at)) = &table.remove_member {
+            let node = at.value.node.0.as_ref().and_then(|node| self.one_node(node))?;
+            return Some(Action::Operate { node: vec![node], errand: Errand::RemoveMember });
+        }
+        let (queue, node, errand): (_, _, fn(usize) -> Errand) = if let Field(Some(at)) = &table.transfer_leader {
+            (&at.value.queue, &at.value.to, |queue| Errand::TransferLeader { queue })
         } else if let Field(Some(at)) = &table.grow {
-            (&at.value.queue, &at.value.node, Errand::Grow)
+            (&at.value.queue, &at.value.node, |queue| Errand::Grow { queue })
         } else if let Field(Some(at)) = &table.shrink {
-            (&at.value.queue, &at.value.node, Errand::Shrink)
+            (&at.value.queue, &at.value.node, |queue| Errand::Shrink { queue })
         } else {
             return None;
         };
         let queue = queue.0.as_ref().and_then(|queue| self.queue(queue));
         let node = node.0.as_ref().and_then(|node| self.one_node(node));
-        Some(Action::Operate { queue: queue?, node: vec![node?], errand })
+        Some(Action::Operate { node: vec![node?], errand: errand(queue?) })
     }
 
     /// The index of a queue.
@@ -37,6 +45,21 @@ impl Steps<'_> {
             self.problems.add(&at.span, message, "no such `[[queues]]`", Some(help));
         }
         found
+    }
+
+    /// A target that means a node which is no member from the start.
+    fn spare(&mut self, at: &At<TargetText>) -> Option<Target> {
+        let target = self.roles.target(at.value.as_ref(), &at.span, self.problems)?;
+        if matches!(target, Target::Node(node) if node.0 > self.roles.nodes) {
+            return Some(target);
+        }
+        let help = if self.roles.spares == 0 {
+            "write `spares = 1` under `[cluster]`, and `node = \"spare\"` here".to_owned()
+        } else {
+            format!("name a spare, such as `spare` or `n{}`", self.roles.nodes + 1)
+        };
+        self.problems.add(&at.span, "only a spare can join", "a member from the start", Some(help));
+        None
     }
 
     /// A target that means one node.

@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use super::{
-    Action, Partition, Reset, Run, Spread, StallWhat, Step, Target, Trouble,
+    Action, Errand, Partition, Reset, Run, Spread, StallWhat, Step, Target, Trouble,
     check::line_of,
     file::{At, DurationRangeText, Field, OneOrMany, OneWayTable, PartitionTable, ResetTable, StepTable},
     problem::{Problems, suggestion},
@@ -15,7 +15,7 @@ use super::{
 const ACTIONS: &str = "partition, one-way, kill, power-loss, disk-stall, disk-slow, reset, pause, heal, restart, \
     latency, loss, duplicate, reorder, bandwidth, black-hole, flap, rolling-restart, wipe, \
     slow-cpu, disk-error, bit-rot, misdirect, clock-jump, clock-drift, clock-freeze, slow-consumer, client-crash, \
-    churn, transfer-leader, grow, shrink";
+    churn, transfer-leader, grow, shrink, add-member, remove-member";
 
 /// Checks steps against the rest of the scenario.
 pub(super) struct Steps<'a> {
@@ -126,6 +126,8 @@ impl Steps<'_> {
             transfer_leader,
             grow,
             shrink,
+            add_member,
+            remove_member,
         } = &at.value;
         let given: Vec<(&str, &Range<usize>)> = [
             ("partition", span(partition)),
@@ -160,6 +162,8 @@ impl Steps<'_> {
             ("transfer-leader", span(transfer_leader)),
             ("grow", span(grow)),
             ("shrink", span(shrink)),
+            ("add-member", span(add_member)),
+            ("remove-member", span(remove_member)),
         ]
         .into_iter()
         .filter_map(|(name, span)| Some((name, span?)))
@@ -311,7 +315,7 @@ impl Steps<'_> {
         let known: Vec<&str> = self.clients.iter().map(String::as_str).collect();
         let help = suggestion(&client.value, &known);
         let message = format!("unknown client `{}`", client.value);
-        self.problems.add(&client.span, message, "no such publishers, consumers or getters", Some(help));
+        self.problems.add(&client.span, message, "no such group of clients", Some(help));
         None
     }
 
@@ -332,6 +336,7 @@ impl Steps<'_> {
                 Action::Kill { .. }
                     | Action::PowerLoss { .. }
                     | Action::Wipe { .. }
+                    | Action::Operate { errand: Errand::RemoveMember, .. }
                     | Action::Trouble {
                         trouble: Trouble::DiskError(_) | Trouble::BitRot { .. } | Trouble::Misdirect { .. },
                         ..

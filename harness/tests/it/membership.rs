@@ -14,7 +14,7 @@ use super::play::{SECOND, began, ended, leader, parse};
 
 const ORDERS: GroupId = GroupId(2);
 
-/// A cluster of four, a queue whose group has `size` voters, and `steps`.
+/// A cluster of four and a spare, a queue whose group has `size` voters, and `steps`.
 fn text(size: u64, steps: &str) -> String {
     format!(
         r#"
@@ -28,6 +28,7 @@ net = {{ latency = "1ms..3ms" }}
 disk = {{ sync = "1ms..3ms" }}
 [cluster]
 nodes = 4
+spares = 1
 [[queues]]
 name = "orders"
 group-size = {size}
@@ -147,6 +148,73 @@ fn a_cut_off_voter_can_still_be_taken_out_and_the_rest_decides() {
     passed(&output);
 }
 
+/// The members that count in the metadata at the end, by the nodes that still tell.
+fn cluster(output: &RunOutput) -> [Vec<NodeId>; 2] {
+    let newest = output.history.events.iter().rev().find_map(|event| match &event.kind {
+        EventKind::Observed {
+            observation: Observation::Members { group: GroupId::META, voters, learners, .. },
+            ..
+        } => Some([voters.clone(), learners.clone()]),
+        _ => None,
+    });
+    newest.expect("somebody counts")
+}
+
+#[test]
+fn a_spare_joins_the_metadata_as_a_voter_and_the_queue_as_a_learner() {
+    let output = play(3, r#"{ at = "1s", add-member = { node = "spare" } }"#);
+    let fault = bitten(&output, "add-member", "changed 1 cluster; ");
+    assert_eq!(fault.description, "let n5 join the cluster");
+    assert!(fault.effect.ends_with("n1, n2, n3, n4 were the cluster, n1, n2, n3, n4, n5 are"), "{fault:?}");
+    assert_eq!(cluster(&output), [[1, 2, 3, 4, 5].map(NodeId).to_vec(), Vec::new()]);
+    let follows = output.history.events.iter().any(|event| {
+        matches!(&event.kind, EventKind::Observed {
+            node: NodeId(5),
+            observation: Observation::Members { group: ORDERS, learners, .. },
+        } if learners.contains(&NodeId(5)))
+    });
+    assert!(follows, "n5 has a replica of the queue");
+    passed(&output);
+}
+
+#[test]
+fn a_spare_that_nobody_adds_does_nothing_and_owes_nothing() {
+    let output = play(3, r#"{ at = "1s", transfer-leader = { queue = "orders", to = "one-follower:orders" } }"#);
+    let told =
+        output.history.events.iter().any(|event| matches!(event.kind, EventKind::Observed { node: NodeId(5), .. }));
+    assert!(!told);
+    passed(&output);
+}
+
+#[test]
+fn a_leader_that_leaves_is_replaced_by_a_learner_and_ends_and_what_it_held_comes_back() {
+    let output = play(3, r#"{ at = "1s", remove-member = { node = "leader:orders" } }"#);
+    let fault = bitten(&output, "remove-member", "changed 1 cluster; ");
+    let left = leader(&output, began(fault)).to_owned();
+    let [voters, learners] = cluster(&output);
+    assert!(voters.len() == 3 && learners.is_empty() && !voters.iter().any(|node| node.to_string() == left));
+    let newest = output.history.events.iter().rev().find_map(|event| match &event.kind {
+        EventKind::Observed { observation: Observation::Members { group: ORDERS, voters, .. }, .. } => Some(voters),
+        _ => None,
+    });
+    assert_eq!(newest, Some(&voters), "three vote as before: {left} does not, the learner does");
+    let down = output.record.timeline.down.iter().filter(|span| span.node == left).collect::<Vec<_>>();
+    assert!(down.len() == 1 && down[0].how == "exited by itself" && down[0].to_ns.is_none(), "{down:?}");
+    passed(&output);
+}
+
+#[test]
+fn a_removed_node_that_comes_back_is_told_so_and_ends() {
+    let steps = r#"{ at = "500ms", remove-member = { node = "n2" } },
+                   { at = "3500ms", restart = { node = "n2" } }"#;
+    let output = play(3, steps);
+    bitten(&output, "remove-member", "changed 1 cluster; ");
+    bitten(&output, "restart", "started 1 node");
+    let ends = output.record.timeline.down.iter().filter(|span| span.node == "n2" && span.how == "exited by itself");
+    assert_eq!(ends.count(), 2, "{:?}", output.record.timeline.down);
+    passed(&output);
+}
+
 #[test]
 fn mistakes_in_an_operators_steps_are_told() {
     for (step, message, help) in [
@@ -168,6 +236,8 @@ fn mistakes_in_an_operators_steps_are_told() {
             "`transfer-leader` has its own end",
             Some("leave `for` out"),
         ),
+        (r#"add-member = { node = "n1" }"#, "only a spare can join", Some("name a spare, such as `spare` or `n5`")),
+        (r#"remove-member = { node = "minority" }"#, "an operator asks for one node at a time", None),
         (r#"transfer-leder = { queue = "orders", to = "n1" }"#, "unknown key `transfer-leder`", None),
     ] {
         let text = text(3, &format!(r#"{{ at = "1s", {step} }}"#));
@@ -180,17 +250,30 @@ fn mistakes_in_an_operators_steps_are_told() {
 }
 
 #[test]
+fn without_a_spare_nobody_can_join() {
+    let text = text(3, r#"{ at = "1s", add-member = { node = "spare" } }"#).replace("spares = 1\n", "");
+    let problems = Scenario::parse("members.toml", &text).expect_err("there is no spare");
+    assert_eq!(problems[0].message, "there is no spare");
+    assert_eq!(problems[0].help.as_deref(), Some("write `spares = 1` under `[cluster]`"));
+}
+
+#[test]
 fn planted_bugs_of_membership_are_caught_and_their_weather_alone_is_not_reported() {
-    let path = "../scenarios/hunt/membership.toml";
-    let file = std::fs::read_to_string(path).expect("the weather is there");
-    let scenario = Scenario::parse(path, &file).expect("it is valid");
-    let violated = |sabotage: Option<Sabotage>| {
-        let options = RunOptions { sabotage, ..RunOptions::default() };
-        let output = run::run(&scenario, 1, &options, &false.into(), &ferret::progress::Progress::default());
-        output.record.verdict == Verdict::Violated
-    };
-    assert!(!violated(None));
-    for bug in ["learners-count", "forget-membership", "members-from-declaration", "changes-overlap"] {
-        assert!(violated(Sabotage::from_name(bug)), "{bug}");
+    for (weather, bugs) in [
+        ("membership", &["learners-count", "forget-membership", "members-from-declaration", "changes-overlap"][..]),
+        ("turnover", &["removed-keeps-held"][..]),
+    ] {
+        let path = format!("../scenarios/hunt/{weather}.toml");
+        let file = std::fs::read_to_string(&path).expect("the weather is there");
+        let scenario = Scenario::parse(&path, &file).expect("it is valid");
+        let violated = |sabotage: Option<Sabotage>| {
+            let options = RunOptions { sabotage, ..RunOptions::default() };
+            let output = run::run(&scenario, 1, &options, &false.into(), &ferret::progress::Progress::default());
+            output.record.verdict == Verdict::Violated
+        };
+        assert!(!violated(None), "{weather}");
+        for bug in bugs {
+            assert!(violated(Sabotage::from_name(bug)), "{bug}");
+        }
     }
 }

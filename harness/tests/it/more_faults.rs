@@ -28,7 +28,7 @@ fn scenario_of(steps: &str) -> String {
 version = 1
 name = "listed"
 run = {{ duration = "20s" }}
-cluster = {{ nodes = 4 }}
+cluster = {{ nodes = 4, spares = 1 }}
 queues = [{{ name = "orders" }}]
 publishers = [{{ name = "pub", queue = "orders", rate = 1 }}]
 consumers = [{{ name = "con", queue = "orders" }}]
