@@ -65,6 +65,16 @@ impl Judgement {
         Self { checked, unit, outcome: Outcome::NotRecoverable(reason) }
     }
 
+    /// The same, but what is violated could not be kept, for this reason.
+    pub(crate) fn excused(self, why: &str) -> Self {
+        match self.outcome {
+            Outcome::Violated(witness) => {
+                Self::not_recoverable(self.checked, self.unit, format!("{}; but {why}", witness.sentence))
+            }
+            _ => self,
+        }
+    }
+
     pub(crate) fn into_result(self, name: Invariant, ledger: &Ledger<'_>) -> InvariantResult {
         let (verdict, explanation, witness) = match self.outcome {
             Outcome::Holds(_) if self.checked == 0 => (InvariantVerdict::Vacuous, None, Vec::new()),
