@@ -172,8 +172,10 @@ fn a_seed_that_does_not_fail_leaves_nothing_to_shrink_and_no_file() {
     assert!(told.contains("is no reproducer (it has no [repro])"), "{told}");
 }
 
-/// What each fault did, by time, and the trace hash.
-fn concrete_and_drawn(text: &str, seed: u64) -> [(Vec<(Option<u64>, Vec<String>)>, String); 2] {
+/// When each fault began and whom it hit, by time; and the trace hash.
+type Shown = (Vec<(Option<u64>, Vec<String>)>, String);
+
+fn concrete_and_drawn(text: &str, seed: u64) -> [Shown; 2] {
     let scenario = Scenario::parse("greedy.toml", text).expect("the scenario is valid");
     let run = |scenario: &Scenario| {
         run::run(scenario, seed, &RunOptions::default(), &AtomicBool::new(false), &Progress::default())
