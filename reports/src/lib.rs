@@ -22,6 +22,7 @@ pub use history::{HistoryOperation, HistoryRecord};
 pub use html::{LinkedRun, rejudge_run_html, render_history_html, render_overview_html, render_run_html};
 pub use junit::render_junit;
 pub use markdown::{MARKDOWN_BYTES_MAX, render_markdown};
+pub use quantity::count as grouped;
 pub use record::*;
 
 /// The JSON schema of [`RunRecord`], which is what `run.json` holds.

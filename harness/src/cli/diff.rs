@@ -3,12 +3,12 @@
 use std::{io, path::PathBuf};
 
 use clap::Args;
-use ferret_reports::{Quantiles, RunRecord, WitnessEvent};
+use ferret_reports::{Quantiles, RunRecord, WitnessEvent, grouped};
 
 use super::{
     Streams, exit,
     run_folder::{NoRun, RunFolder},
-    terminal::{grouped, verdict_name},
+    terminal::verdict_name,
 };
 use crate::{explain::Narrator, history::History};
 

@@ -10,7 +10,7 @@ use clap::{
     Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use ferret_reports::{HistoryOperation, HistoryRecord, InvariantVerdict, render_history_html};
+use ferret_reports::{HistoryOperation, HistoryRecord, InvariantVerdict, grouped, render_history_html};
 use serde_json::{Value, json};
 
 use super::{Streams, artifacts::Artifacts, exit, interrupt::Interrupt, render_problem, terminal};
@@ -208,8 +208,8 @@ fn summary(history: &History, judgement: &Judgement) -> String {
         1 => judgement.model.name().to_owned(),
         count => format!("{}, {count} keys", judgement.model.name()),
     };
-    let checked = terminal::grouped(judgement.checked as u64);
-    let unknown = terminal::grouped(judgement.unknown as u64);
+    let checked = grouped(judgement.checked as u64);
+    let unknown = grouped(judgement.unknown as u64);
     format!("{objects}: {checked} operations, {unknown} of unknown outcome ({})", history.format.name())
 }
 

@@ -25,6 +25,7 @@ mod run_id;
 mod schema;
 mod shrink;
 mod simulate;
+mod simulation;
 mod sometimes;
 mod terminal;
 mod twice;
@@ -36,6 +37,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub use closed_pipe::UntilClosed;
 pub use interrupt::Interrupt;
 pub use simulate::{Request, Simulate, Simulated};
+pub use simulation::Simulation;
 pub use terminal::{Style, render_problem};
 
 /// How the process ends when no run decides it; runs have [`ferret_reports::Verdict::exit_code`].

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
+use ferret_reports::{RunRecord, Verdict};
 use warren::platform::Sabotage;
 
 use super::{
@@ -24,7 +24,13 @@ use super::{
     simulate::{Request, Simulate, Simulated},
     sometimes, twice,
 };
-use crate::{history::History, progress::Progress, scenario::Scenario, search::thread_cpu};
+use crate::{
+    history::History,
+    progress::Progress,
+    run::{self, RunOptions},
+    scenario::Scenario,
+    search::thread_cpu,
+};
 
 /// A simulation's futures are large, and so are its checkers' recursions.
 const STACK_BYTES: usize = 32 * 1024 * 1024;
@@ -209,51 +215,13 @@ fn panicked(panic: &(dyn Any + Send)) -> String {
 
 /// The record of a run that the harness itself broke.
 fn internal(scenario: &Scenario, seed: u64, request: &Request, reason: String) -> RunRecord {
-    let sabotage = request.sabotage.or(scenario.sabotage);
+    let Request { sabotage, client, .. } = *request;
+    let options = RunOptions { sabotage, client, ..RunOptions::default() };
+    let scenario = Scenario { sabotage: sabotage.or(scenario.sabotage), ..scenario.clone() };
     RunRecord {
-        version: RECORD_VERSION,
-        scenario: ScenarioInfo {
-            name: scenario.name.clone(),
-            description: scenario.description.clone(),
-            path: scenario.path.clone(),
-            text: scenario.text.clone(),
-            tags: scenario.tags.clone(),
-        },
-        seed,
-        sabotage: sabotage.map(|sabotage| sabotage.name().to_owned()),
         trace_hash: "0".repeat(16),
-        trace_events: 0,
-        replay: replay_line(scenario, seed, request),
         verdict: Verdict::Internal,
         reasons: vec![reason],
-        invariants: Vec::new(),
-        faults: Vec::new(),
-        chaos: Vec::new(),
-        sometimes: Vec::new(),
-        thresholds: Vec::new(),
-        messages: MessageCounts::default(),
-        virtual_seconds: 0.0,
-        wall_seconds: 0.0,
-        timeline: Timeline::default(),
-        latency: Latency::default(),
+        ..run::blank_record(&scenario, seed, &options)
     }
-}
-
-/// The command that runs the same again.
-pub(super) fn replay_line(scenario: &Scenario, seed: u64, request: &Request) -> String {
-    let swarm = if scenario.swarm.is_some() { " --swarm" } else { "" };
-    let mut line = format!("ferret run {}{swarm} --seed {seed}", quoted(&scenario.path));
-    if let Some(sabotage) = request.sabotage {
-        line += &format!(" --sabotage {}", sabotage.name());
-    }
-    if let Some(client) = request.client {
-        line += &format!(" --client {}", client.name());
-    }
-    line
-}
-
-/// A path as a shell takes it.
-pub(super) fn quoted(path: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
-    if path.bytes().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     progress::Progress,
+    run,
     scenario::{ClientKind, Expect, Repro, Scenario, Seeds},
     search::shrink::{self, Found, Goal, Sights},
 };
@@ -122,8 +123,7 @@ pub(super) fn shrink<S: Simulate>(
     let mut changed = scenario.clone();
     changed.sabotage = args.sabotage.or(scenario.sabotage);
     changed.run.client = args.client.unwrap_or(scenario.run.client);
-    let request = Request { sabotage: args.sabotage, client: args.client, ..Request::default() };
-    let found_by = pool::replay_line(scenario, seed, &request);
+    let found_by = run::replay_line(scenario, seed, args.sabotage, args.client);
     let search = Search {
         scenario: &changed,
         seed,
@@ -199,7 +199,7 @@ impl Search<'_> {
         if !exact {
             writeln!(streams.out, "  (the concrete timeline is not to the tick that of the seed)")?;
         }
-        writeln!(streams.out, "  replay: ferret replay {}", pool::quoted(&repro.display().to_string()))?;
+        writeln!(streams.out, "  replay: ferret replay {}", run::quoted(&repro.display().to_string()))?;
         Ok(Some(repro))
     }
 

@@ -6,7 +6,7 @@ use std::{
     io::{IsTerminal, stderr, stdout},
 };
 
-use ferret_reports::{InvariantResult, InvariantVerdict, RunRecord, Verdict};
+use ferret_reports::{InvariantResult, InvariantVerdict, RunRecord, Verdict, grouped};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::pool::{Job, Running};
@@ -238,19 +238,6 @@ fn ratio(simulated: f64, wall: f64) -> String {
     if wall > 0.0 { format!("{:.1}x", simulated / wall) } else { "-".to_owned() }
 }
 
-/// `12,345`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// `lead` and then `text`, broken between words; what follows the first line stands below the text's beginning.
 /// Lines that `text` has already are kept as they are.
 pub(super) fn wrapped(lead: &str, text: &str, width: usize) -> String {
@@ -284,11 +271,6 @@ mod tests {
     fn long_text_is_broken_between_words_below_its_beginning() {
         assert_eq!(wrapped("  a: ", "one two three", 12), "  a: one two\n     three");
         assert_eq!(wrapped("x ", "first line\n  kept as it is", 100), "x first line\n  kept as it is");
-    }
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

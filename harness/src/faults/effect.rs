@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ferret_reports::grouped;
+
 /// Syncs that together took less than this longer are not slowed: timers tell milliseconds apart, and no less.
 const SLOWNESS_MIN: Duration = Duration::from_millis(1);
 
@@ -93,17 +95,45 @@ impl Effect {
     }
 }
 
-/// `12345` as `12,345`.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+/// What a fault of this kind is told to have done if it did nothing.
+pub(super) fn nothing(kind: &str) -> &'static str {
+    match kind {
+        "partition" | "one-way" => "nothing: no packet came that way",
+        "disk-stall" => "nothing: no disk operation came meanwhile",
+        "disk-slow" => "nothing: no sync took longer",
+        "pause" => "nothing: no task was to run meanwhile",
+        "reset" => "nothing: no connection was established",
+        "black-hole" | "flap" => "nothing: no packet came that way",
+        "latency" | "loss" | "duplicate" | "reorder" | "bandwidth" => "nothing: no packet fared any worse",
+        "slow-cpu" | "slow-consumer" => "nothing: no task had to wait",
+        "disk-error" => "nothing: no such disk operation came meanwhile",
+        "bit-rot" => "nothing: no synced data was there",
+        "misdirect" => "nothing: no sync came meanwhile that could land elsewhere",
+        "clock-jump" | "clock-freeze" | "clock-drift" => "nothing: nobody read the clock meanwhile",
+        "transfer-leader" | "grow" | "shrink" | "add-member" | "remove-member" => "nothing: there was no such node",
+        "client-crash" => "nothing: no such client was running",
+        "churn" => "nothing: no connection was established",
+        "heal" => "nothing: no fault was under way and no node was down",
+        _ => "nothing",
     }
-    text
+}
+
+/// How the one count of such a fault is told: verb and noun.
+pub(super) fn felt_as(kind: &str) -> (&'static str, &'static str) {
+    match kind {
+        "latency" => ("delayed", "packet"),
+        "loss" => ("lost", "packet"),
+        "duplicate" => ("doubled", "packet"),
+        "reorder" => ("held back", "packet"),
+        "bandwidth" => ("squeezed", "packet"),
+        "slow-cpu" | "slow-consumer" => ("delayed", "poll"),
+        "disk-error" => ("failed", "disk operation"),
+        "client-crash" => ("crashed", "client"),
+        "bit-rot" => ("flipped", "bit"),
+        "misdirect" => ("misdirected", "sector"),
+        "clock-jump" | "clock-freeze" | "clock-drift" => ("falsified", "reading"),
+        _ => ("did", "thing"),
+    }
 }
 
 #[cfg(test)]

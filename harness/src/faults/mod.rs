@@ -4,6 +4,7 @@
 //! world, undone when it ends, and leaves a record of its effect in the world's own counters: a fault that dropped no
 //! packet, held no sync and hit no connection did nothing, and says so.
 
+mod apply;
 mod catalogue;
 mod cluster_view;
 mod effect;

@@ -10,7 +10,6 @@ mod timeline;
 mod verdict;
 
 use std::{
-    path::Path,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
@@ -143,15 +142,8 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
     RunOutput { record, trace: played.trace, machines: played.machines, history, log: played.log, cpu: None }
 }
 
+/// The record of a run of which nothing is known yet.
 pub(crate) fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunRecord {
-    let swarm = if scenario.swarm.is_some() { " --swarm" } else { "" };
-    let mut replay = format!("ferret run {}{swarm} --seed {seed}", quoted(&scenario.path));
-    if let Some(sabotage) = options.sabotage {
-        replay.push_str(&format!(" --sabotage {}", sabotage.name()));
-    }
-    if let Some(client) = options.client {
-        replay.push_str(&format!(" --client {}", client.name()));
-    }
     RunRecord {
         version: RECORD_VERSION,
         scenario: ScenarioInfo {
@@ -165,7 +157,7 @@ pub(crate) fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions)
         sabotage: scenario.sabotage.map(|sabotage| sabotage.name().into()),
         trace_hash: String::new(),
         trace_events: 0,
-        replay,
+        replay: replay_line(scenario, seed, options.sabotage, options.client),
         verdict: Verdict::Pass,
         reasons: Vec::new(),
         invariants: Vec::new(),
@@ -181,13 +173,28 @@ pub(crate) fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions)
     }
 }
 
-/// A path as a shell takes it.
-fn quoted(path: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
-    match Path::new(path).to_str() {
-        Some(path) if path.bytes().all(plain) => path.to_owned(),
-        _ => format!("'{}'", path.replace('\'', r"'\''")),
+/// The command that runs the same again, with the planted bug and the client that the command line asked for.
+pub(crate) fn replay_line(
+    scenario: &Scenario,
+    seed: u64,
+    sabotage: Option<Sabotage>,
+    client: Option<ClientKind>,
+) -> String {
+    let swarm = if scenario.swarm.is_some() { " --swarm" } else { "" };
+    let mut line = format!("ferret run {}{swarm} --seed {seed}", quoted(&scenario.path));
+    if let Some(sabotage) = sabotage {
+        line += &format!(" --sabotage {}", sabotage.name());
     }
+    if let Some(client) = client {
+        line += &format!(" --client {}", client.name());
+    }
+    line
+}
+
+/// A path as a shell takes it.
+pub(crate) fn quoted(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    if path.bytes().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

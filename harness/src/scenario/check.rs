@@ -8,15 +8,13 @@ use warren::platform::Sabotage;
 use super::{
     AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Expect, Getters, Invariant, Metric, Net, Placement, Publishers,
     Queue, QueueKind, Repro, Run, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
-    file::{
-        At, ConsumersTable, ExpectTable, Field, File, GettersTable, Name, PublishersTable, QueueTable, ReproTable,
-        RunTable,
-    },
+    file::{ConsumersTable, ExpectTable, File, GettersTable, PublishersTable, QueueTable, ReproTable, RunTable},
     problem::{Problem, Problems},
     required, schema, shape,
     steps::Steps,
     target::Roles,
     text::{self, Wrong},
+    values::{At, Field, Name},
 };
 
 /// The least that a message's body must hold, in bytes: its identity is written there.
@@ -352,7 +350,7 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn placement(&mut self, field: &Field<super::file::TargetText>, roles: Roles<'_>) -> Placement {
+    pub(super) fn placement(&mut self, field: &Field<super::values::TargetText>, roles: Roles<'_>) -> Placement {
         match field {
             Field(None) => Placement::Spread,
             Field(Some(at)) if at.value.0 == "spread" => Placement::Spread,

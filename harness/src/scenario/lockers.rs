@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Lockers, Scenario, Spread, Take,
     check::{Checker, line_of, named},
-    file::{Field, File, LockersTable},
+    file::{File, LockersTable},
     target::Roles,
+    values::Field,
 };
 
 impl Scenario {

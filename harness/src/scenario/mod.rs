@@ -1,6 +1,7 @@
 //! The scenario file: parse, check, schema, draw from ranges.
 //!
-//! The way of a file: [`shape`] holds it against the JSON schema, [`file`] reads it with serde, [`check`] and
+//! The way of a file: [`shape`] holds it against the JSON schema, [`file`] reads it with serde (values with
+//! their places are in [`values`], steps in [`step_table`]), [`check`] and
 //! [`steps`] turn it into a [`Scenario`] or into [`Problem`]s with their places; [`Scenario::draw`] makes a concrete
 //! timeline of it for one seed. A scenario with a [`swarm`] becomes another one first, with that seed's faults in it.
 
@@ -15,12 +16,15 @@ mod operator;
 mod problem;
 mod required;
 mod shape;
+mod step_table;
 mod steps;
 mod swarm;
 mod target;
 mod text;
 mod trigger;
 mod trouble;
+mod values;
+mod write;
 
 pub use crate::check::Invariant;
 pub use draw::{DrawnStep, DrawnTarget, resolve};

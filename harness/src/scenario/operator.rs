@@ -2,9 +2,10 @@
 
 use super::{
     Action, Errand, Target,
-    file::{At, Field, StepTable, TargetText},
     problem::{closest, suggestion},
+    step_table::StepTable,
     steps::Steps,
+    values::{At, Field, TargetText},
 };
 
 impl Steps<'_> {

@@ -5,11 +5,12 @@ use std::{ops::Range, time::Duration};
 use super::{
     Action, Errand, Partition, Reset, Run, Spread, StallWhat, Step, Target, Trouble,
     check::line_of,
-    file::{At, DurationRangeText, Field, OneOrMany, OneWayTable, PartitionTable, ResetTable, StepTable},
     problem::{Problems, suggestion},
+    step_table::{OneWayTable, PartitionTable, ResetTable, StepTable},
     target::Roles,
     text,
     trigger::Begins,
+    values::{At, DurationRangeText, Field, OneOrMany},
 };
 
 const ACTIONS: &str = "partition, one-way, kill, power-loss, disk-stall, disk-slow, reset, pause, heal, restart, \

@@ -6,10 +6,11 @@ use warren::platform::NodeId;
 
 use super::{
     Spread,
-    file::{AfterTable, At, EventText, Field, StepTable},
     problem::{closest, suggestion},
+    step_table::{AfterTable, StepTable},
     steps::Steps,
     text,
+    values::{At, EventText, Field},
 };
 
 /// What a step waits for instead of a time.
@@ -200,7 +201,7 @@ impl Steps<'_> {
     }
 
     /// A time that comes before the load ends.
-    fn in_time(&mut self, field: &Field<super::file::DurationRangeText>) -> Option<Spread<Duration>> {
+    fn in_time(&mut self, field: &Field<super::values::DurationRangeText>) -> Option<Spread<Duration>> {
         let begins = self.range(field)?;
         if let Field(Some(at)) = field
             && begins.max >= self.run.duration

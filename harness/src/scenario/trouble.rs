@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{
     Action, ClientKind, ClientTrouble, DiskError, Spread, Target, Trouble, Weather,
-    file::{DurationText, Field, OneOrMany, SizeRangeText, StepTable},
+    step_table::StepTable,
     steps::Steps,
     text,
+    values::{DurationText, Field, OneOrMany, SizeRangeText},
 };
 
 /// Room in front of a bottleneck unless the step says otherwise, in bytes.

@@ -8,43 +8,12 @@ use std::{
 };
 
 use ferret::{
-    cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
+    cli::{self, Interrupt, Simulation, Streams, Style, exit},
     progress::Progress,
-    run::{self, Bare, RunOptions, RunOutput},
+    run::{self, RunOptions, RunOutput},
     scenario::Scenario,
-    sim::TraceEvent,
 };
 use tempfile::TempDir;
-
-/// What the program itself runs.
-struct Simulation;
-
-impl Simulate for Simulation {
-    type Event = TraceEvent;
-
-    fn simulate(
-        &self,
-        scenario: &Scenario,
-        seed: u64,
-        request: &Request,
-        stop: &AtomicBool,
-        progress: &Progress,
-    ) -> Simulated<TraceEvent> {
-        let Request { sabotage, client, record_trace, until, log } = *request;
-        let options = RunOptions { sabotage, client, record_trace, until, log };
-        let RunOutput { record, trace, machines, history, log, cpu } =
-            run::run(scenario, seed, &options, stop, progress);
-        Simulated { record, trace, machines, history, log, cpu }
-    }
-
-    fn bare(&self, _: &Scenario, _: &Simulated<TraceEvent>) -> Option<Bare> {
-        None
-    }
-
-    fn describe(event: &TraceEvent, machines: &[String]) -> String {
-        event.describe(machines)
-    }
-}
 
 const SCENARIO: &str = r#"
 version = 1

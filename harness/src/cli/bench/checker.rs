@@ -2,13 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use ferret_reports::grouped;
 use serde_json::{Value, json};
 
 use super::memory;
-use crate::{
-    check::{fifo, sample},
-    cli::terminal,
-};
+use crate::check::{fifo, sample};
 
 pub(super) const OPERATIONS: [u64; 2] = [100_000, 1_000_000];
 
@@ -45,9 +43,9 @@ impl Swept {
         format!(
             "{:<20}{:>12}{:>7.3} s{:>16}{:>14}",
             "queue-linearizable",
-            terminal::grouped(self.operations),
+            grouped(self.operations),
             self.wall.as_secs_f64(),
-            terminal::grouped(self.per_second().round() as u64),
+            grouped(self.per_second().round() as u64),
             memory::told(self.peak_bytes),
         )
     }

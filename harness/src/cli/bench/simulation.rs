@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferret_reports::{RunRecord, Verdict};
+use ferret_reports::{RunRecord, Verdict, grouped};
 use serde_json::{Value, json};
 
 use super::memory;
@@ -114,8 +114,8 @@ impl Measured<'_> {
             format!("{:?}", self.figure.scenario.run.tick),
             self.ratio(),
             self.engine_ratio().map_or("unknown".to_owned(), |ratio| format!("{ratio:.1}x")),
-            terminal::grouped(messages.published),
-            terminal::grouped(self.messages_per_second().round() as u64),
+            grouped(messages.published),
+            grouped(self.messages_per_second().round() as u64),
             memory::told(self.peak_bytes),
             terminal::verdict_name(*verdict),
         )

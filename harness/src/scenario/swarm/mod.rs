@@ -21,11 +21,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 pub use kind::Kind;
 
-use super::{
-    Scenario, Spread,
-    check::Checker,
-    file::{Field, SwarmTable},
-};
+use super::{Scenario, Spread, check::Checker, file::SwarmTable, values::Field};
 
 /// What may be drawn.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! From a run that violates an invariant to a small scenario that violates the same one.
 //!
-//! A greedy delta debugging over whole scenarios. Each pass in [`passes`] proposes smaller scenarios, the boldest
-//! first; the first that still shows the [`Goal`] is the new best, and the pass goes again, until a whole round of all
+//! A greedy delta debugging over whole scenarios. Each pass (in [`passes`], [`crowd`] and [`weather`]) proposes
+//! smaller scenarios, the boldest first; the first that still shows the [`Goal`] is the new best, and the pass goes again, until a whole round of all
 //! passes finds nothing. A proposal is judged by running it, so what remains has been seen to fail.
 //!
 //! Smaller first means fewer faults, then fewer messages, then fewer clients, queues and nodes, then an earlier end.
@@ -10,11 +10,13 @@
 //! What this knows nothing of: threads, clocks, files. [`Trials`] runs proposals, many at a time, and says when time is
 //! up.
 
+mod crowd;
 mod goal;
 mod passes;
 mod size;
 #[cfg(test)]
 mod tests;
+mod weather;
 
 use std::time::Duration;
 
@@ -90,14 +92,14 @@ pub fn shrink(goal: Goal, start: Found, trials: &mut impl Trials) -> Found {
         for pass in [
             passes::timeline as Pass,
             passes::end,
-            passes::crowd,
+            crowd::crowd,
             passes::messages,
-            passes::nodes,
+            crowd::nodes,
             passes::lengths,
             passes::end,
             passes::messages,
-            passes::plain,
-            passes::tidy,
+            weather::plain,
+            weather::tidy,
         ] {
             shrinking.settle(pass);
         }

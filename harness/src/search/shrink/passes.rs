@@ -4,25 +4,21 @@
 
 use std::time::Duration;
 
-use warren::platform::NodeId;
-
 use super::{
     Found, Goal, Proposal,
+    crowd::{one_each, only_queue},
     size::{faults, mends},
 };
-use crate::scenario::{
-    Action, Cluster, DiskSpeed, Errand, Invariant, Net, Partition, Placement, Publishers, Reset, Scenario, Spread,
-    Step, Target,
-};
+use crate::scenario::{Invariant, Publishers, Scenario, Spread};
 
 /// Up to so many faults, every one and every pair is tried alone.
 const FEW_FAULTS: usize = 8;
 /// Other seeds that a cheap proposal is tried with.
-const LUCK: u64 = 3;
+pub(super) const LUCK: u64 = 3;
 /// A scenario of so few messages is small.
 const FEW_MESSAGES: u64 = 20;
 /// How long a log grows before it is cut, unless the file says otherwise, and the least that it may say.
-const COMPACT_AFTER: u64 = 4096;
+pub(super) const COMPACT_AFTER: u64 = 4096;
 const COMPACT_AFTER_MIN: u64 = 16;
 /// The least that a load may last.
 const DURATION_MIN: Duration = Duration::from_millis(100);
@@ -30,16 +26,16 @@ const LIVENESS: Goal = Goal::Violates(Invariant::Liveness);
 /// What the run may cost after its load, when the goal does not depend on it.
 const LIVENESS_SHORT: Duration = Duration::from_secs(1);
 
-fn millis(millis: u64) -> Duration {
+pub(super) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn propose(scenario: Scenario, seeds: u64) -> Proposal {
+pub(super) fn propose(scenario: Scenario, seeds: u64) -> Proposal {
     Proposal { scenario, seeds }
 }
 
 /// The scenario changed by `change`.
-fn with(scenario: &Scenario, change: impl FnOnce(&mut Scenario)) -> Scenario {
+pub(super) fn with(scenario: &Scenario, change: impl FnOnce(&mut Scenario)) -> Scenario {
     let mut changed = scenario.clone();
     change(&mut changed);
     changed
@@ -214,132 +210,6 @@ fn drop_idle_mends(scenario: &mut Scenario) {
     });
 }
 
-/// Fewer queues, groups of clients and clients.
-pub(super) fn crowd(_: Goal, best: &Found) -> Vec<Proposal> {
-    let scenario = &best.scenario;
-    let mut proposals = Vec::new();
-    if scenario.queues.len() > 1 {
-        for queue in 0..scenario.queues.len() {
-            proposals.push(propose(one_each(&only_queue(scenario, queue)), 1));
-        }
-        for queue in 0..scenario.queues.len() {
-            proposals.push(propose(only_queue(scenario, queue), 0));
-        }
-    }
-    proposals.push(propose(one_each(scenario), 1));
-    let names = scenario.publishers.iter().map(|group| &group.name);
-    let names = names.chain(scenario.consumers.iter().map(|group| &group.name));
-    let names = names.chain(scenario.lockers.iter().map(|group| &group.name));
-    for name in names.chain(scenario.getters.iter().map(|group| &group.name)) {
-        proposals.push(propose(without_client(scenario, name), 1));
-    }
-    let groups = scenario.publishers.len() + scenario.consumers.len() + scenario.getters.len() + scenario.lockers.len();
-    for group in 0..groups {
-        for fewer in [|_: u32| 1, |count: u32| count / 2, |count: u32| count - 1] {
-            proposals.push(propose(
-                with(scenario, |scenario| {
-                    if let Some(count) = count_of(scenario, group) {
-                        *count = fewer(*count).max(1);
-                    }
-                }),
-                0,
-            ));
-        }
-    }
-    proposals
-}
-
-/// One client of each group.
-fn one_each(scenario: &Scenario) -> Scenario {
-    with(scenario, |scenario| {
-        scenario.publishers.iter_mut().for_each(|group| group.count = 1);
-        scenario.consumers.iter_mut().for_each(|group| group.count = 1);
-        scenario.getters.iter_mut().for_each(|group| group.count = 1);
-        scenario.lockers.iter_mut().for_each(|group| group.count = 1);
-    })
-}
-
-fn count_of(scenario: &mut Scenario, group: usize) -> Option<&mut u32> {
-    let publishers = scenario.publishers.iter_mut().map(|group| &mut group.count);
-    let consumers = scenario.consumers.iter_mut().map(|group| &mut group.count);
-    let getters = scenario.getters.iter_mut().map(|group| &mut group.count);
-    let lockers = scenario.lockers.iter_mut().map(|group| &mut group.count);
-    publishers.chain(consumers).chain(getters).chain(lockers).nth(group)
-}
-
-/// One queue and its clients; steps that speak of another queue's leader speak of this one's.
-fn only_queue(scenario: &Scenario, queue: usize) -> Scenario {
-    with(scenario, |scenario| {
-        scenario.queues = vec![scenario.queues[queue].clone()];
-        let of = |other: usize| other == queue;
-        scenario.publishers.retain(|group| of(group.queue));
-        scenario.consumers.retain(|group| of(group.queue));
-        scenario.getters.retain(|group| of(group.queue));
-        scenario.lockers.retain(|group| of(group.queue));
-        let here = |target: &mut Target| match target {
-            Target::Leader(queue)
-            | Target::Followers(queue)
-            | Target::OneFollower(queue)
-            | Target::OneLearner(queue) => *queue = 0,
-            _ => {}
-        };
-        for (queue, node) in connections(scenario) {
-            *queue = 0;
-            if let Placement::At(target) = node {
-                here(target);
-            }
-        }
-        // An operator's errand is of its queue, and so may be what a step waits for.
-        scenario.steps.retain(|step| {
-            let of_another = |errand: Errand| errand.queue().is_some_and(|errand| errand != queue);
-            step.trigger.is_none() && !matches!(step.action, Action::Operate { errand, .. } if of_another(errand))
-        });
-        for step in &mut scenario.steps {
-            step.action = step.action.map(|targets| {
-                let mut targets = targets.clone();
-                targets.iter_mut().for_each(here);
-                targets
-            });
-            if let Action::Operate { errand, .. } = &mut step.action {
-                *errand = errand.with_queue(0);
-            }
-        }
-        drop_steps_of_strangers(scenario);
-    })
-}
-
-/// Queue and placement of every group of clients.
-fn connections(scenario: &mut Scenario) -> impl Iterator<Item = (&mut usize, &mut Placement)> {
-    let publishers = scenario.publishers.iter_mut().map(|group| (&mut group.queue, &mut group.node));
-    let consumers = scenario.consumers.iter_mut().map(|group| (&mut group.queue, &mut group.node));
-    let getters = scenario.getters.iter_mut().map(|group| (&mut group.queue, &mut group.node));
-    let lockers = scenario.lockers.iter_mut().map(|group| (&mut group.queue, &mut group.node));
-    publishers.chain(consumers).chain(getters).chain(lockers)
-}
-
-fn without_client(scenario: &Scenario, name: &str) -> Scenario {
-    with(scenario, |scenario| {
-        scenario.publishers.retain(|group| group.name != name);
-        scenario.consumers.retain(|group| group.name != name);
-        scenario.getters.retain(|group| group.name != name);
-        scenario.lockers.retain(|group| group.name != name);
-        drop_steps_of_strangers(scenario);
-    })
-}
-
-/// Steps against clients that are not there.
-fn drop_steps_of_strangers(scenario: &mut Scenario) {
-    let publishers = scenario.publishers.iter().map(|group| group.name.clone());
-    let consumers = scenario.consumers.iter().map(|group| group.name.clone());
-    let getters = scenario.getters.iter().map(|group| group.name.clone());
-    let lockers = scenario.lockers.iter().map(|group| group.name.clone());
-    let known: Vec<String> = publishers.chain(consumers).chain(getters).chain(lockers).collect();
-    scenario.steps.retain(|step| match &step.action {
-        Action::Client { client, .. } | Action::Reset(Reset::Client(client)) => known.contains(client),
-        _ => true,
-    });
-}
-
 /// Fewer messages: only the first of them, at the old rate or spread over the load; then other rates, with the first
 /// fault moved into their midst.
 pub(super) fn messages(_: Goal, best: &Found) -> Vec<Proposal> {
@@ -439,52 +309,6 @@ fn move_first_to(scenario: &mut Scenario, first: Duration) {
     scenario.run.duration = rounded_up((first + rest).min(scenario.run.duration.max(first + DURATION_MIN)));
 }
 
-/// Fewer nodes.
-pub(super) fn nodes(_: Goal, best: &Found) -> Vec<Proposal> {
-    let Cluster { nodes, spares, .. } = best.scenario.cluster;
-    // Spares are numbered after the nodes: with fewer of these, steps would speak of others.
-    let fewer = (1..if spares > 0 { 1 } else { nodes })
-        .map(|fewer| propose(with(&best.scenario, |scenario| only_nodes(scenario, fewer)), LUCK));
-    fewer.collect()
-}
-
-/// The first `nodes` nodes; steps against one that is gone hit another.
-fn only_nodes(scenario: &mut Scenario, nodes: u64) {
-    scenario.cluster.nodes = nodes;
-    for queue in &mut scenario.queues {
-        queue.group_size = queue.group_size.min(nodes);
-    }
-    let inside = |target: Target| match target {
-        Target::Node(node) => Target::Node(NodeId((node.0 - 1) % nodes + 1)),
-        other => other,
-    };
-    for (_, node) in connections(scenario) {
-        if let Placement::At(target) = node {
-            *target = inside(*target);
-        }
-    }
-    for step in &mut scenario.steps {
-        step.action = step.action.map(|targets| {
-            let mut fewer: Vec<Target> = Vec::new();
-            for target in targets {
-                let target = inside(*target);
-                if !fewer.contains(&target) {
-                    fewer.push(target);
-                }
-            }
-            fewer
-        });
-        if let Action::Partition(Partition::Halves(halves)) = &mut step.action {
-            let mut seen: Vec<Target> = Vec::new();
-            for half in halves.iter_mut() {
-                half.retain(|target| !seen.contains(target));
-                seen.extend(half.iter().copied());
-            }
-            halves.retain(|half| !half.is_empty());
-        }
-    }
-}
-
 /// Shorter faults, sooner, and with less time between them.
 pub(super) fn lengths(_: Goal, best: &Found) -> Vec<Proposal> {
     let scenario = &best.scenario;
@@ -527,88 +351,4 @@ pub(super) fn lengths(_: Goal, best: &Found) -> Vec<Proposal> {
         before = begin;
     }
     proposals
-}
-
-/// Defaults instead of weather and habits: all at once, then one by one.
-pub(super) fn plain(_: Goal, best: &Found) -> Vec<Proposal> {
-    type Change = fn(&mut Scenario);
-    let changes: [Change; 16] = [
-        |scenario| scenario.run.publish_timeout = millis(10_000),
-        |scenario| scenario.run.drain = millis(20_000),
-        |scenario| scenario.run.net = Net { latency: spread_of(1, 5), loss: 0.0, duplicate: 0.0 },
-        |scenario| scenario.run.net.loss = 0.0,
-        |scenario| scenario.run.net.duplicate = 0.0,
-        |scenario| scenario.run.disk = DiskSpeed { sync: spread_of(1, 3) },
-        |scenario| scenario.cluster.compact_after = COMPACT_AFTER,
-        |scenario| scenario.publishers.iter_mut().for_each(|group| group.body = Spread::exactly(128)),
-        |scenario| scenario.publishers.iter_mut().for_each(|group| group.in_flight = 100),
-        |scenario| scenario.publishers.iter_mut().for_each(|group| group.node = Placement::Spread),
-        |scenario| scenario.consumers.iter_mut().for_each(|group| group.node = Placement::Spread),
-        |scenario| scenario.consumers.iter_mut().for_each(|group| group.requeue = 0.0),
-        |scenario| scenario.consumers.iter_mut().for_each(|group| group.prefetch = 50),
-        |scenario| scenario.consumers.iter_mut().for_each(|group| group.work = Spread::exactly(Duration::ZERO)),
-        |scenario| scenario.consumers.iter_mut().for_each(|group| group.work = Spread::exactly(group.work.min)),
-        |scenario| {
-            let nodes = scenario.cluster.nodes;
-            scenario.queues.iter_mut().for_each(|queue| queue.group_size = nodes.min(3));
-        },
-    ];
-    let scenario = &best.scenario;
-    let all = with(scenario, |scenario| changes.iter().for_each(|change| change(scenario)));
-    let mut proposals = vec![propose(all, 1)];
-    proposals.extend(changes.iter().map(|change| propose(with(scenario, change), 0)));
-    // What had an effect need not be excused for having none.
-    if best.record.faults.iter().all(|fault| fault.bit) {
-        let strict = with(scenario, |scenario| scenario.steps.iter_mut().for_each(|step| step.may_miss = false));
-        proposals.push(propose(strict, 0));
-    }
-    proposals.extend(scenario.publishers.iter().enumerate().map(|(group, publishers)| {
-        let body = Spread::exactly(publishers.body.max);
-        propose(with(scenario, |scenario| scenario.publishers[group].body = body), 0)
-    }));
-    proposals
-}
-
-fn spread_of(min: u64, max: u64) -> Spread<Duration> {
-    Spread { min: millis(min), max: millis(max) }
-}
-
-/// Rounder times: all at once, then one by one; coarse first. And no `for` where the end of the load comes first.
-pub(super) fn tidy(_: Goal, best: &Found) -> Vec<Proposal> {
-    let scenario = &best.scenario;
-    let mut proposals = Vec::new();
-    let endless = |step: &mut Step, end: Duration| {
-        if step.lasts.is_some_and(|lasts| step.at.min + lasts.min >= end) {
-            step.lasts = None;
-        }
-    };
-    let end = scenario.run.duration;
-    proposals
-        .push(propose(with(scenario, |scenario| scenario.steps.iter_mut().for_each(|step| endless(step, end))), 0));
-    for grain in [1_000, 100, 10, 1].map(millis) {
-        proposals.push(propose(
-            with(scenario, |scenario| {
-                for step in &mut scenario.steps {
-                    step.at = Spread::exactly(rounded(step.at.min, grain));
-                    step.lasts = step.lasts.map(|lasts| Spread::exactly(rounded(lasts.min, grain).max(grain)));
-                }
-            }),
-            0,
-        ));
-        for index in 0..scenario.steps.len() {
-            let at = rounded(scenario.steps[index].at.min, grain);
-            proposals.push(propose(with(scenario, |scenario| scenario.steps[index].at = Spread::exactly(at)), 0));
-            if let Some(lasts) = scenario.steps[index].lasts {
-                let lasts = Spread::exactly(rounded(lasts.min, grain).max(grain));
-                proposals.push(propose(with(scenario, |scenario| scenario.steps[index].lasts = Some(lasts)), 0));
-            }
-        }
-    }
-    proposals
-}
-
-/// To the nearest multiple of `grain`.
-fn rounded(time: Duration, grain: Duration) -> Duration {
-    let (time, grain) = (time.as_nanos(), grain.as_nanos());
-    Duration::from_nanos(u64::try_from((time + grain / 2) / grain * grain).unwrap_or(u64::MAX))
 }

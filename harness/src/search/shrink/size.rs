@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferret_reports::RunRecord;
+use ferret_reports::{RunRecord, grouped};
 
 use crate::scenario::{Action, Scenario};
 
@@ -77,17 +77,4 @@ fn plural(count: usize, what: &'static str) -> &'static str {
         (_, "queue") => "queues",
         (_, other) => other,
     }
-}
-
-/// `12,345`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
