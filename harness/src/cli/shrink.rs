@@ -123,6 +123,8 @@ pub(super) fn shrink<S: Simulate>(
     let mut changed = scenario.clone();
     changed.sabotage = args.sabotage.or(scenario.sabotage);
     changed.run.client = args.client.unwrap_or(scenario.run.client);
+    // What the seed draws is what failed; it is drawn no more from here on.
+    let changed = Scenario { swarm: None, ..changed.drawn_by_swarm(seed) };
     let found_by = run::replay_line(scenario, seed, args.sabotage, args.client);
     let search = Search {
         scenario: &changed,
