@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod explain;
 pub mod faults;
 pub mod history;
 pub mod judge;

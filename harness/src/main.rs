@@ -28,10 +28,11 @@ impl Simulate for Simulation {
         stop: &AtomicBool,
         progress: &Progress,
     ) -> Simulated<TraceEvent> {
-        let Request { sabotage, client, record_trace } = *request;
-        let options = RunOptions { sabotage, client, record_trace };
-        let RunOutput { record, trace, machines, history, cpu } = run::run(scenario, seed, &options, stop, progress);
-        Simulated { record, trace, machines, history, cpu }
+        let Request { sabotage, client, record_trace, until, log } = *request;
+        let options = RunOptions { sabotage, client, record_trace, until, log };
+        let RunOutput { record, trace, machines, history, log, cpu } =
+            run::run(scenario, seed, &options, stop, progress);
+        Simulated { record, trace, machines, history, log, cpu }
     }
 
     fn bare(&self, scenario: &Scenario, simulated: &Simulated<TraceEvent>) -> Option<Bare> {

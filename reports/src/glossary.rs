@@ -16,6 +16,7 @@ pub(crate) fn promise(invariant: &str) -> Option<&'static str> {
         "queue-linearizable" => "All clients together saw one first-in, first-out queue",
         "requeue-order" => "Requeued messages return to their place in the queue",
         "delivery-count" => "The delivery count rises with each failed delivery and never resets",
+        "settle-applied" => "What a client settles is settled that way, and nothing else is",
         "dead-letter" => "What is dead-lettered reaches its target",
         "ttl" => "Nothing is delivered after it expired",
         "single-active-consumer" => "One consumer is active at a time, and successors wait their turn",

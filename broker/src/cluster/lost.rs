@@ -5,7 +5,7 @@
 
 use super::{Inner, OPERATION_BYTES};
 use crate::{
-    platform::{Platform, Sabotage},
+    platform::{Chaos, NodeId, Platform, Sabotage},
     queue::Operation,
 };
 
@@ -23,7 +23,8 @@ impl<P: Platform> Inner<P> {
         let kept = |node| {
             self.platform.sabotaged(Sabotage::RemovedKeepsHeld) && self.meta.borrow().state.removed().contains(&node)
         };
-        let silent = |node| self.links.silence(node) >= limit && !kept(node);
+        let suspected = self.suspect();
+        let silent = |node| (self.links.silence(node) >= limit || suspected == Some(node)) && !kept(node);
         let any_silent = {
             let state = &self.meta.borrow().state;
             state.members().chain(state.removed().iter().copied()).any(silent)
@@ -48,5 +49,14 @@ impl<P: Platform> Inner<P> {
         if found {
             self.flush();
         }
+    }
+
+    /// A node that chance makes look lost, although it is not.
+    fn suspect(&self) -> Option<NodeId> {
+        let members: Vec<NodeId> = self.meta.borrow().state.members().collect();
+        let others: Vec<NodeId> = members.into_iter().filter(|node| *node != self.session.node).collect();
+        let leads = self.queues.borrow().keys().any(|group| self.leads(*group));
+        let suspected = leads && !others.is_empty() && self.platform.chance(Chaos::NodeSuspected);
+        suspected.then(|| others[(self.platform.random() % others.len() as u64) as usize])
     }
 }

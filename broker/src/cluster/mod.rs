@@ -202,7 +202,7 @@ impl<P: Platform> Cluster<P> {
         let bytes = bytes_of(&operation);
         let twin = inner.platform.sabotaged(Sabotage::PublishTwice).then(|| operation.clone());
         let sequence = queue.pending.push(operation, bytes);
-        if let Some(twin) = twin.filter(|_| publish && sequence.is_multiple_of(100)) {
+        if let Some(twin) = twin.filter(|_| publish && Sabotage::PublishTwice.strikes(&inner.platform, sequence, 100)) {
             queue.pending.push(twin, bytes);
         }
         if publish && inner.platform.sabotaged(Sabotage::ConfirmBeforeMajority) && inner.leads(group) {

@@ -159,6 +159,12 @@ pub enum Observation {
         channel: u64,
         consumer: u64,
     },
+    /// A client opened a channel on this node: `channel` is the node's own number for it, and `client` where it
+    /// connected from.
+    ChannelOpened {
+        channel: u64,
+        client: String,
+    },
     /// The message was settled (acked, rejected without requeue, or dispatched without acks): it must never be
     /// delivered again. `message` is its number in the queue.
     Settled {

@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub use disk::{RealDisk, RealFile};
 
-use super::{Listener, NodeId, Observation, Platform, Sabotage};
+use super::{Chaos, Listener, NodeId, Observation, Platform, Sabotage};
 
 /// A dial that is not answered counts as timed out after this long; the kernel alone would try for minutes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -100,6 +100,11 @@ impl Platform for RealPlatform {
 
     fn observe(&self, observation: Observation) {
         trace::observation(self.node, &observation);
+    }
+
+    #[inline(always)]
+    fn chance(&self, _point: Chaos) -> bool {
+        false
     }
 
     #[inline(always)]

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Host, Links, LogError, MemberChange, OpenGroup, Recovered, ReplicationConfig,
+    detour::Detours,
     group::{self, Group, entry_hash},
     membership::replica_hash,
     operate::Question,
@@ -25,7 +26,7 @@ use super::{
     writer::{self, Persisted},
 };
 use crate::{
-    platform::{GroupId, LogIndex, NodeId, Observation, Platform, Sabotage, Term},
+    platform::{Chaos, GroupId, LogIndex, NodeId, Observation, Platform, Sabotage, Term},
     storage::{HardState, Record, Snapshot, Wal},
 };
 
@@ -104,6 +105,7 @@ pub struct Driver<P: Platform, H: Host> {
     /// Batches that the log is busy with, oldest first.
     in_flight: VecDeque<InFlight>,
     batches: mpsc::UnboundedSender<Vec<Record>>,
+    detours: Detours,
 }
 
 /// What one write makes durable, and what waits for it.
@@ -172,6 +174,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
             gathering: Batch::default(),
             in_flight: VecDeque::new(),
             batches,
+            detours: Detours::default(),
         }
     }
 
@@ -256,7 +259,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
         let Some(group) = self.groups.get(&id) else { return };
         if group.leads() {
             self.propose(id, command);
-        } else if let Some(leader) = group.election.leader() {
+        } else if let Some(leader) = group.election.leader()
+            && !self.platform.chance(Chaos::CommandLost)
+        {
             self.links.send(leader, &Frame::Propose { group: id, command });
         }
     }
@@ -326,8 +331,15 @@ impl<P: Platform, H: Host> Driver<P, H> {
             && !self.platform.sabotaged(Sabotage::StalledLeaderStays)
         {
             oldest.stalled = true;
-            self.step_down();
+            let led = self.led();
+            if !led.is_empty() {
+                tracing::warn!(groups = led.len(), "the disk stalls: stepping down as leader");
+            }
+            self.step_down(led);
         }
+        let tired = self.led().into_iter().filter(|_| self.platform.chance(Chaos::LeaderTired)).collect();
+        self.step_down(tired);
+        self.detours.tick(&self.links);
         let ids: Vec<GroupId> = self.groups.keys().copied().collect();
         for id in ids {
             let group = self.groups.get_mut(&id).expect("listed a moment ago");
@@ -340,18 +352,15 @@ impl<P: Platform, H: Host> Driver<P, H> {
         self.host.tick();
     }
 
-    /// Gives up leadership of every group that can do without this node, because its disk does not answer. The role
-    /// is laid down in the same term, as when a quorum is out of reach; the vote of the term stays spent.
-    fn step_down(&mut self) {
-        let led: Vec<GroupId> = self
-            .groups
-            .iter()
-            .filter(|(_, group)| group.leads() && !group.is_only_voter(self.config.node))
-            .map(|(id, _)| *id)
-            .collect();
-        if !led.is_empty() {
-            tracing::warn!(groups = led.len(), "the disk stalls: stepping down as leader");
-        }
+    /// The groups that this node leads and that can do without it.
+    fn led(&self) -> Vec<GroupId> {
+        let led = self.groups.iter().filter(|(_, group)| group.leads() && !group.is_only_voter(self.config.node));
+        led.map(|(id, _)| *id).collect()
+    }
+
+    /// Gives up leadership. The role is laid down in the same term, as when a quorum is out of reach; the vote of the
+    /// term stays spent.
+    fn step_down(&mut self, led: Vec<GroupId>) {
         for id in led {
             let raft = &mut self.groups.get_mut(&id).expect("listed a moment ago").node.raft;
             let term = raft.term;
@@ -532,14 +541,17 @@ impl<P: Platform, H: Host> Driver<P, H> {
 
     fn compact_if_heavy(&mut self, id: GroupId) {
         let outdated = self.outdated.remove(&id);
-        if outdated || self.groups.get(&id).is_some_and(|group| group.is_heavy(&self.config.compaction)) {
+        let early = |group: &Group| group.has_grown() && self.platform.chance(Chaos::CompactEarly);
+        let due = |group: &Group| group.is_heavy(&self.config.compaction) || early(group);
+        if outdated || self.groups.get(&id).is_some_and(due) {
             self.compact(id);
         }
     }
 
     fn compact(&mut self, id: GroupId) {
         let Some(group) = self.groups.get_mut(&id).filter(|group| group.can_compact()) else { return };
-        let snapshot = group.compact(self.host.snapshot(id), self.config.compaction.tail);
+        let tail = if self.platform.chance(Chaos::TailForgotten) { 0 } else { self.config.compaction.tail };
+        let snapshot = group.compact(self.host.snapshot(id), tail);
         let (index, term) = (snapshot.index, snapshot.term);
         self.platform.observe(Observation::Compacted { group: id, index, term });
         self.gathering.records.push(Record::Snapshot(id, snapshot));
@@ -553,7 +565,12 @@ impl<P: Platform, H: Host> Driver<P, H> {
             }
             let snapshot = message.msg_type == MessageType::MsgSnapshot;
             let Some(message) = WireMessage::from_raft(message) else { continue };
-            let sent = self.links.send(to, &Frame::Raft { group: id, message: Box::new(message) });
+            let mut frame = Frame::Raft { group: id, message: Box::new(message) };
+            if !snapshot {
+                let Some(direct) = self.detours.take(&self.platform, to, frame) else { continue };
+                frame = direct;
+            }
+            let sent = self.links.send(to, &frame);
             if snapshot
                 && !sent
                 && let Some(group) = self.groups.get_mut(&id)

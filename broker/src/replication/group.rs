@@ -137,6 +137,11 @@ impl Group {
         (entries >= compaction.entries || bytes >= compaction.bytes) && bytes >= snapshot_bytes / 2
     }
 
+    /// Whether anything was applied since the last snapshot.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.weight.entries > 0
+    }
+
     /// Whether there is a state to snapshot: something was applied, and no other snapshot is being installed.
     pub(crate) fn can_compact(&self) -> bool {
         self.installing == 0 && self.node.raft.raft_log.applied > 0

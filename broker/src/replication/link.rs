@@ -27,7 +27,7 @@ use super::{
     driver::Input,
     wire::{FIRST_FRAME_BYTES_MAX, Frame, Hello},
 };
-use crate::platform::{GroupId, Listener, NodeId, Platform};
+use crate::platform::{Chaos, GroupId, Listener, NodeId, Platform};
 
 const PING_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -331,6 +331,9 @@ impl Links {
     async fn ping<P: Platform>(&self, platform: &P, to: NodeId, unanswered: &Cell<u32>) -> io::Error {
         while unanswered.get() < UNANSWERED_PINGS_MAX {
             unanswered.set(unanswered.get() + 1);
+            if platform.chance(Chaos::LinkCut) {
+                return io::Error::new(io::ErrorKind::ConnectionAborted, "hung up by chance");
+            }
             self.send(to, &Frame::Ping);
             platform.sleep(PING_INTERVAL).await;
         }

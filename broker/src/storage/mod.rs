@@ -89,6 +89,17 @@ pub enum Record {
     Forget(GroupId),
 }
 
+impl Record {
+    /// The group whose log it belongs to.
+    pub(crate) fn group(&self) -> GroupId {
+        match self {
+            Self::Append(group, _) | Self::HardState(group, _) | Self::Snapshot(group, _) | Self::Forget(group) => {
+                *group
+            }
+        }
+    }
+}
+
 /// One group as recovery found it. The log's first entry is at `snapshot.index + 1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveredGroup {

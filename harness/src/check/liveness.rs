@@ -8,7 +8,9 @@
 //! - no message is ready while a consumer has credit, after any entry of the log (see [`super::starvation`]);
 //! - no leader leads on for longer than the bound while its disk does not answer, faults or not (see
 //!   [`super::stalled`]);
-//! - no message is still assigned to a process that is gone, or to a node whose clients have all left;
+//! - no message is still assigned to a process that is gone, or to a node whose clients have all left; also while
+//!   faults go on, where the queue had a leader all the time (see [`super::gone`]);
+//! - every consumer that lives is served (see [`super::forgotten`]);
 //! - the final drain emptied every queue: what was ready could be delivered. If it did not, and nothing above is
 //!   broken, the question stays open.
 
@@ -18,6 +20,8 @@ use warren::platform::{GroupId, NodeId, Observation};
 
 use super::{
     CheckConfig,
+    forgotten::forgotten,
+    gone::held_by_the_gone,
     ledger::{Drain, Ledger, Position},
     stalled::stalled_leader,
     starvation::{Holder, Key, Mirrored, mirror},
@@ -29,6 +33,9 @@ const UNIT: &str = "obligations";
 
 /// What a channel held must be back in its queue within this part of the bound after it was closed.
 const CLOSE_PART: u64 = 4;
+
+/// A consumer that has credit must be served within this part of the bound.
+const ATTACH_PART: u64 = 2;
 
 pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let running = ledger.running();
@@ -60,12 +67,18 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     if let Some(witness) = starved.or(stalled) {
         return Judgement::violated(checked, UNIT, witness);
     }
+    let (gone, witness) = held_by_the_gone(ledger, bound);
+    if let Some(witness) = witness {
+        return Judgement::violated(gone, UNIT, witness);
+    }
+    let checked = checked + gone;
     let mut watch = Watch { ledger, running, healed, due, patience, end, checked };
     let broken = watch
         .outcomes()
         .or_else(|| watch.leaders())
         .or_else(|| watch.convergence())
         .or_else(|| watch.orphans())
+        .or_else(|| watch.forgotten())
         .or_else(|| watch.abandoned(&held, &attached));
     let since_heal = seconds(end.saturating_sub(ledger.time(healed).0));
     match (broken, &ledger.drain) {
@@ -303,6 +316,13 @@ impl Watch<'_, '_> {
 }
 
 impl Watch<'_, '_> {
+    /// Every consumer that has lived long enough to be served is.
+    fn forgotten(&mut self) -> Option<Witness> {
+        let (checked, witness) = forgotten(self.ledger, self.due, self.patience / ATTACH_PART);
+        self.checked += checked;
+        witness
+    }
+
     /// Where all clients of a node have left, nothing is assigned to it, and it consumes nothing. A channel that was lost before the heal must
     /// be found dead within the bound; one that ended later was closed, which takes no time to notice.
     fn abandoned(

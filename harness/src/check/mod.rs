@@ -6,16 +6,20 @@
 //!
 //! Client side: `loss`, `delivery`, `order`, `prefetch`, `confirms`, `linearizability` (on top of the bare algorithm
 //! in [`fifo`]), and the second halves of `requeue` and `count`. White-box: their first halves, `ownership`,
-//! `replication`, `quorum`, `progress`, `durability`. Both: `liveness`, with `starvation` and `stalled`; `lock`. What they share:
-//! `ledger` (the history, indexed), `tape` (what happened to each queue, in log order), `logs` (each node's log,
-//! rebuilt), `verdict` (what is concluded, and how a witness is told).
+//! `replication`, `quorum`, `progress` (with `leadership`), `durability`. Both: `settles`, `lock`, and `liveness` with
+//! `starvation`, `stalled`, `gone` and `forgotten`. What they share: `ledger` (the history, indexed), `pairing`
+//! (clients' channels as their nodes know them), `tape` (what happened to each queue, in log order), `logs` (each
+//! node's log, rebuilt), `verdict` (what is concluded, and how a witness is told).
 
 mod confirms;
 mod count;
 mod delivery;
 mod durability;
 pub mod fifo;
-mod ledger;
+mod forgotten;
+mod gone;
+mod leadership;
+pub(crate) mod ledger;
 mod linearizability;
 mod liveness;
 mod lock;
@@ -23,18 +27,20 @@ mod logs;
 mod loss;
 mod order;
 mod ownership;
+mod pairing;
 mod prefetch;
 mod progress;
 mod quorum;
 mod replication;
 mod requeue;
 pub mod sample;
+mod settles;
 mod stalled;
 mod starvation;
-mod tape;
+pub(crate) mod tape;
 #[cfg(test)]
 mod tests;
-mod verdict;
+pub(crate) mod verdict;
 
 use std::time::Duration;
 
@@ -76,6 +82,7 @@ pub enum Invariant {
     PublisherOrder,
     RequeueOrder,
     DeliveryCount,
+    SettleApplied,
     Prefetch,
     ConfirmProtocol,
     QueueLinearizable,
@@ -91,7 +98,7 @@ pub enum Invariant {
 }
 
 impl Invariant {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::NoConfirmedLoss,
         Self::NoPhantom,
         Self::NoFreshDuplicate,
@@ -101,6 +108,7 @@ impl Invariant {
         Self::PublisherOrder,
         Self::RequeueOrder,
         Self::DeliveryCount,
+        Self::SettleApplied,
         Self::Prefetch,
         Self::ConfirmProtocol,
         Self::QueueLinearizable,
@@ -125,6 +133,7 @@ impl Invariant {
             Self::NoAckResurrection => "no-ack-resurrection",
             Self::SingleOwner => "single-owner",
             Self::DeliveryCount => "delivery-count",
+            Self::SettleApplied => "settle-applied",
             Self::ConfirmProtocol => "confirm-protocol",
             Self::LogMatching => "log-matching",
             Self::Monotonic => "monotonic",
@@ -156,6 +165,7 @@ impl Invariant {
             Self::NoAckResurrection => "no message goes to anyone after its settle has committed",
             Self::SingleOwner => "no message belongs to two consumers at once",
             Self::DeliveryCount => "each requeue raises a message's delivery count by one, and nothing resets it",
+            Self::SettleApplied => "what a client settles its queue settles, the same way, and nothing else",
             Self::ConfirmProtocol => "each publish has one outcome, and nothing else does",
             Self::LogMatching => "log entries of one index and term are the same, and follow the same",
             Self::Monotonic => "a node's term, commit index and applied index never go backwards",
@@ -189,6 +199,7 @@ fn judge(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgemen
         Invariant::NoAckResurrection => ownership::no_ack_resurrection(ledger),
         Invariant::SingleOwner => ownership::single_owner(ledger),
         Invariant::DeliveryCount => count::delivery_count(ledger),
+        Invariant::SettleApplied => settles::settle_applied(ledger),
         Invariant::ConfirmProtocol => confirms::confirm_protocol(ledger),
         Invariant::LogMatching => progress::log_matching(ledger),
         Invariant::Monotonic => progress::monotonic(ledger),

@@ -110,7 +110,8 @@ impl Ledger<'_> {
         told.into_iter().map(|at| self.line(at)).collect()
     }
 
-    fn line(&self, at: Position) -> WitnessEvent {
+    /// The event at `at` in words.
+    pub(crate) fn line(&self, at: Position) -> WitnessEvent {
         let event = &self.history.events[at];
         let (who, what) = match &event.kind {
             EventKind::ChannelOpened { client, channel, node } => {
@@ -274,6 +275,7 @@ impl Ledger<'_> {
             Observation::Requeued { group, message } => {
                 format!("put message {message} back into {}", self.group(*group))
             }
+            Observation::ChannelOpened { channel, client } => format!("opened channel {channel} for {client}"),
             Observation::Fatal { reason } => format!("cannot go on: {reason}"),
         }
     }

@@ -5,17 +5,25 @@
 
 mod artifacts;
 mod bench;
+mod build_id;
 mod check;
 mod closed_pipe;
+mod diff;
+mod explain;
 mod faults;
 mod hunt;
+mod hunt_table;
 mod interrupt;
 mod judge;
+mod laboratory;
 mod paths;
 mod pool;
+mod replay;
 mod run;
+mod run_folder;
 mod run_id;
 mod schema;
+mod shrink;
 mod simulate;
 mod sometimes;
 mod terminal;
@@ -59,6 +67,10 @@ Examples:
   ferret run scenarios/smoke                 all scenarios of a folder
   ferret run my.toml --seed 7                one scenario, one seed: the same run every time
   ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
+  ferret shrink my.toml --seed 7             the least that still fails the same way
+  ferret replay my-7.repro.toml              see it fail again, or that it is mended
+  ferret explain target/ferret/latest        the story of a failure, message by message
+  ferret diff RUN RUN                        where two runs part, and how figures moved
   ferret hunt                                plant bugs, and see that each is caught
   ferret check scenarios                     only look for mistakes in the files
   ferret faults                              what a timeline can break, with examples
@@ -84,6 +96,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::RunArgs),
+    Shrink(shrink::ShrinkArgs),
+    Replay(replay::ReplayArgs),
+    Explain(explain::ExplainArgs),
+    Diff(diff::DiffArgs),
     Hunt(hunt::HuntArgs),
     Check(check::CheckArgs),
     Faults(faults::FaultsArgs),
@@ -114,6 +130,10 @@ pub fn main<S: Simulate>(
     };
     let result = match cli.verb {
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
+        Verb::Shrink(args) => shrink::shrink(&args, simulate, interrupt, streams),
+        Verb::Replay(args) => replay::replay(&args, simulate, interrupt, streams),
+        Verb::Explain(args) => explain::explain(&args, streams),
+        Verb::Diff(args) => diff::diff(&args, streams),
         Verb::Hunt(args) => hunt::hunt(&args, simulate, interrupt, streams),
         Verb::Check(args) => check::check(&args, streams),
         Verb::Faults(_) => faults::faults(streams),

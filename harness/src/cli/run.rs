@@ -5,6 +5,7 @@ use std::{
     iter,
     num::NonZeroUsize,
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
@@ -20,6 +21,7 @@ use super::{
     interrupt::Interrupt,
     paths::Selection,
     pool::{self, Job, Pool},
+    shrink,
     simulate::{Request, Simulate},
     terminal,
 };
@@ -35,6 +37,8 @@ Examples:
       A hundred seeds, 1 to 100 (both included), each run twice and compared event by event.
   ferret run scenarios/smoke --sabotage confirm-before-sync
       With a planted bug in every node: the run must fail, or the checkers are blind.
+  ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
+      The first failing seed of each scenario, shrunk to the least that still fails.
   ferret run scenarios/incidents --sabotage matching
       With each scenario's own bug, as its `matching-sabotage` names it: 100 if every run fails,
       104 if one does not.
@@ -92,6 +96,14 @@ pub(super) struct RunArgs {
     /// The client library to use, whatever the scenario says
     #[arg(long, value_name = "KIND", value_parser = client_parser())]
     client: Option<ClientKind>,
+
+    /// Shrink the first failing seed of each scenario to a minimal one (see `ferret shrink`)
+    #[arg(long)]
+    shrink: bool,
+
+    /// How long to shrink each, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "shrink")]
+    shrink_budget: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -139,7 +151,7 @@ fn planted_parser() -> impl TypedValueParser<Value = Planted> {
     PossibleValuesParser::new(names).map(|name| Sabotage::from_name(&name).map_or(Planted::Matching, Planted::Bug))
 }
 
-fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
+pub(super) fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
     PossibleValuesParser::new(ClientKind::ALL.map(ClientKind::name))
         .map(|name| ClientKind::from_name(&name).expect("clap has checked the name"))
 }
@@ -196,7 +208,7 @@ pub(super) fn run<S: Simulate>(
             jobs.push(Job { scenario, seed, sabotage, folder: artifacts.run_folder(folder, seed) });
         }
     }
-    let request = Request { sabotage: None, client: args.client, record_trace: args.verify_determinism };
+    let request = Request { client: args.client, record_trace: args.verify_determinism, ..Request::default() };
     // One seed that the user picked out need not show what a scenario's seeds show together.
     let sometimes = args.seed.is_none();
     let twice = args.verify_determinism;
@@ -206,6 +218,9 @@ pub(super) fn run<S: Simulate>(
         MessageFormat::Json => run_for_programs(&pool, &jobs, streams)?,
     };
     artifacts.write_summary(&records)?;
+    if args.shrink {
+        shrink_failures(args, (&jobs, &records), (simulate, interrupt), streams)?;
+    }
     if args.message_format == MessageFormat::Human {
         writeln!(streams.out, "\n{}", terminal::summary(&records, jobs.len(), streams.out_style))?;
         writeln!(streams.out, "report: {}", artifacts.report().display())?;
@@ -223,6 +238,42 @@ pub(super) fn run<S: Simulate>(
 /// Whether a run with a planted bug shows nothing of it.
 fn missed(record: &RunRecord) -> bool {
     !record.invariants.iter().any(|result| result.verdict == InvariantVerdict::Violated)
+}
+
+/// Writes a reproducer beside the files of the first failing run of each scenario.
+fn shrink_failures<S: Simulate>(
+    args: &RunArgs,
+    (jobs, records): (&[Job<'_>], &[RunRecord]),
+    (simulate, interrupt): (&S, &Interrupt),
+    streams: &mut Streams<'_>,
+) -> io::Result<()> {
+    for index in shrink::first_failures(records) {
+        if interrupt.asked() {
+            break;
+        }
+        let (job, record) = (&jobs[index], &records[index]);
+        let mut scenario = job.scenario.clone();
+        scenario.sabotage = job.sabotage.or(scenario.sabotage);
+        scenario.run.client = args.client.unwrap_or(scenario.run.client);
+        let search = shrink::Search {
+            scenario: &scenario,
+            seed: job.seed,
+            goal: None,
+            budget: Duration::from_secs(args.shrink_budget),
+            workers: pool::workers(args.jobs),
+            found_by: &record.replay,
+        };
+        let out = job.folder.join(format!("{}-{}.repro.toml", scenario.name, job.seed));
+        // For programs, standard output has one object per run and nothing else.
+        let mut nowhere = io::sink();
+        let quiet = args.message_format == MessageFormat::Json;
+        let Streams { out: stdout, err, out_style, err_style, progress } = streams;
+        let stdout: &mut dyn Write = if quiet { &mut nowhere } else { *stdout };
+        let mut streams =
+            Streams { out: stdout, err: *err, out_style: *out_style, err_style: *err_style, progress: *progress };
+        search.run(simulate, interrupt, &mut streams, &out)?;
+    }
+    Ok(())
 }
 
 fn run_for_people<S: Simulate>(
@@ -303,6 +354,8 @@ fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         let free = iter::once(step.clone()).chain(again).find(|name| !faults.contains_key(name));
         faults.insert(free.expect("there is always another number"), json!(fault.effect));
     }
+    let chaos: serde_json::Map<String, serde_json::Value> =
+        record.chaos.iter().map(|point| (point.point.clone(), json!(point.fired))).collect();
     json!({
         "scenario": record.scenario.name,
         "seed": record.seed,
@@ -310,6 +363,7 @@ fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         "verdict": record.verdict,
         "invariants": invariants,
         "faults": faults,
+        "chaos": chaos,
         "virtual_seconds": record.virtual_seconds,
         "wall_seconds": record.wall_seconds,
         "messages": record.messages,

@@ -125,6 +125,7 @@ pub fn add_clients(
             let plan = PublisherPlan {
                 role: cast.role(group.queue, group.node, member, group.confirms, 0),
                 interval: interval(group.rate),
+                messages: group.messages,
                 body: group.body,
                 in_flight: group.in_flight as usize,
                 retry: group.retry,

@@ -7,8 +7,11 @@ use warren::platform::Sabotage;
 
 use super::{
     AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Expect, Getters, Invariant, Metric, Net, Placement, Publishers,
-    Queue, QueueKind, Run, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
-    file::{At, ConsumersTable, ExpectTable, Field, File, GettersTable, Name, PublishersTable, QueueTable, RunTable},
+    Queue, QueueKind, Repro, Run, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
+    file::{
+        At, ConsumersTable, ExpectTable, Field, File, GettersTable, Name, PublishersTable, QueueTable, ReproTable,
+        RunTable,
+    },
     problem::{Problem, Problems},
     required, schema, shape,
     steps::Steps,
@@ -116,6 +119,7 @@ impl Checker<'_> {
             lockers,
             steps,
             expect: Expect::default(),
+            repro: file.repro.0.map(|at| repro(at.value)),
         };
         scenario.expect = self.expect(&file.expect, &scenario);
         scenario
@@ -145,6 +149,7 @@ impl Checker<'_> {
                 duplicate: table.net.duplicate.or(0.0),
             },
             disk: DiskSpeed { sync: self.times(&table.disk.sync, millis(1, 3), weather) },
+            chaos: table.chaos.or(0.0),
             liveness: self.time(&table.liveness, seconds(15), long),
             publish_timeout: self.time(&table.publish_timeout, seconds(10), long),
         }
@@ -180,6 +185,7 @@ impl Checker<'_> {
             queue: self.queue(&table.queue, queues),
             confirms: table.confirms.or(true),
             rate: self.rate(&table.rate),
+            messages: table.messages.0.as_ref().map(|at| at.value),
             body: self.body(table),
             in_flight: table.in_flight.or(100),
             retry: table.retry.or(true),
@@ -404,6 +410,16 @@ impl Checker<'_> {
 impl<T: Copy> Field<T> {
     pub(super) fn or(&self, default: T) -> T {
         self.0.as_ref().map_or(default, |at| at.value)
+    }
+}
+
+fn repro(table: ReproTable) -> Repro {
+    let text = |field: Field<String>| field.0.map(|at| at.value).unwrap_or_default();
+    Repro {
+        violates: text(table.violates),
+        trace: text(table.trace),
+        build: text(table.build),
+        found_by: text(table.found_by),
     }
 }
 

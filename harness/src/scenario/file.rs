@@ -90,6 +90,23 @@ pub(super) struct File {
     pub(super) lockers: Vec<At<LockersTable>>,
     pub(super) timeline: TimelineTable,
     pub(super) expect: ExpectTable,
+    /// What this file reproduces. Written by `ferret shrink`, read by `ferret replay`; it changes nothing in a run.
+    pub(super) repro: Field<ReproTable>,
+}
+
+/// What a reproducer must show again.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["violates", "trace"]))]
+pub(super) struct ReproTable {
+    /// An invariant, or `panic` for an assertion of the broker's own.
+    pub(super) violates: Field<String>,
+    /// The trace hash of the run that showed it.
+    pub(super) trace: Field<String>,
+    /// Which build of Ferret that was.
+    pub(super) build: Field<String>,
+    /// The command that found the failure first.
+    pub(super) found_by: Field<String>,
 }
 
 /// How long, how often, and in which weather.
@@ -109,6 +126,10 @@ pub(super) struct RunTable {
     pub(super) client: Field<Name<names::ClientName>>,
     pub(super) net: NetTable,
     pub(super) disk: DiskTable,
+    /// How often Warren takes rare but legal turns (syncs held, messages lost, late or twice, logs compacted early, live
+    /// nodes given up): a factor to the usual frequency, 0 to 20. Default 0, never.
+    #[schemars(range(min = 0, max = 20))]
+    pub(super) chaos: Field<f64>,
     /// After the last fault is healed, the time within which all must be well. Default 15s.
     pub(super) liveness: Field<DurationText>,
     /// A publish without an answer for this long has an unknown outcome. Default 10s.
@@ -192,6 +213,9 @@ pub(super) struct PublishersTable {
     pub(super) confirms: Field<bool>,
     /// Messages per virtual second, each client.
     pub(super) rate: Field<f64>,
+    /// The most messages that each client publishes. Default: no limit but the load's end.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub(super) messages: Field<u64>,
     /// Bytes per message, such as `"1KiB"` or `"64B..4KiB"`. Default 128B.
     pub(super) body: Field<SizeRangeText>,
     /// The most publishes without an outcome at a time. Default 100.

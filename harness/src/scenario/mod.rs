@@ -5,6 +5,7 @@
 //! timeline of it for one seed.
 
 mod check;
+mod concrete;
 mod draw;
 mod expect;
 mod file;
@@ -25,13 +26,21 @@ pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
     AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Errand, Getters, Lockers,
-    Net, Partition, Placement, Publishers, Queue, QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step,
-    Take, Trouble, Weather,
+    Net, Partition, Placement, Publishers, Queue, QueueKind, Repro, Reset, Run, Scenario, Seeds, Spread, StallWhat,
+    Step, Take, Trouble, Weather,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
 pub use target::Target;
 pub use trigger::{Happening, Repeat, Tally, Trigger};
+
+/// `5s`, `1.5ms`: a duration as scenario files write it.
+///
+/// # Errors
+/// What is wrong with it, and how to write it.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, (String, String)> {
+    text::duration(text).map_err(|wrong| (wrong.what, wrong.help))
+}
 
 /// The JSON schema of scenario files.
 pub fn schema() -> schemars::Schema {

@@ -33,6 +33,21 @@ pub struct Scenario {
     /// In the order of the file, which need not be that of time: see [`Scenario::draw`].
     pub steps: Vec<Step>,
     pub expect: Expect,
+    /// What the file reproduces, if it was written for that.
+    pub repro: Option<Repro>,
+}
+
+/// What a reproducer must show again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repro {
+    /// The invariant, or `panic` for an assertion of the broker's own.
+    pub violates: String,
+    /// The trace hash of the run that showed it, 16 hexadecimal digits.
+    pub trace: String,
+    /// Which build of Ferret that was.
+    pub build: String,
+    /// The command that found the failure first.
+    pub found_by: String,
 }
 
 /// How long, how often, and in which weather.
@@ -48,6 +63,8 @@ pub struct Run {
     pub client: ClientKind,
     pub net: Net,
     pub disk: DiskSpeed,
+    /// How often Warren's chaos points take their turns: a factor to their likelihoods; 0 is never.
+    pub chaos: f64,
     /// After the last fault is healed, the time within which all must be well again.
     pub liveness: Duration,
     /// A publish without an answer for this long has an unknown outcome.
@@ -179,6 +196,8 @@ pub struct Publishers {
     pub confirms: bool,
     /// Messages per virtual second, each.
     pub rate: f64,
+    /// The most messages that each of them publishes, whatever is left of the load; `None` is no limit.
+    pub messages: Option<u64>,
     /// Bytes per message, drawn for each.
     pub body: Spread<u64>,
     /// The most publishes without an outcome at a time; 1 publishes in lock-step.
@@ -366,6 +385,27 @@ pub enum Errand {
     AddMember,
     /// The node is to leave the cluster for good.
     RemoveMember,
+}
+
+impl Errand {
+    /// The queue that it is about, if it is about one.
+    pub fn queue(self) -> Option<usize> {
+        match self {
+            Self::TransferLeader { queue } | Self::Grow { queue } | Self::Shrink { queue } => Some(queue),
+            Self::AddMember | Self::RemoveMember => None,
+        }
+    }
+
+    /// The same errand about another queue.
+    #[must_use]
+    pub fn with_queue(self, queue: usize) -> Self {
+        match self {
+            Self::TransferLeader { .. } => Self::TransferLeader { queue },
+            Self::Grow { .. } => Self::Grow { queue },
+            Self::Shrink { .. } => Self::Shrink { queue },
+            Self::AddMember | Self::RemoveMember => self,
+        }
+    }
 }
 
 /// What a link does to datagrams.

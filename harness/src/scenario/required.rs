@@ -28,6 +28,7 @@ pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
             | Invariant::SingleOwner
             | Invariant::DeliveryCount
             | Invariant::QueueLinearizable => publishes,
+            Invariant::SettleApplied => publishes && manual().next().is_some(),
             // A lock's one message has no order.
             Invariant::PublisherOrder => !scenario.publishers.is_empty(),
             Invariant::RequeueOrder => requeues,

@@ -90,6 +90,7 @@ impl Simulate for Script {
             trace,
             machines: Vec::new(),
             history: History { clients: vec!["pub-1".to_owned()], events, ..History::default() },
+            log: Vec::new(),
             cpu: None,
         }
     }
@@ -136,6 +137,7 @@ fn passed(scenario: &Scenario, seed: u64) -> RunRecord {
             invariant("one-leader-per-term", "terms", 3),
             invariant("requeue-order", "requeues", 0),
         ],
+        chaos: Vec::new(),
         faults: vec![FaultRecord {
             step: 1,
             line: 7,
@@ -388,9 +390,20 @@ fn check_lists_what_is_valid() {
 
 #[test]
 fn the_help_of_each_verb_teaches_by_example() {
-    for verb in
-        [None, Some("run"), Some("hunt"), Some("check"), Some("faults"), Some("judge"), Some("schema"), Some("bench")]
-    {
+    for verb in [
+        None,
+        Some("run"),
+        Some("shrink"),
+        Some("replay"),
+        Some("explain"),
+        Some("diff"),
+        Some("hunt"),
+        Some("check"),
+        Some("faults"),
+        Some("judge"),
+        Some("schema"),
+        Some("bench"),
+    ] {
         insta::assert_snapshot!(format!("help_{}", verb.unwrap_or("ferret")), cli::help(verb));
     }
 }

@@ -1,5 +1,6 @@
 //! Ferret's integration tests, one binary.
 
+mod chaos;
 mod cli;
 mod determinism;
 mod disk;
@@ -12,8 +13,10 @@ mod machine;
 mod membership;
 mod more_faults;
 mod play;
+mod reproducer;
 mod scenario_errors;
 mod streams;
+mod tell;
 mod triggers;
 
 use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};

@@ -14,6 +14,7 @@ pub(super) fn observation(node: NodeId, observation: &Observation) {
         | Observation::GroupClosed { .. } => tracing::info!(%node, ?observation),
         Observation::Recovered { .. }
         | Observation::EnteredTerm { .. }
+        | Observation::ChannelOpened { .. }
         | Observation::ConsumerAttached { .. }
         | Observation::ConsumerDetached { .. }
         | Observation::VoteGranted { .. }

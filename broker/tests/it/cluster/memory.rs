@@ -18,7 +18,7 @@ use tokio::{
     task::AbortHandle,
     time::Instant,
 };
-use warren::platform::{Disk, File, Listener, NodeId, Observation, OpenMode, Platform, Sabotage};
+use warren::platform::{Chaos, Disk, File, Listener, NodeId, Observation, OpenMode, Platform, Sabotage};
 
 const PIPE_BYTES: usize = 64 * 1024;
 
@@ -113,6 +113,10 @@ impl Platform for MemoryPlatform {
 
     fn observe(&self, observation: Observation) {
         self.observed.borrow_mut().push(observation);
+    }
+
+    fn chance(&self, _point: Chaos) -> bool {
+        false
     }
 
     fn sabotaged(&self, _sabotage: Sabotage) -> bool {

@@ -11,6 +11,7 @@ mod ownership;
 mod queue;
 mod quorum;
 mod replicas;
+mod settles;
 mod stalled;
 
 use std::collections::BTreeMap;
