@@ -55,12 +55,8 @@ fn takers(output: &RunOutput) -> (BTreeSet<String>, BTreeSet<String>) {
             EventKind::Deliver { channel, .. } | EventKind::GetReply { channel, delivery: Some(_), .. } => {
                 takers.insert(clients[channel].clone());
             }
-            EventKind::Settle { settle: Settle::Nack { requeue: true, .. }, .. } => {
-                drop(ways.insert("nack".to_owned()))
-            }
-            EventKind::Settle { settle: Settle::Reject { requeue: true }, .. } => {
-                drop(ways.insert("reject".to_owned()))
-            }
+            EventKind::Settle { settle: Settle::Nack { requeue: true, .. }, .. } => ways.extend(["nack".to_owned()]),
+            EventKind::Settle { settle: Settle::Reject { requeue: true }, .. } => ways.extend(["reject".to_owned()]),
             _ => {}
         }
     }
