@@ -5,6 +5,7 @@
 //! rendering is a pure function of its records, so equal runs give equal files.
 
 mod escape;
+mod events;
 mod finding;
 mod glossary;
 mod history;
@@ -14,8 +15,11 @@ mod markdown;
 mod quantity;
 mod record;
 
+pub use events::{
+    Channel, DiskSample, EventLog, LinkSample, Outcome, Publish, Receipt, ReplicaEvent, ReplicaKind, Settled,
+};
 pub use history::{HistoryOperation, HistoryRecord};
-pub use html::{render_history_html, render_html};
+pub use html::{LinkedRun, rejudge_run_html, render_history_html, render_overview_html, render_run_html};
 pub use junit::render_junit;
 pub use markdown::{MARKDOWN_BYTES_MAX, render_markdown};
 pub use record::*;

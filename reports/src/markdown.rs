@@ -28,7 +28,8 @@ const WITNESS_EVENTS_MAX: usize = 40;
 ///
 /// The result is at most [`MARKDOWN_BYTES_MAX`] bytes whatever the input; what had to go is counted in a note.
 pub fn render_markdown(runs: &[RunRecord]) -> String {
-    let mut out = format!("## {} {}\n\n", symbol(finding::worst(runs)), markdown(&finding::overall(runs)));
+    let all: Vec<&RunRecord> = runs.iter().collect();
+    let mut out = format!("## {} {}\n\n", symbol(finding::worst(&all)), markdown(&finding::overall(&all)));
     let (failed, passed): (Vec<&RunRecord>, Vec<&RunRecord>) =
         runs.iter().partition(|run| run.verdict != Verdict::Pass);
 

@@ -1,10 +1,12 @@
 //! What runs leave on disk.
 //!
 //! ```text
-//! DIR/report.html, junit.xml, summary.md      all runs
+//! DIR/report.html                             all runs, with links to each; or the only run in full
+//! DIR/junit.xml, summary.md                   all runs
 //! DIR/SCENARIO/seed-N/run.json                the record
 //! DIR/SCENARIO/seed-N/history.jsonl.gz        a header line, then one event per line
-//! DIR/SCENARIO/seed-N/report.html             this run alone
+//! DIR/SCENARIO/seed-N/report.html             this run with all its events
+//! DIR/SCENARIO/seed-N/drawn.toml              the scenario that the swarm drew for the seed, if one did
 //! ```
 
 use std::{
@@ -14,11 +16,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ferret_reports::{RunRecord, render_html, render_junit, render_markdown};
+use ferret_reports::{
+    LinkedRun, RunRecord, rejudge_run_html, render_junit, render_markdown, render_overview_html, render_run_html,
+};
 use flate2::{Compression, write::GzEncoder};
 
 use super::run_id;
-use crate::{history::History, scenario::Scenario};
+use crate::{history::History, run::event_log, scenario::Scenario};
 
 /// Bytes of a history that are compressed in one go.
 const COMPRESS_AT_ONCE: usize = 64 << 10;
@@ -56,7 +60,14 @@ impl Artifacts {
 
     /// Writes the files of all runs together.
     pub(super) fn write_summary(&self, records: &[RunRecord]) -> io::Result<()> {
-        fs::write(self.report(), render_html(records))?;
+        let pages: Vec<String> = pages(records);
+        if let [only] = &pages[..] {
+            fs::copy(self.folder.join(only), self.report())?;
+        } else {
+            let runs: Vec<LinkedRun<'_>> =
+                records.iter().zip(&pages).map(|(record, page)| LinkedRun { record, page }).collect();
+            fs::write(self.report(), render_overview_html(&runs))?;
+        }
         fs::write(self.folder.join("junit.xml"), render_junit(records))?;
         fs::write(self.folder.join("summary.md"), render_markdown(records))
     }
@@ -64,15 +75,31 @@ impl Artifacts {
 
 /// Writes the files of one run.
 pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History) -> io::Result<()> {
-    write_record(folder, record)?;
+    write_json(folder, record)?;
+    fs::write(page_in(folder), render_run_html(record, &event_log(history)))?;
     write_history(&folder.join("history.jsonl.gz"), history)
 }
 
-/// Writes the record of one run and its rendering.
+/// Writes a record that was judged anew into the files of its run.
 pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> {
+    write_json(folder, record)?;
+    let page = fs::read_to_string(page_in(folder))?;
+    let page = rejudge_run_html(&page, record).ok_or_else(|| io::Error::other("the run's page is not ours"))?;
+    fs::write(page_in(folder), page)
+}
+
+fn page_in(folder: &Path) -> PathBuf {
+    folder.join("report.html")
+}
+
+fn write_json(folder: &Path, record: &RunRecord) -> io::Result<()> {
     fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
-    fs::write(folder.join("run.json"), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)?;
-    fs::write(folder.join("report.html"), render_html(std::slice::from_ref(record)))
+    fs::write(folder.join("run.json"), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
+}
+
+/// Writes the scenario that a run was of: what a swarm drew, ready to be run without it.
+pub(super) fn write_drawn(path: &Path, record: &RunRecord) -> io::Result<()> {
+    fs::write(path, &record.scenario.text)
 }
 
 fn write_history(path: &Path, history: &History) -> io::Result<()> {
@@ -103,11 +130,35 @@ fn at(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
 
 /// A folder name for each scenario: its own name, numbered when two files use the same.
 pub(super) fn folder_names(scenarios: &[Scenario]) -> Vec<String> {
+    numbered(scenarios.iter().map(|scenario| scenario.name.as_str()))
+}
+
+/// Where the page of each run is, from the folder of all.
+fn pages(records: &[RunRecord]) -> Vec<String> {
+    let mut files: Vec<(&str, &str)> = Vec::new();
+    for record in records {
+        let file = (record.scenario.name.as_str(), record.scenario.path.as_str());
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    let names = numbered(files.iter().map(|(name, _)| *name));
+    let folder = |record: &RunRecord| {
+        let file = (record.scenario.name.as_str(), record.scenario.path.as_str());
+        files.iter().position(|other| *other == file).map(|position| names[position].as_str())
+    };
+    records
+        .iter()
+        .map(|record| format!("{}/seed-{}/report.html", folder(record).unwrap_or_default(), record.seed))
+        .collect()
+}
+
+fn numbered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut used: BTreeMap<&str, u32> = BTreeMap::new();
-    let names = scenarios.iter().map(|scenario| {
-        let count = used.entry(&scenario.name).or_default();
+    let names = names.map(|name| {
+        let count = used.entry(name).or_default();
         *count += 1;
-        if *count == 1 { scenario.name.clone() } else { format!("{}~{count}", scenario.name) }
+        if *count == 1 { name.to_owned() } else { format!("{name}~{count}") }
     });
     names.collect()
 }

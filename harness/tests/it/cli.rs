@@ -17,7 +17,7 @@ use ferret::{
 };
 use ferret_reports::{
     FaultRecord, InvariantResult, InvariantVerdict, Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo,
-    SometimesResult, Timeline, Verdict, WitnessEvent,
+    SometimesResult, Timeline, Verdict, WitnessEvent, WitnessKind,
 };
 use tempfile::TempDir;
 
@@ -44,6 +44,8 @@ struct Script {
     /// Ctrl-C comes while the first run is under way.
     interrupted: Option<Interrupt>,
     panics: bool,
+    /// Lets the scenario's swarm draw, as the simulation does.
+    draws: bool,
 }
 
 impl Simulate for Script {
@@ -59,6 +61,9 @@ impl Simulate for Script {
     ) -> Simulated<String> {
         assert!(!self.panics, "the script panics");
         let mut record = passed(scenario, seed);
+        if self.draws {
+            record.scenario.text = scenario.clone().drawn_by_swarm(seed).text;
+        }
         record.sabotage = request.sabotage.map(|sabotage| sabotage.name().to_owned());
         if let Some((bad, verdict)) = self.bad
             && bad == seed
@@ -167,10 +172,11 @@ fn violate(record: &mut RunRecord) {
     let result = &mut record.invariants[0];
     result.verdict = InvariantVerdict::Violated;
     result.explanation = Some(explanation.to_owned());
-    let event = |at_ns, who: &str, what: &str| WitnessEvent { at_ns, who: who.to_owned(), what: what.to_owned() };
+    let event =
+        |at_ns, who: &str, kind, what: &str| WitnessEvent { at_ns, who: who.to_owned(), kind, what: what.to_owned() };
     result.witness = vec![
-        event(14_203_000_000, "pub-1", "message 417 confirmed"),
-        event(14_210_000_000, "n1", "lost power, and 2,112 unsynced bytes"),
+        event(14_203_000_000, "pub-1", WitnessKind::Client, "message 417 confirmed"),
+        event(14_210_000_000, "n1", WitnessKind::NodeDown, "lost power, and 2,112 unsynced bytes"),
     ];
 }
 
@@ -304,6 +310,33 @@ fn the_first_event_that_differs_between_two_runs_is_shown_with_what_came_before(
     let call = ferret("run", &[("a.toml", &named("first"))], &["--verify-determinism", "--seed", "1"], &script);
     assert_eq!(call.code, 103);
     insta::assert_snapshot!(call.out);
+}
+
+#[test]
+fn a_sample_of_a_sweep_is_run_twice() {
+    let sweep =
+        |seeds: &str, script: &Script| ferret("run", &[("a.toml", &named("first"))], &["--seeds", seeds], script);
+    let wavers = || Script { wavers: true, ..Script::default() };
+    let equal = sweep("1..60", &Script::default());
+    assert_eq!(equal.code, 0);
+    assert!(equal.out.contains("60 runs: 60 pass, 2 of them run twice without a difference; "), "{}", equal.out);
+    let differs = sweep("1..20", &wavers());
+    assert_eq!(differs.code, 103, "{}", differs.out);
+    assert!(differs.out.contains("1 of them run twice, 1 with a difference"), "{}", differs.out);
+    let few = sweep("1..19", &wavers());
+    assert_eq!(few.code, 0, "fewer than 20 runs are no sweep");
+    assert!(!few.out.contains("twice"), "{}", few.out);
+}
+
+#[test]
+fn what_the_swarm_draws_is_left_as_a_scenario() {
+    let options = ["--swarm", "--seed", "4"];
+    let call = ferret("run", &[("a.toml", &named("first"))], &options, &Script { draws: true, ..Script::default() });
+    let drawn = fs::read_to_string(call.out_folder.join("first/seed-4/drawn.toml")).expect("it is beside the record");
+    let concrete = Scenario::parse("drawn.toml", &drawn).expect("it is a scenario");
+    assert!(!concrete.steps.is_empty() && concrete.swarm.is_none());
+    let call = ferret("run", &[("a.toml", &named("first"))], &["--seed", "4"], &Script::default());
+    assert!(!call.out_folder.join("first/seed-4/drawn.toml").exists());
 }
 
 #[test]

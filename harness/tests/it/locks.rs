@@ -55,8 +55,12 @@ fn takers(output: &RunOutput) -> (BTreeSet<String>, BTreeSet<String>) {
             EventKind::Deliver { channel, .. } | EventKind::GetReply { channel, delivery: Some(_), .. } => {
                 takers.insert(clients[channel].clone());
             }
-            EventKind::Settle { settle: Settle::Nack { requeue: true, .. }, .. } => ways.extend(["nack".to_owned()]),
-            EventKind::Settle { settle: Settle::Reject { requeue: true }, .. } => ways.extend(["reject".to_owned()]),
+            EventKind::Settle { settle: Settle::Nack { requeue: true, .. }, .. } => {
+                ways.insert("nack".to_owned());
+            }
+            EventKind::Settle { settle: Settle::Reject { requeue: true }, .. } => {
+                ways.insert("reject".to_owned());
+            }
             _ => {}
         }
     }
@@ -65,7 +69,7 @@ fn takers(output: &RunOutput) -> (BTreeSet<String>, BTreeSet<String>) {
 
 #[test]
 fn the_lock_goes_round_and_ends_where_it_began() {
-    let (native, lapin) = ("duration = \"4s\"", "duration = \"4s\"\nclient = \"lapin\"");
+    let (native, lapin) = ("duration = \"8s\"", "duration = \"8s\"\nclient = \"lapin\"");
     for (run, clients) in [(native, GETTERS), (native, CONSUMERS), (lapin, GETTERS), (lapin, CONSUMERS)] {
         let output = Play { run, clients, ..Play::default() }.run();
         assert_eq!(output.record.verdict, Verdict::Pass, "{run} {clients}: {:?}", output.record.reasons);

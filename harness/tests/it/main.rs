@@ -16,6 +16,7 @@ mod play;
 mod reproducer;
 mod scenario_errors;
 mod streams;
+mod swarm;
 mod tell;
 mod triggers;
 

@@ -130,6 +130,9 @@ mistakes! {
         "[[publishers]]" => "[[queues]]\nname = \"lock\"\n[[lockers]]\nname = \"locker\"\nqueue = \"lock\"\ntake = \"cosume\"\n\n[[publishers]]";
     an_unknown_matching_bug_is_named_with_the_one_that_was_meant:
         "name = \"sample\"" => "name = \"sample\"\nmatching-sabotage = \"commit-alne\"";
+    an_unknown_fault_of_the_swarm_is_named_with_the_one_that_was_meant:
+        "[timeline]" => "[swarm]\nfaults = [\"partition\", \"power-los\"]\n[timeline]";
+    a_swarm_without_faults_is_refused: "[timeline]" => "[swarm]\nfaults = [\"kill\"]\nwithout = [\"kill\"]\n[timeline]";
     a_mistake_of_syntax_has_its_place: "name = \"sample\"" => "name = \"sample";
 }
 

@@ -87,6 +87,7 @@ impl Tape {
             faults: Vec::new(),
             locks: Vec::new(),
             events: Vec::new(),
+            ..History::default()
         })
     }
 
