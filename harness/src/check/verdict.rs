@@ -65,6 +65,16 @@ impl Judgement {
         Self { checked, unit, outcome: Outcome::NotRecoverable(reason) }
     }
 
+    /// The same, but what is violated could not be kept, for this reason.
+    pub(crate) fn excused(self, why: &str) -> Self {
+        match self.outcome {
+            Outcome::Violated(witness) => {
+                Self::not_recoverable(self.checked, self.unit, format!("{}; but {why}", witness.sentence))
+            }
+            _ => self,
+        }
+    }
+
     pub(crate) fn into_result(self, name: Invariant, ledger: &Ledger<'_>) -> InvariantResult {
         let (verdict, explanation, witness) = match self.outcome {
             Outcome::Holds(_) if self.checked == 0 => (InvariantVerdict::Vacuous, None, Vec::new()),
@@ -194,7 +204,7 @@ impl Ledger<'_> {
 
     fn observation(&self, observation: &Observation) -> String {
         match observation {
-            Observation::Started { incarnation } => format!("runs, for the {incarnation}. time"),
+            Observation::Started { incarnation } => format!("runs, with session {incarnation}"),
             Observation::Recovered { group, term, vote, last, .. } => {
                 let mut text = format!("recovered {}: term {}", self.group(*group), term.0);
                 if let Some(vote) = vote {

@@ -6,6 +6,7 @@
 //! DIR/SCENARIO/seed-N/run.json                the record
 //! DIR/SCENARIO/seed-N/history.jsonl.gz        a header line, then one event per line
 //! DIR/SCENARIO/seed-N/report.html             this run with all its events
+//! DIR/SCENARIO/seed-N/drawn.toml              the scenario that the swarm drew for the seed, if one did
 //! ```
 
 use std::{
@@ -94,6 +95,11 @@ fn page_in(folder: &Path) -> PathBuf {
 fn write_json(folder: &Path, record: &RunRecord) -> io::Result<()> {
     fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
     fs::write(folder.join("run.json"), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
+}
+
+/// Writes the scenario that a run was of: what a swarm drew, ready to be run without it.
+pub(super) fn write_drawn(path: &Path, record: &RunRecord) -> io::Result<()> {
+    fs::write(path, &record.scenario.text)
 }
 
 fn write_history(path: &Path, history: &History) -> io::Result<()> {

@@ -35,6 +35,10 @@ Examples:
       One run. The same program, file and seed give the same run, to the byte, on every machine.
   ferret run scenarios/smoke --seeds 1..100 --verify-determinism
       A hundred seeds, 1 to 100 (both included), each run twice and compared event by event.
+  ferret run scenarios/gate --swarm --seeds 1..500
+      Instead of its own timeline, each run has faults drawn from its seed: which kinds, how many,
+      on whom, how long, in which weather. They are concrete steps of drawn.toml, beside the run's
+      record; that file is a scenario that gives the same run.
   ferret run scenarios/smoke --sabotage confirm-before-sync
       With a planted bug in every node: the run must fail, or the checkers are blind.
   ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
@@ -44,6 +48,8 @@ Examples:
       104 if one does not.
   ferret run scenarios/smoke --message-format json | jq -r .verdict
       For programs: one JSON object per run on standard output, nothing else.
+
+Of 20 runs or more, every fiftieth (and the first) is run twice and the two are compared.
 
 Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves report.html,
 junit.xml and summary.md. They go to target/ferret/<time>/; target/ferret/latest points there.
@@ -55,6 +61,11 @@ Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
     3  invalid scenario                103  not deterministic
     4  nothing selected                104  vacuous: a fault had no effect, or something
     5  incomplete (interrupted)             that must happen never did";
+
+/// So many runs are a sweep, of which a sample is run twice.
+const SWEEP_RUNS: usize = 20;
+/// The first of so many runs of a sweep is run twice.
+const SAMPLE_EVERY: usize = 50;
 
 /// Run scenarios and judge them
 #[derive(Debug, Args)]
@@ -77,7 +88,12 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NAME", value_parser = planted_parser())]
     sabotage: Option<Planted>,
 
-    /// Run everything twice and compare the two event by event
+    /// Draw the faults from the seed, instead of each scenario's timeline, thresholds and
+    /// "sometimes"; a scenario with a [swarm] section has its drawn faults besides them, anyway
+    #[arg(long)]
+    swarm: bool,
+
+    /// Run everything twice and compare the two event by event, not only a sample
     #[arg(long)]
     verify_determinism: bool,
 
@@ -180,7 +196,7 @@ pub(super) fn run<S: Simulate>(
     interrupt: &Interrupt,
     streams: &mut Streams<'_>,
 ) -> io::Result<u8> {
-    let selection = Selection::read(&args.paths);
+    let mut selection = Selection::read(&args.paths);
     if selection.is_empty() {
         return nothing_found(streams);
     }
@@ -200,19 +216,28 @@ pub(super) fn run<S: Simulate>(
         return Ok(exit::USAGE);
     }
     let artifacts = Artifacts::create(args.out.as_deref())?;
+    if args.swarm {
+        selection.scenarios.iter_mut().for_each(Scenario::let_swarm);
+    }
     let folders = artifacts::folder_names(&selection.scenarios);
     let mut jobs = Vec::new();
     for (scenario, folder) in selection.scenarios.iter().zip(&folders) {
         for seed in args.seeds_of(scenario) {
             let sabotage = args.sabotage_of(scenario);
-            jobs.push(Job { scenario, seed, sabotage, folder: artifacts.run_folder(folder, seed) });
+            let folder = artifacts.run_folder(folder, seed);
+            jobs.push(Job { scenario, seed, sabotage, folder, twice: false });
         }
     }
-    let request = Request { client: args.client, record_trace: args.verify_determinism, ..Request::default() };
+    let every = match jobs.len() {
+        _ if args.verify_determinism => Some(1),
+        SWEEP_RUNS.. => Some(SAMPLE_EVERY),
+        _ => None,
+    };
+    jobs.iter_mut().step_by(every.unwrap_or(usize::MAX)).for_each(|job| job.twice = every.is_some());
+    let request = Request { client: args.client, ..Request::default() };
     // One seed that the user picked out need not show what a scenario's seeds show together.
     let sometimes = args.seed.is_none();
-    let twice = args.verify_determinism;
-    let pool = Pool { simulate, request, twice, sometimes, workers: pool::workers(args.jobs), interrupt };
+    let pool = Pool { simulate, request, sometimes, workers: pool::workers(args.jobs), interrupt };
     let records = match args.message_format {
         MessageFormat::Human => run_for_people(&pool, &jobs, streams)?,
         MessageFormat::Json => run_for_programs(&pool, &jobs, streams)?,
@@ -222,7 +247,7 @@ pub(super) fn run<S: Simulate>(
         shrink_failures(args, (&jobs, &records), (simulate, interrupt), streams)?;
     }
     if args.message_format == MessageFormat::Human {
-        writeln!(streams.out, "\n{}", terminal::summary(&records, jobs.len(), streams.out_style))?;
+        writeln!(streams.out, "\n{}", terminal::summary(&records, &jobs, streams.out_style))?;
         writeln!(streams.out, "report: {}", artifacts.report().display())?;
     }
     let missed: Vec<&RunRecord> = records.iter().filter(|record| matching && missed(record)).collect();
@@ -255,6 +280,7 @@ fn shrink_failures<S: Simulate>(
         let mut scenario = job.scenario.clone();
         scenario.sabotage = job.sabotage.or(scenario.sabotage);
         scenario.run.client = args.client.unwrap_or(scenario.run.client);
+        let scenario = Scenario { swarm: None, ..scenario.drawn_by_swarm(job.seed) };
         let search = shrink::Search {
             scenario: &scenario,
             seed: job.seed,
@@ -301,6 +327,9 @@ fn run_for_people<S: Simulate>(
             let index = records.len() - 1;
             writeln!(out, "{}", terminal::run_line(&records[index], name_width, out_style))?;
             write!(out, "{}", terminal::failure(&records[index], out_style))?;
+            if jobs[index].has_drawn() && records[index].verdict != Verdict::Pass {
+                writeln!(out, "  drawn:  {}", jobs[index].drawn().display())?;
+            }
             if pool::is_last_seed(jobs, index) {
                 write!(out, "{}", terminal::invariants(&records[pool::seeds(jobs, index)], out_style))?;
             }

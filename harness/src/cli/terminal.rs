@@ -174,8 +174,9 @@ fn weight(result: &InvariantResult) -> u8 {
     }
 }
 
-/// The last lines: how many runs ended how, and how fast it went. `planned` runs were asked for.
-pub(super) fn summary(records: &[RunRecord], planned: usize, style: Style) -> String {
+/// The last lines: how many of the `jobs` ended how, how many were run twice, and how fast it went.
+pub(super) fn summary(records: &[RunRecord], jobs: &[Job<'_>], style: Style) -> String {
+    let planned = jobs.len();
     let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
     for record in records {
         *counts.entry(record.verdict).or_default() += 1;
@@ -189,6 +190,15 @@ pub(super) fn summary(records: &[RunRecord], planned: usize, style: Style) -> St
     let wall: f64 = records.iter().map(|record| record.wall_seconds).sum();
     let messages: u64 = records.iter().map(|record| record.messages.published).sum();
     let passed = records.len() == planned && records.iter().all(|record| record.verdict == Verdict::Pass);
+    let twice = records.iter().zip(jobs).filter(|(_, job)| job.twice).map(|(record, _)| record);
+    let (twice, differ) = twice.fold((0, 0), |(count, differ), record| {
+        (count + 1, differ + usize::from(record.verdict == Verdict::NotDeterministic))
+    });
+    match (twice, differ) {
+        (0, _) => {}
+        (_, 0) => parts.push(format!("{twice} of them run twice without a difference")),
+        _ => parts.push(format!("{twice} of them run twice, {differ} with a difference")),
+    }
     let runs = format!("{planned} {}", if planned == 1 { "run" } else { "runs" });
     format!(
         "{}: {}; {simulated:.0} s simulated in {wall:.1} s of runs ({}), {} messages",

@@ -69,6 +69,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBo
     let mut scenario = scenario.clone();
     scenario.sabotage = options.sabotage.or(scenario.sabotage);
     scenario.run.client = options.client.unwrap_or(scenario.run.client);
+    let scenario = scenario.drawn_by_swarm(seed);
     let played = sim::run_isolated(seed, || {
         let play = || stage::play(&scenario, seed, options, stop, progress);
         if options.log {
@@ -143,7 +144,8 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
 }
 
 pub(crate) fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunRecord {
-    let mut replay = format!("ferret run {} --seed {seed}", quoted(&scenario.path));
+    let swarm = if scenario.swarm.is_some() { " --swarm" } else { "" };
+    let mut replay = format!("ferret run {}{swarm} --seed {seed}", quoted(&scenario.path));
     if let Some(sabotage) = options.sabotage {
         replay.push_str(&format!(" --sabotage {}", sabotage.name()));
     }

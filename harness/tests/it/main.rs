@@ -8,6 +8,7 @@ mod end_to_end;
 mod faults;
 mod judge;
 mod lapin_lockstep;
+mod locks;
 mod machine;
 mod membership;
 mod more_faults;
@@ -15,6 +16,7 @@ mod play;
 mod reproducer;
 mod scenario_errors;
 mod streams;
+mod swarm;
 mod tell;
 mod triggers;
 

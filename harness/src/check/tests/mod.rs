@@ -1,5 +1,6 @@
 //! For each checker, histories that it must reject and near twins that it must accept.
 
+mod amnesia;
 mod bookkeeping;
 mod client;
 mod confirms;
@@ -12,6 +13,7 @@ mod queue;
 mod quorum;
 mod replicas;
 mod settles;
+mod stalled;
 
 use std::collections::BTreeMap;
 
