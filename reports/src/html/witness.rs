@@ -113,9 +113,14 @@ impl<'a> Weather<'a> {
         }
     }
 
-    fn after(&mut self, event: &'a WitnessEvent) {
+    fn after(&mut self, run: &RunRecord, event: &'a WitnessEvent) {
         match event.kind {
-            WitnessKind::FaultEnded(fault) => drop(self.faults.remove(&fault)),
+            // A node that a fault took down comes back with the fault's end.
+            WitnessKind::FaultEnded(fault) => {
+                self.faults.remove(&fault);
+                let ended = run.faults.get(fault as usize);
+                self.down.retain(|node| !ended.is_some_and(|fault| touches(fault, node)));
+            }
             WitnessKind::NodeDown => drop(self.down.insert(&event.who)),
             _ => {}
         }
@@ -163,7 +168,7 @@ pub(super) fn picture(run: &RunRecord, witness: &[WitnessEvent], number: Option<
             let span = lines.len() + 4;
             let _ = write!(out, "<tr><td colspan={span}>… {} more events …</td></tr>", count(skipped as u64));
         }
-        weather.after(event);
+        weather.after(run, event);
     }
     out.push_str("</tbody></table></div>");
     out

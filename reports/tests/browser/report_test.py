@@ -4,7 +4,7 @@ Runs scenarios with the given ferret, writes their reports into a fresh folder, 
 Every page is watched for errors in its script and for requests: a report may ask for nothing but itself.
 
 Time budgets are of the main thread's own processor time, because the machine may have other work; the first paint is
-of wall time. `--screenshots DIR` leaves pictures of what was seen, in light and dark, laptop and phone.
+of wall time, the best of a few. `--screenshots DIR` leaves pictures of what was seen, in light and dark, laptop and phone.
 """
 
 import argparse
@@ -29,6 +29,7 @@ EVENTS_MIN = 1_000_000
 BYTES_MAX = 8_000_000
 FIRST_PAINT_MS_MAX = 1_000
 FRAME_MS_MAX = 50
+PAINTS = 3
 READY_SECONDS_MAX = 60
 
 
@@ -248,10 +249,12 @@ def test_a_million_events_are_small_quick_and_smooth(browser, page):
     history = page.parent / "million-events" / "seed-1" / "history.jsonl.gz"
     events = int(subprocess.run(f"zcat '{history}' | wc -l", shell=True, capture_output=True, text=True).stdout) - 1
     size = page.stat().st_size
-    browser.open(page)
-    paint = browser.js("return performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    paint = float("inf")
+    for _ in range(PAINTS):
+        browser.open(page)
+        paint = min(paint, browser.js("return performance.getEntriesByName('first-contentful-paint')[0].startTime"))
     print(f"    {events:,} events, {size / 1e6:.2f} MB, first paint after {paint:.0f} ms")
-    assert events >= EVENTS_MIN and size <= BYTES_MAX and paint <= FIRST_PAINT_MS_MAX
+    assert events >= EVENTS_MIN and size <= BYTES_MAX and paint <= FIRST_PAINT_MS_MAX, "too few, too large or too slow"
     worst = {}
     for place in ["timeline", "panel-confirm"]:
         browser.js("document.getElementById(arguments[0]).scrollIntoView()", place)
