@@ -59,7 +59,7 @@ planted! {
     RecoverNothing, "recover-nothing", "a restarted node has forgotten the logs of its queues", ["durability", "no-confirmed-loss", "monotonic"];
     NewIdentity, "new-identity", "a restarted node is a stranger to the other members of its queues", ["liveness"];
     RecoverCommitAhead, "recover-commit-ahead", "recovery takes every entry that it finds for a committed one", ["quorum", "committed-stays", "replica-agreement", "liveness"];
-    CorruptStartsEmpty, "corrupt-starts-empty", "a node that finds its log corrupt drops it and starts without one", ["no-confirmed-loss", "committed-stays", "one-leader-per-term", "replica-agreement"];
+    CorruptStartsEmpty, "corrupt-starts-empty", "a node that finds its log corrupt drops it and starts without one", ["durability", "no-confirmed-loss", "committed-stays", "one-leader-per-term", "replica-agreement"];
     ReuseIncarnation, "reuse-incarnation", "every start of a node uses the session of its first one", ["no-confirmed-loss", "liveness"];
     // Election and vote.
     ElectBehind, "elect-behind", "a node votes for candidates whose log lacks what it has", ["committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
