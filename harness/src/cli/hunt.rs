@@ -72,7 +72,7 @@ pub(super) struct HuntArgs {
     only: Vec<Sabotage>,
 
     /// How many seeds to try against each bug, and how many the control runs
-    #[arg(long, value_name = "N", default_value_t = 40)]
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 
     /// Give a bug up after so many seconds of processor time

@@ -1,9 +1,9 @@
 //! The scenario file: parse, check, schema, draw from ranges.
 //!
-//! The way of a file: [`shape`] holds it against the JSON schema, [`file`] reads it with serde (values with
-//! their places are in [`values`], steps in [`step_table`]), [`check`] and
-//! [`steps`] turn it into a [`Scenario`] or into [`Problem`]s with their places; [`Scenario::draw`] makes a concrete
-//! timeline of it for one seed. A scenario with a [`swarm`] becomes another one first, with that seed's faults in it.
+//! The way of a file: [`shape`] holds it against the JSON schema; [`file`] reads it with serde, its steps as
+//! [`step_table`]s, each of its [`values`] with its place; [`check`] and [`steps`] turn it into a [`Scenario`] or into
+//! [`Problem`]s with their places; [`Scenario::draw`] makes a concrete timeline of it for one seed. A scenario with a
+//! [`swarm`] becomes another one first, with that seed's faults in it.
 
 mod check;
 mod concrete;
