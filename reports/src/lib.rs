@@ -4,8 +4,10 @@
 //! from outside (names, scenario text, explanations) passes through `escape` on its way into a document, and every
 //! rendering is a pure function of its records, so equal runs give equal files.
 
+mod annotations;
 mod escape;
 mod finding;
+mod gate;
 mod glossary;
 mod history;
 mod html;
@@ -13,12 +15,26 @@ mod junit;
 mod markdown;
 mod quantity;
 mod record;
+mod sweep;
 
+pub use annotations::render_annotations;
+pub use gate::*;
 pub use history::{HistoryOperation, HistoryRecord};
 pub use html::{render_history_html, render_html};
-pub use junit::render_junit;
-pub use markdown::{MARKDOWN_BYTES_MAX, render_markdown};
+pub use junit::{render_gate_junit, render_junit};
+pub use markdown::{MARKDOWN_BYTES_MAX, render_gate_markdown, render_markdown};
 pub use record::*;
+pub use sweep::*;
+
+/// The JSON schema of [`SweepRecord`], which is what `sweep.json` holds.
+pub fn sweep_schema() -> serde_json::Value {
+    schemars::schema_for!(SweepRecord).to_value()
+}
+
+/// The JSON schema of [`GateRecord`], which is what `gate.json` holds.
+pub fn gate_schema() -> serde_json::Value {
+    schemars::schema_for!(GateRecord).to_value()
+}
 
 /// The JSON schema of [`RunRecord`], which is what `run.json` holds.
 pub fn record_schema() -> serde_json::Value {

@@ -1,6 +1,8 @@
 //! What runs leave on disk.
 //!
 //! ```text
+//! DIR/sweep.json                              what was planned, what was run, by which program
+//! DIR/gate.json                               what a policy says of it
 //! DIR/report.html, junit.xml, summary.md      all runs
 //! DIR/SCENARIO/seed-N/run.json                the record
 //! DIR/SCENARIO/seed-N/history.jsonl.gz        a header line, then one event per line
@@ -14,11 +16,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ferret_reports::{RunRecord, render_html, render_junit, render_markdown};
+use clap::ValueEnum;
+use ferret_reports::{
+    GateRecord, RunRecord, SweepRecord, Verdict, render_gate_junit, render_gate_markdown, render_html, render_junit,
+    render_markdown,
+};
 use flate2::{Compression, write::GzEncoder};
 
 use super::run_id;
-use crate::{history::History, scenario::Scenario};
+use crate::history::History;
+
+pub(super) const SWEEP_FILE: &str = "sweep.json";
+pub(super) const RUN_FILE: &str = "run.json";
 
 /// Bytes of a history that are compressed in one go.
 const COMPRESS_AT_ONCE: usize = 64 << 10;
@@ -51,28 +60,68 @@ impl Artifacts {
     }
 
     pub(super) fn run_folder(&self, scenario: &str, seed: u64) -> PathBuf {
-        self.folder.join(scenario).join(format!("seed-{seed}"))
+        self.folder.join(scenario).join(seed_folder(seed))
+    }
+
+    pub(super) fn write_sweep(&self, record: &SweepRecord) -> io::Result<()> {
+        fs::write(self.folder.join(SWEEP_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
     }
 
     /// Writes the files of all runs together.
-    pub(super) fn write_summary(&self, records: &[RunRecord]) -> io::Result<()> {
+    pub(super) fn write_summary(&self, records: &[RunRecord], summary: Summary<'_>) -> io::Result<()> {
+        let (junit, markdown) = match summary {
+            Summary::Runs => (render_junit(records), render_markdown(records)),
+            Summary::Gate(gate) => {
+                let json = serde_json::to_vec_pretty(gate).map_err(io::Error::other)?;
+                fs::write(self.folder.join("gate.json"), json)?;
+                (render_gate_junit(records, gate), render_gate_markdown(records, gate))
+            }
+        };
         fs::write(self.report(), render_html(records))?;
-        fs::write(self.folder.join("junit.xml"), render_junit(records))?;
-        fs::write(self.folder.join("summary.md"), render_markdown(records))
+        fs::write(self.folder.join("junit.xml"), junit)?;
+        fs::write(self.folder.join("summary.md"), markdown)
     }
 }
 
+/// What the files of all runs tell.
+#[derive(Clone, Copy)]
+pub(super) enum Summary<'a> {
+    Runs,
+    /// What a policy says of them first.
+    Gate(&'a GateRecord),
+}
+
+/// Which runs leave more than their record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Keep {
+    /// Every run
+    All,
+    /// Runs that did not pass
+    Failed,
+}
+
 /// Writes the files of one run.
-pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History) -> io::Result<()> {
+pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History, keep: Keep) -> io::Result<()> {
+    if keep == Keep::Failed && record.verdict == Verdict::Pass {
+        return write_json(folder, record);
+    }
     write_record(folder, record)?;
     write_history(&folder.join("history.jsonl.gz"), history)
 }
 
 /// Writes the record of one run and its rendering.
 pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    fs::write(folder.join("run.json"), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)?;
+    write_json(folder, record)?;
     fs::write(folder.join("report.html"), render_html(std::slice::from_ref(record)))
+}
+
+fn write_json(folder: &Path, record: &RunRecord) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join(RUN_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
+}
+
+pub(super) fn seed_folder(seed: u64) -> String {
+    format!("seed-{seed}")
 }
 
 fn write_history(path: &Path, history: &History) -> io::Result<()> {
@@ -96,12 +145,12 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
 }
 
 /// A folder name for each scenario: its own name, numbered when two files use the same.
-pub(super) fn folder_names(scenarios: &[Scenario]) -> Vec<String> {
+pub(super) fn folder_names(scenarios: &[&str]) -> Vec<String> {
     let mut used: BTreeMap<&str, u32> = BTreeMap::new();
-    let names = scenarios.iter().map(|scenario| {
-        let count = used.entry(&scenario.name).or_default();
+    let names = scenarios.iter().map(|name| {
+        let count = used.entry(name).or_default();
         *count += 1;
-        if *count == 1 { scenario.name.clone() } else { format!("{}~{count}", scenario.name) }
+        if *count == 1 { (*name).to_owned() } else { format!("{name}~{count}") }
     });
     names.collect()
 }

@@ -4,19 +4,28 @@
 //! of Ferret that looks at the wall clock, and nothing it finds there reaches a simulation.
 
 mod artifacts;
+mod baseline;
 mod bench;
+mod build;
 mod check;
 mod faults;
+mod gate;
+mod gate_table;
 mod hunt;
 mod interrupt;
 mod judge;
+mod live;
+mod merge;
 mod paths;
+mod planted;
 mod pool;
 mod run;
 mod run_id;
 mod schema;
 mod simulate;
 mod sometimes;
+mod stored;
+mod sweep;
 mod terminal;
 mod twice;
 
@@ -60,6 +69,7 @@ Examples:
   ferret run scenarios/smoke                 all scenarios of a folder
   ferret run my.toml --seed 7                one scenario, one seed: the same run every time
   ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
+  ferret gate                                what a policy asks for, one verdict
   ferret hunt                                plant bugs, and see that each is caught
   ferret check scenarios                     only look for mistakes in the files
   ferret faults                              what a timeline can break, with examples
@@ -67,13 +77,14 @@ Examples:
   ferret bench                               how fast all this is on your machine
   ferret judge history.edn                   is a recorded history linearizable?
 
-Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
+Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 10 > 104):
     0  pass                             99  a threshold was crossed
     1  internal error                  100  an invariant was violated
     2  wrong usage                     102  undecided
-    3  invalid scenario                103  not deterministic
+    3  invalid scenario or policy      103  not deterministic
     4  nothing selected                104  vacuous: a fault had no effect, or something
-    5  incomplete (interrupted)             that must happen never did";
+    5  incomplete                           that must happen never did
+   10  worse than the baseline";
 
 #[derive(Debug, Parser)]
 #[command(name = "ferret", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
@@ -86,6 +97,9 @@ struct Cli {
 enum Verb {
     Run(run::RunArgs),
     Hunt(hunt::HuntArgs),
+    Gate(gate::GateArgs),
+    Baseline(baseline::BaselineArgs),
+    Merge(merge::MergeArgs),
     Check(check::CheckArgs),
     Faults(faults::FaultsArgs),
     Judge(judge::JudgeArgs),
@@ -116,10 +130,13 @@ pub fn main<S: Simulate>(
     let result = match cli.verb {
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
         Verb::Hunt(args) => hunt::hunt(&args, simulate, interrupt, streams),
+        Verb::Gate(args) => gate::gate(&args, simulate, interrupt, streams),
+        Verb::Baseline(args) => baseline::baseline(&args, streams),
+        Verb::Merge(args) => merge::merge(&args, streams),
         Verb::Check(args) => check::check(&args, streams),
         Verb::Faults(_) => faults::faults(streams),
         Verb::Judge(args) => judge::judge(&args, interrupt, streams),
-        Verb::Schema(_) => schema::schema(streams),
+        Verb::Schema(args) => schema::schema(&args, streams),
         Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };
     result.unwrap_or_else(|error| {

@@ -9,7 +9,6 @@ use std::{
 use ferret_reports::{InvariantResult, InvariantVerdict, RunRecord, Verdict};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
-use super::pool::{Job, Running};
 use crate::scenario::Problem;
 
 /// How to write on a stream.
@@ -76,7 +75,7 @@ pub(super) fn run_line(record: &RunRecord, name_width: usize, style: Style) -> S
     let verdict = match record.verdict {
         Verdict::Pass => style.good(&verdict),
         Verdict::Vacuous | Verdict::Threshold | Verdict::Incomplete | Verdict::Undecided => style.doubtful(&verdict),
-        Verdict::Violated | Verdict::NotDeterministic | Verdict::Internal => style.bad(&verdict),
+        Verdict::Regression | Verdict::Violated | Verdict::NotDeterministic | Verdict::Internal => style.bad(&verdict),
     };
     format!(
         "{verdict} {:<name_width$}  seed {:<4} trace {}  {:>5.1} s in {:>5.2} s ({})  {} messages",
@@ -118,7 +117,7 @@ pub(super) fn failure(record: &RunRecord, style: Style) -> String {
 }
 
 /// Each invariant's verdict over all seeds of one scenario, the worst of each, grouped by verdict.
-pub(super) fn invariants(records: &[RunRecord], style: Style) -> String {
+pub(super) fn invariants(records: &[&RunRecord], style: Style) -> String {
     let mut worst: BTreeMap<&str, (u8, &InvariantResult, u64)> = BTreeMap::new();
     let mut order = Vec::new();
     for result in records.iter().flat_map(|record| &record.invariants) {
@@ -185,22 +184,11 @@ pub(super) fn summary(records: &[RunRecord], planned: usize, style: Style) -> St
     )
 }
 
-/// What is under way, in one line.
-pub(super) fn progress_line(done: usize, jobs: &[Job<'_>], running: &[Running], width: usize) -> String {
-    let mut line = format!("{done}/{} done", jobs.len());
-    for one in running {
-        let job = &jobs[one.job];
-        let virtual_time = one.progress.virtual_time().as_secs_f64();
-        let phase = one.progress.phase().name();
-        line += &format!(" | {} seed {}: {phase}, {virtual_time:.1} s", job.scenario.name, job.seed);
-    }
-    line.chars().take(width.saturating_sub(1)).collect()
-}
-
 pub(super) fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "pass",
         Verdict::Vacuous => "vacuous",
+        Verdict::Regression => "regression",
         Verdict::Threshold => "threshold",
         Verdict::Incomplete => "incomplete",
         Verdict::Undecided => "undecided",

@@ -19,6 +19,7 @@ use warren::platform::Sabotage;
 pub use self::{
     bare::{Bare, bare},
     stage::Played,
+    verdict::time as metric_time,
 };
 use crate::{
     check::{self, CheckConfig, Invariant},

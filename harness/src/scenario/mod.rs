@@ -11,15 +11,17 @@ mod file;
 mod model;
 mod problem;
 mod required;
-mod shape;
+pub(crate) mod shape;
 mod steps;
 mod target;
 mod text;
 mod trouble;
 
 pub use crate::check::Invariant;
+pub(crate) use check::line_of;
 pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
+pub(crate) use file::{At, Field, Name, names};
 pub use model::{
     AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Getters, Net, Partition,
     Placement, Publishers, Queue, QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Trouble, Weather,
@@ -27,6 +29,7 @@ pub use model::{
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
 pub use target::Target;
+pub(crate) use text::{budget, limit};
 
 /// The JSON schema of scenario files.
 pub fn schema() -> schemars::Schema {

@@ -5,6 +5,7 @@ mod determinism;
 mod disk;
 mod end_to_end;
 mod faults;
+mod gate;
 mod judge;
 mod lapin_lockstep;
 mod machine;
@@ -12,6 +13,8 @@ mod more_faults;
 mod play;
 mod scenario_errors;
 mod streams;
+mod sweep;
+mod workspace;
 
 use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};
 

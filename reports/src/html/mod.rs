@@ -57,7 +57,7 @@ fn many_runs(runs: &[RunRecord]) -> String {
 fn tone(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "good",
-        Verdict::Violated | Verdict::NotDeterministic | Verdict::Internal => "bad",
+        Verdict::Violated | Verdict::NotDeterministic | Verdict::Internal | Verdict::Regression => "bad",
         Verdict::Threshold | Verdict::Undecided | Verdict::Incomplete => "warn",
         Verdict::Vacuous => "void",
     }
