@@ -1,8 +1,10 @@
 //! Gates: policies, verdicts, baselines, and every exit code, with a script in the place of the simulation.
 
+use std::{fs, path::Path};
+
 use ferret::{
     cli::{Interrupt, Style, exit, render_problem},
-    gate::Policy,
+    gate::{Baseline, Policy},
 };
 use ferret_reports::{GateRecord, Verdict};
 
@@ -261,4 +263,14 @@ mistakes! {
     a_baseline_that_is_not_there_tells_how_to_make_it: "base.json" => "bsae.json";
     a_tolerance_is_per_cent: "\"5%\"" => "\"5\"";
     what_may_happen_is_a_known_name: "sometimes = [\"redelivered\"]" => "sometimes = [\"redelivred\"]";
+}
+
+#[test]
+fn the_policy_in_the_tree_is_valid_and_so_is_its_baseline() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/gate.toml");
+    let text = fs::read_to_string(&path).expect("it can be read");
+    let policy = Policy::parse(&path.to_string_lossy(), &text).expect("the policy is valid");
+    let baseline = policy.baseline.expect("it has a baseline").what.file;
+    Baseline::parse(&fs::read_to_string(baseline).expect("it can be read")).expect("it is a baseline");
+    assert!(!policy.planted.is_empty(), "a gate that plants no bug may not be able to fail");
 }
