@@ -7,6 +7,7 @@
 pub mod amqp;
 pub mod cluster;
 pub mod node;
+pub mod operator;
 pub mod platform;
 pub mod queue;
 pub mod replication;

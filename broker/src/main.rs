@@ -1,6 +1,8 @@
-//! `warren serve`: a broker node on real sockets and files.
+//! `warren serve`: a broker node on real sockets and files. `warren ctl`: see [`ctl`].
 
-use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf, process::ExitCode};
+mod ctl;
+
+use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -17,7 +19,12 @@ Three nodes on one machine, each in its own terminal:
   warren serve --node n2 --listen 127.0.0.1:5673 --peers $P --data data/n2
   warren serve --node n3 --listen 127.0.0.1:5674 --peers $P --data data/n3
 
-Clients may connect to any of them, as guest with password guest. One node alone needs no --peers.";
+Clients may connect to any of them, as guest with password guest. One node alone needs no --peers.
+
+A fourth one, later: it knows itself and those who began the cluster, and waits until the cluster takes it in.
+
+  warren serve --node n4 --listen 127.0.0.1:5675 --peers $P,n4=127.0.0.1:25675 --founders n1,n2,n3 --data data/n4
+  warren ctl add-member --node n4 --address 127.0.0.1:25675";
 
 /// A clustered AMQP 0-9-1 broker with Raft-replicated quorum queues.
 #[derive(Parser)]
@@ -32,6 +39,7 @@ enum Verb {
     /// Run a broker node until it is stopped.
     #[command(after_help = THREE_NODES)]
     Serve(Serve),
+    Ctl(ctl::Ctl),
 }
 
 #[derive(Args)]
@@ -49,9 +57,14 @@ struct Serve {
     #[arg(long, value_name = "HOST:PORT")]
     cluster_listen: Option<String>,
 
-    /// All nodes of the cluster with their addresses for each other, the same on every node. It cannot change later.
+    /// Where nodes await each other: those that begin the cluster, and this one. Of those that join later, the cluster
+    /// tells.
     #[arg(long, value_name = "NODE=HOST:PORT,…", value_delimiter = ',', value_parser = peer)]
     peers: Vec<(NodeId, String)>,
+
+    /// The nodes that began the cluster, if this one joins it later. The same on every node, for ever.
+    #[arg(long, value_name = "NODE,…", value_delimiter = ',', value_parser = node_id)]
+    founders: Vec<NodeId>,
 
     /// The folder that holds everything this node has promised. Created if it is missing.
     #[arg(long, value_name = "FOLDER")]
@@ -59,7 +72,10 @@ struct Serve {
 }
 
 fn main() -> ExitCode {
-    let Verb::Serve(arguments) = Cli::parse().verb;
+    let arguments = match Cli::parse().verb {
+        Verb::Serve(arguments) => arguments,
+        Verb::Ctl(ctl) => return ctl::run(ctl),
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warren=info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -117,6 +133,14 @@ fn configure(arguments: &Serve) -> Result<Config, String> {
         return Err(format!("--peers does not name this node: add {node}=HOST:PORT, or say --node"));
     }
     let mut config = Config::new(node, arguments.listen.clone(), peers);
+    if let Some(unknown) = arguments.founders.iter().find(|founder| !config.peers.contains_key(founder)) {
+        return Err(format!(
+            "--peers does not say where {unknown}, a founder, awaits the others: add {unknown}=HOST:PORT"
+        ));
+    }
+    if !arguments.founders.is_empty() {
+        config.founders.clone_from(&arguments.founders);
+    }
     if let Some(address) = &arguments.cluster_listen {
         config.cluster_address.clone_from(address);
     }
@@ -143,6 +167,15 @@ fn node_id(text: &str) -> Result<NodeId, String> {
         .filter(|number| *number > 0)
         .map(NodeId)
         .ok_or_else(|| "a node is called n1, n2, n3, …".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len()));
+    match (number.parse(), unit) {
+        (Ok(number), "s") => Ok(Duration::from_secs(number)),
+        (Ok(number), "ms") => Ok(Duration::from_millis(number)),
+        _ => Err("a time is written as 10s or 500ms".to_owned()),
+    }
 }
 
 fn peer(text: &str) -> Result<(NodeId, String), String> {

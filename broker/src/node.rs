@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, convert::Infallible, io, time::Duration};
 use crate::{
     amqp::{self, AmqpConfig},
     cluster::{Cluster, ClusterConfig, ClusterHost},
+    operator::Desk,
     platform::{GroupId, NodeId, Observation, Platform, Sabotage},
     replication::{Compaction, Driver, DriverError, DriverHandle, Links, OpenGroup, ReplicationConfig},
     session::Session,
@@ -19,8 +20,10 @@ pub struct Config {
     pub client_address: String,
     /// Where the other nodes connect, `host:port`.
     pub cluster_address: String,
-    /// Every node of the cluster, this one too, with the address where it awaits the others.
+    /// Where nodes await each other: the founders, and this node too. Of those that join later the cluster tells.
     pub peers: BTreeMap<NodeId, String>,
+    /// The nodes that began the cluster: the same on every node, for ever. All peers, unless this one joins later.
+    pub founders: Vec<NodeId>,
     /// How clients are served.
     pub clients: AmqpConfig,
     /// Raft's unit of time.
@@ -47,6 +50,7 @@ impl Config {
             node,
             client_address: client_address.into(),
             cluster_address: peers.get(&node).cloned().unwrap_or_default(),
+            founders: peers.keys().copied().collect(),
             peers,
             clients: AmqpConfig::default(),
             tick,
@@ -77,6 +81,8 @@ impl Config {
 pub enum NodeError {
     #[error("node {0} is not among the cluster's nodes")]
     NotAMember(NodeId),
+    #[error("nobody says where {0}, a founder of the cluster, awaits the others")]
+    FounderUnknown(NodeId),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
     #[error(transparent)]
@@ -121,7 +127,10 @@ pub async fn join<P: Platform>(
     if !config.peers.contains_key(&config.node) {
         return Err(NodeError::NotAMember(config.node));
     }
-    let incarnation = match storage::next_incarnation(platform.disk()).await? {
+    if let Some(unknown) = config.founders.iter().find(|founder| !config.peers.contains_key(founder)) {
+        return Err(NodeError::FounderUnknown(*unknown));
+    }
+    let incarnation = match storage::next_incarnation(platform.disk(), config.node).await? {
         _ if platform.sabotaged(Sabotage::ReuseIncarnation) => 1,
         _ if platform.sabotaged(Sabotage::IncarnationFromClock) => platform.wall().as_secs() / 60,
         incarnation => incarnation,
@@ -130,12 +139,14 @@ pub async fn join<P: Platform>(
     let address = config.cluster_address.clone();
     let listener = platform.listen(&address).await.map_err(|source| NodeError::Listen { address, source })?;
 
-    let nodes: Vec<NodeId> = config.peers.keys().copied().collect();
+    let mut founders = config.founders.clone();
+    founders.sort_unstable();
     let session = Session { node: config.node, incarnation };
     let (handle, inputs) = DriverHandle::channel();
-    let links = Links::new(config.node, fingerprint(&nodes), nodes.iter().copied());
+    let joining = !founders.contains(&config.node);
+    let links = Links::new(config.node, &config.peers[&config.node], fingerprint(&founders), joining);
     let cluster_config = ClusterConfig { resend_after: config.resend_after, node_lost_after: config.node_lost_after };
-    let cluster = Cluster::new(platform.clone(), cluster_config, session, nodes.clone(), handle.clone(), links.clone());
+    let cluster = Cluster::new(platform.clone(), cluster_config, session, &founders, handle.clone(), links.clone());
     let driver = Driver::new(
         platform.clone(),
         config.replication(),
@@ -145,15 +156,21 @@ pub async fn join<P: Platform>(
         (wal, recovered),
     );
     platform.observe(Observation::Started { incarnation });
-    let members = Members { voters: nodes, learners: Vec::new() };
+    let members = Members { voters: founders, learners: Vec::new() };
     handle.open(OpenGroup { group: GroupId::META, name: "meta".to_owned(), members, campaign: false });
-    links.run(&platform, &config.peers, &handle);
-    platform.spawn("links", links.serve(platform.clone(), listener, handle));
+    links.run(&platform);
+    for (&peer, address) in &config.peers {
+        links.admit(&platform, &handle, peer, address);
+    }
+    let desk = Desk::new(cluster.clone(), handle.clone(), config.peers.clone());
+    let take = move |stream, request| desk.take(stream, request);
+    platform.spawn("links", links.serve(platform.clone(), listener, handle, take));
 
     Ok((cluster, driver))
 }
 
-/// Tells clusters of different members apart. Addresses do not count: each node may see them differently.
+/// Tells clusters of different founders apart. Members come and go and addresses differ from node to node; who began
+/// it, and so where its logs begin, is the same for ever.
 fn fingerprint(nodes: &[NodeId]) -> u64 {
     let bytes: Vec<u8> = nodes.iter().flat_map(|node| node.0.to_le_bytes()).collect();
     xxhash_rust::xxh3::xxh3_64(&bytes)

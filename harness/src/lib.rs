@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod explain;
 pub mod faults;
 pub mod gate;
 pub mod history;

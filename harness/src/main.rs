@@ -7,7 +7,7 @@ use std::{
 };
 
 use ferret::{
-    cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
+    cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, UntilClosed, exit},
     progress::Progress,
     run::{self, Bare, RunOptions, RunOutput},
     scenario::Scenario,
@@ -28,10 +28,11 @@ impl Simulate for Simulation {
         stop: &AtomicBool,
         progress: &Progress,
     ) -> Simulated<TraceEvent> {
-        let Request { sabotage, client, record_trace } = *request;
-        let options = RunOptions { sabotage, client, record_trace };
-        let RunOutput { record, trace, machines, history, cpu } = run::run(scenario, seed, &options, stop, progress);
-        Simulated { record, trace, machines, history, cpu }
+        let Request { sabotage, client, record_trace, until, log } = *request;
+        let options = RunOptions { sabotage, client, record_trace, until, log };
+        let RunOutput { record, trace, machines, history, log, cpu } =
+            run::run(scenario, seed, &options, stop, progress);
+        Simulated { record, trace, machines, history, log, cpu }
     }
 
     fn bare(&self, scenario: &Scenario, simulated: &Simulated<TraceEvent>) -> Option<Bare> {
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
         }
     };
     let mut streams = Streams {
-        out: &mut stdout(),
+        out: &mut UntilClosed::new(stdout()),
         err: &mut stderr(),
         out_style: Style::of_stdout(),
         err_style: Style::of_stderr(),

@@ -28,6 +28,9 @@ pub struct RunRecord {
     pub reasons: Vec<String>,
     pub invariants: Vec<InvariantResult>,
     pub faults: Vec<FaultRecord>,
+    /// Every chaos point of the broker; empty for a run without chaos.
+    #[serde(default)]
+    pub chaos: Vec<ChaosRecord>,
     pub sometimes: Vec<SometimesResult>,
     pub thresholds: Vec<ThresholdResult>,
     pub messages: MessageCounts,
@@ -148,6 +151,19 @@ pub struct FaultRecord {
     pub bit: bool,
     /// The step says that it may have none.
     pub may_miss: bool,
+}
+
+/// A place where the broker may take a rare but legal turn, and how often it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChaosRecord {
+    /// Such as `raft.message-lost`.
+    pub point: String,
+    /// What a turn is there.
+    pub sentence: String,
+    /// How often the broker came by.
+    pub asked: u64,
+    /// How often it took the turn.
+    pub fired: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

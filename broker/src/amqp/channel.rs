@@ -6,6 +6,7 @@ use std::{
     future::Future,
     pin::pin,
     rc::Rc,
+    time::Duration,
 };
 
 use amq_protocol::protocol::{AMQPClass, access, basic, channel, confirm, queue};
@@ -24,13 +25,16 @@ use super::{
 };
 use crate::{
     cluster::{ChannelEvent, Cluster},
-    platform::{GroupId, Platform, Sabotage},
+    platform::{Chaos, GroupId, Platform, Sabotage},
     queue::{Operation, Outcome},
     routing::{MetaOperation, MetaOutcome, QueueRecord, Refusal},
 };
 
 /// Requests or events taken before the other side and other tasks have their turn.
 const BATCH: usize = 64;
+
+/// The longest that a chaos point keeps a channel from looking at what the cluster tells.
+const LATE_MAX: Duration = Duration::from_millis(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -152,6 +156,10 @@ impl<P: Platform> Channel<P> {
                 if let Flow::End(end) = self.handle(request).await? {
                     return Ok(end);
                 }
+            }
+            let platform = self.cluster().platform();
+            if platform.chance(Chaos::ChannelLate) {
+                platform.sleep(Chaos::spell(platform, LATE_MAX)).await;
             }
             for _ in 0..BATCH {
                 if !self.parts.outgoing.has_room() {

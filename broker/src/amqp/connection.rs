@@ -20,7 +20,7 @@ use super::{
     incoming::{Incoming, IncomingError},
     outgoing::Outgoing,
 };
-use crate::platform::Platform;
+use crate::platform::{Observation, Platform};
 
 /// How long a client may take to answer `connection.close`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,8 +68,8 @@ pub(super) async fn serve<P: Platform>(server: Rc<Server<P>>, stream: P::Stream,
         // Nobody listens if the connection ended first.
         let _ = broken.send(Ending::Broken);
     }));
-    let connection = Connection { server, agreed, outgoing, endings, channels: BTreeMap::new() };
-    connection.run(incoming, endings_in, &peer).await;
+    let connection = Connection { server, agreed, peer, outgoing, endings, channels: BTreeMap::new() };
+    connection.run(incoming, endings_in).await;
 }
 
 /// Tells a client why it may not connect, and gives it time to read that.
@@ -108,6 +108,8 @@ async fn until_close_ok<P: Platform>(incoming: &mut Incoming<P, impl AsyncRead +
 struct Connection<P: Platform> {
     server: Rc<Server<P>>,
     agreed: Agreed,
+    /// The client's address.
+    peer: String,
     outgoing: Outgoing,
     endings: mpsc::UnboundedSender<Ending>,
     channels: BTreeMap<u16, Slot>,
@@ -147,16 +149,15 @@ impl<P: Platform> Connection<P> {
         mut self,
         mut incoming: Incoming<P, ReadHalf<P::Stream>>,
         mut endings: mpsc::UnboundedReceiver<Ending>,
-        peer: &str,
     ) {
-        let end = self.read(&mut incoming, &mut endings, peer).await;
+        let end = self.read(&mut incoming, &mut endings).await;
         self.end_channels(&mut endings).await;
         if let End::ByClient = end {
             let close_ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
             self.outgoing.method(0, &AMQPClass::Connection(close_ok));
         }
         if let End::Error(error) = end {
-            tracing::info!(peer, %error, "closing the connection");
+            tracing::info!(peer = self.peer, %error, "closing the connection");
             self.outgoing.method(0, &error.connection_close());
             tokio::select! {
                 biased;
@@ -172,7 +173,6 @@ impl<P: Platform> Connection<P> {
         &mut self,
         incoming: &mut Incoming<P, ReadHalf<P::Stream>>,
         endings: &mut mpsc::UnboundedReceiver<Ending>,
-        peer: &str,
     ) -> End {
         let platform = self.server.cluster.platform().clone();
         let heard = incoming.heard();
@@ -186,7 +186,7 @@ impl<P: Platform> Connection<P> {
                 },
                 frame = incoming.frame() => frame,
                 () = &mut silence => {
-                    tracing::info!(peer, "two heartbeats missed");
+                    tracing::info!(peer = self.peer, "two heartbeats missed");
                     return End::Lost;
                 }
             };
@@ -194,7 +194,7 @@ impl<P: Platform> Connection<P> {
                 Ok(Some(frame)) => self.dispatch(frame),
                 Ok(None) => return End::Lost,
                 Err(IncomingError::Io(error)) => {
-                    tracing::debug!(peer, %error, "the stream failed");
+                    tracing::debug!(peer = self.peer, %error, "the stream failed");
                     return End::Lost;
                 }
                 Err(IncomingError::Frame(error)) => return End::Error(error.into()),
@@ -308,6 +308,7 @@ impl<P: Platform> Connection<P> {
         }
         let cluster = &self.server.cluster;
         let (id, events) = cluster.open_channel();
+        cluster.platform().observe(Observation::ChannelOpened { channel: id, client: self.peer.clone() });
         let state = Rc::new(Cell::new(channel::State::Open));
         let inbox = Rc::new(Inbox::default());
         let channel = Channel::new(channel::Parts {

@@ -170,7 +170,7 @@ impl<P: Platform> Channel<P> {
         let placement = {
             let cluster = self.cluster();
             let size = spec.group_size.unwrap_or(DEFAULT_GROUP_SIZE);
-            place(cluster.nodes(), cluster.platform().node(), size)
+            place(&cluster.nodes(), cluster.platform().node(), size)
         };
         let declare = MetaOperation::DeclareQueue { name: name.to_owned(), spec: spec.clone(), placement };
         match self.change_meta(declare).await? {

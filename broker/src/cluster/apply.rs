@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ChannelEvent, Inner, Queue, channel_of, pending::Pending};
 use crate::{
-    platform::{GroupId, Observation, Platform, Sabotage},
+    platform::{GroupId, NodeId, Observation, Platform, Sabotage},
     queue::{ChannelKey, Command, ConsumerKey, Effect, MessageNumber, Operation, Outcome, QueueState},
     replication::OpenGroup,
     routing::{MetaCommand, MetaEffect, MetaOutcome, MetaState, Placement},
@@ -34,6 +34,7 @@ impl<P: Platform> Inner<P> {
                     self.open_queue(group, name, Members { voters, learners }, campaign);
                 }
                 MetaEffect::QueueDeleted { group } => self.close_queue(group),
+                MetaEffect::MemberAdded { node, address } => self.admit(node, &address),
             }
         }
         if self.meta.borrow().pending.may_propose() {
@@ -47,6 +48,7 @@ impl<P: Platform> Inner<P> {
             let Placement { voters, learners } = record.placement.clone();
             open.push((record.group, name.to_owned(), Members { voters, learners }));
         }
+        let joined: Vec<(NodeId, String)> = state.joined().map(|(node, address)| (node, address.to_owned())).collect();
         let kept: BTreeSet<GroupId> = open.iter().map(|(group, ..)| *group).collect();
         let gone: Vec<GroupId> = self.queues.borrow().keys().filter(|group| !kept.contains(group)).copied().collect();
         {
@@ -62,10 +64,21 @@ impl<P: Platform> Inner<P> {
         for group in gone {
             self.close_queue(group);
         }
+        for (node, address) in joined {
+            self.admit(node, &address);
+        }
         for (group, name, members) in open {
             self.open_queue(group, name, members, false);
         }
         self.flush();
+    }
+
+    /// A node has joined: links go both ways.
+    fn admit(&self, node: NodeId, address: &str) {
+        if node == self.session.node {
+            self.links.joined();
+        }
+        self.links.admit(&self.platform, &self.driver, node, address);
     }
 
     fn open_queue(&self, group: GroupId, name: String, members: Members, campaign: bool) {

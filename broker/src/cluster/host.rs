@@ -6,11 +6,14 @@ use bytes::Bytes;
 
 use super::{Inner, pending::Gathered};
 use crate::{
-    platform::{GroupId, NodeId, Platform, Sabotage, Term},
+    platform::{Chaos, GroupId, NodeId, Platform, Sabotage, Term},
     queue::{Command, Operation, QueueState},
     replication::Host,
     routing::{MetaCommand, MetaState},
 };
+
+/// What a chaos point makes of a command has no more operations than this.
+const SHORT_COMMAND_MAX: u64 = 8;
 
 /// This node's replicas of the metadata and of all queues.
 pub struct ClusterHost<P: Platform> {
@@ -72,6 +75,14 @@ impl<P: Platform> Host for ClusterHost<P> {
         groups
     }
 
+    fn members(&self) -> BTreeSet<NodeId> {
+        self.inner.meta.borrow().state.members().collect()
+    }
+
+    fn removed(&self) -> BTreeSet<NodeId> {
+        self.inner.meta.borrow().state.removed().clone()
+    }
+
     fn leader_changed(&self, group: GroupId, leader: Option<NodeId>, _term: Term) {
         let inner = &self.inner;
         match leader {
@@ -110,7 +121,12 @@ impl<P: Platform> Host for ClusterHost<P> {
             if !leaders.contains_key(&group) {
                 continue;
             }
-            for Gathered { first, mut operations } in queue.pending.gather(now) {
+            let short = queue.pending.may_propose() && inner.platform.chance(Chaos::CommandShort);
+            let gathered = match short {
+                true => queue.pending.gather_by(1 + (inner.platform.random() % SHORT_COMMAND_MAX) as usize, now),
+                false => queue.pending.gather(now),
+            };
+            for Gathered { first, mut operations } in gathered {
                 let publishes = |operation: &Operation| matches!(operation, Operation::Publish { .. });
                 if inner.platform.sabotaged(Sabotage::ReorderBatch) && operations.iter().all(publishes) {
                     operations.reverse();
@@ -130,6 +146,10 @@ impl<P: Platform> Host for ClusterHost<P> {
         let mut stuck = inner.meta.borrow_mut().pending.rewind_if_stuck(now);
         for queue in inner.queues.borrow_mut().values_mut() {
             stuck |= queue.pending.rewind_if_stuck(now);
+            if queue.pending.bytes() > 0 && inner.platform.chance(Chaos::ResendEarly) {
+                queue.pending.rewind();
+                stuck = true;
+            }
         }
         if stuck {
             inner.flush();

@@ -1,11 +1,11 @@
-//! Nodes that are silent for too long: what their clients hold goes back to the queues.
+//! Nodes that are silent for too long, or were removed: what their clients hold goes back to the queues.
 //!
 //! The leader of each queue decides, through the log, so that every replica takes it back at the same point. The node
 //! itself learns of it when it catches up, and its channels hear [`super::ChannelEvent::Revoked`].
 
 use super::{Inner, OPERATION_BYTES};
 use crate::{
-    platform::{Platform, Sabotage},
+    platform::{Chaos, NodeId, Platform, Sabotage},
     queue::Operation,
 };
 
@@ -20,8 +20,16 @@ impl<P: Platform> Inner<P> {
             return;
         }
         let limit = self.config.node_lost_after;
-        let silent = |node| self.links.silence(node) >= limit;
-        if !self.nodes.iter().any(|node| silent(*node)) || self.platform.sabotaged(Sabotage::NodeNeverLost) {
+        let kept = |node| {
+            self.platform.sabotaged(Sabotage::RemovedKeepsHeld) && self.meta.borrow().state.removed().contains(&node)
+        };
+        let suspected = self.suspect();
+        let silent = |node| (self.links.silence(node) >= limit || suspected == Some(node)) && !kept(node);
+        let any_silent = {
+            let state = &self.meta.borrow().state;
+            state.members().chain(state.removed().iter().copied()).any(silent)
+        };
+        if !any_silent || self.platform.sabotaged(Sabotage::NodeNeverLost) {
             return;
         }
         let mut found = false;
@@ -41,5 +49,14 @@ impl<P: Platform> Inner<P> {
         if found {
             self.flush();
         }
+    }
+
+    /// A node that chance makes look lost, although it is not.
+    fn suspect(&self) -> Option<NodeId> {
+        let members: Vec<NodeId> = self.meta.borrow().state.members().collect();
+        let others: Vec<NodeId> = members.into_iter().filter(|node| *node != self.session.node).collect();
+        let leads = self.queues.borrow().keys().any(|group| self.leads(*group));
+        let suspected = leads && !others.is_empty() && self.platform.chance(Chaos::NodeSuspected);
+        suspected.then(|| others[(self.platform.random() % others.len() as u64) as usize])
     }
 }

@@ -82,7 +82,6 @@ struct Inner<P: Platform> {
     platform: P,
     config: ClusterConfig,
     session: Session,
-    nodes: Vec<NodeId>,
     driver: DriverHandle,
     links: Links,
     meta: RefCell<Meta>,
@@ -110,23 +109,23 @@ struct Queue {
 }
 
 impl<P: Platform> Cluster<P> {
-    /// The cluster of `nodes` as `session`'s node sees it, before anything was applied.
+    /// The cluster that `founders` began as `session`'s node sees it, before anything was applied.
     pub fn new(
         platform: P,
         config: ClusterConfig,
         session: Session,
-        nodes: Vec<NodeId>,
+        founders: &[NodeId],
         driver: DriverHandle,
         links: Links,
     ) -> Self {
         let mut pending = Pending::new(config.resend_after);
         pending.push(MetaOperation::Start, OPERATION_BYTES);
-        let meta = Meta { state: MetaState::default(), pending, waiting: BTreeMap::new() };
+        let state = MetaState::founded_by(founders.iter().copied());
+        let meta = Meta { state, pending, waiting: BTreeMap::new() };
         let inner = Inner {
             platform,
             config,
             session,
-            nodes,
             driver,
             links,
             meta: RefCell::new(meta),
@@ -149,9 +148,9 @@ impl<P: Platform> Cluster<P> {
         self.inner.session
     }
 
-    /// All nodes of the cluster, sorted.
-    pub fn nodes(&self) -> &[NodeId] {
-        &self.inner.nodes
+    /// All nodes of the cluster, sorted, as far as the metadata is applied here.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.inner.meta.borrow().state.members().collect()
     }
 
     /// The metadata as far as it is applied here. Do not hold it across an await.
@@ -203,7 +202,7 @@ impl<P: Platform> Cluster<P> {
         let bytes = bytes_of(&operation);
         let twin = inner.platform.sabotaged(Sabotage::PublishTwice).then(|| operation.clone());
         let sequence = queue.pending.push(operation, bytes);
-        if let Some(twin) = twin.filter(|_| publish && sequence.is_multiple_of(100)) {
+        if let Some(twin) = twin.filter(|_| publish && Sabotage::PublishTwice.strikes(&inner.platform, sequence, 100)) {
             queue.pending.push(twin, bytes);
         }
         if publish && inner.platform.sabotaged(Sabotage::ConfirmBeforeMajority) && inner.leads(group) {

@@ -88,12 +88,17 @@ impl<T: Clone> Pending<T> {
 
     /// What is to be proposed now, as far as the window allows.
     pub(super) fn gather(&mut self, now: Duration) -> Vec<Gathered<T>> {
+        self.gather_by(COMMAND_OPERATIONS_MAX, now)
+    }
+
+    /// The same, in commands of no more than `operations_max` operations.
+    pub(super) fn gather_by(&mut self, operations_max: usize, now: Duration) -> Vec<Gathered<T>> {
         let mut gathered = Vec::new();
         while self.may_propose() {
             let first = self.first + self.proposed as u64;
             let (mut operations, mut bytes) = (Vec::new(), 0);
             for (operation, size) in self.operations.range(self.proposed..) {
-                let full = operations.len() >= COMMAND_OPERATIONS_MAX || bytes + size > COMMAND_BYTES_MAX;
+                let full = operations.len() >= operations_max || bytes + size > COMMAND_BYTES_MAX;
                 if full && !operations.is_empty() {
                     break;
                 }

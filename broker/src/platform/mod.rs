@@ -3,6 +3,7 @@
 //! Two implementations exist: [`real::RealPlatform`] (sockets and files, through tokio) and Ferret's simulated one.
 //! A node is single-threaded: its tasks share state through `Rc`, and nothing here is `Send`.
 
+mod chaos;
 mod observe;
 pub mod real;
 mod sabotage;
@@ -12,6 +13,7 @@ use std::{fmt, future::Future, io, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use chaos::Chaos;
 pub use observe::{GroupId, LogIndex, Observation, Term};
 pub use sabotage::Sabotage;
 
@@ -61,6 +63,9 @@ pub trait Platform: Clone + 'static {
 
     /// Tells whoever watches a fact about this node. Must be cheap, and must not change behaviour.
     fn observe(&self, observation: Observation);
+
+    /// Whether a rare but legal turn is taken here. The real platform answers `false` as a constant.
+    fn chance(&self, point: Chaos) -> bool;
 
     /// Whether a planted bug is switched on. The real platform answers `false` as a constant.
     fn sabotaged(&self, sabotage: Sabotage) -> bool;

@@ -54,6 +54,20 @@ pub enum Observation {
     GroupClosed {
         group: GroupId,
     },
+    /// The members that count for this node from the entry at `index` on, each list sorted: told when the group is
+    /// opened (`index` is what is applied by then), when a snapshot takes the log's place, and at each change.
+    Members {
+        group: GroupId,
+        index: LogIndex,
+        voters: Vec<NodeId>,
+        learners: Vec<NodeId>,
+    },
+    /// The leader has put a change of the members into its log.
+    ChangeBegan {
+        group: GroupId,
+        index: LogIndex,
+        term: Term,
+    },
     BecameLeader {
         group: GroupId,
         term: Term,
@@ -92,7 +106,8 @@ pub enum Observation {
         index: LogIndex,
         term: Term,
     },
-    /// The entry at `index` was applied; `state_hash` is the state machine's hash right after.
+    /// The entry at `index` was applied; `state_hash` is that of the state machine and of the group's members
+    /// right after.
     Applied {
         group: GroupId,
         index: LogIndex,
@@ -143,6 +158,12 @@ pub enum Observation {
         owner: NodeId,
         channel: u64,
         consumer: u64,
+    },
+    /// A client opened a channel on this node: `channel` is the node's own number for it, and `client` where it
+    /// connected from.
+    ChannelOpened {
+        channel: u64,
+        client: String,
     },
     /// The message was settled (acked, rejected without requeue, or dispatched without acks): it must never be
     /// delivered again. `message` is its number in the queue.

@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub use disk::{RealDisk, RealFile};
 
-use super::{Listener, NodeId, Observation, Platform, Sabotage};
+use super::{Chaos, Listener, NodeId, Observation, Platform, Sabotage};
 
 /// A dial that is not answered counts as timed out after this long; the kernel alone would try for minutes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -74,11 +74,7 @@ impl Platform for RealPlatform {
     }
 
     async fn connect(&self, address: &str) -> io::Result<TcpStream> {
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")))??;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        dial(address).await
     }
 
     fn now(&self) -> Duration {
@@ -107,9 +103,53 @@ impl Platform for RealPlatform {
     }
 
     #[inline(always)]
+    fn chance(&self, _point: Chaos) -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn sabotaged(&self, _sabotage: Sabotage) -> bool {
         false
     }
+}
+
+/// Time and the network without a node: what `warren ctl` asks with.
+pub struct RealAsker {
+    origin: Instant,
+}
+
+impl RealAsker {
+    #[expect(clippy::disallowed_methods, reason = "the real clock")]
+    #[expect(clippy::new_without_default, reason = "no two are alike: each has its own beginning")]
+    pub fn new() -> Self {
+        Self { origin: Instant::now() }
+    }
+}
+
+impl crate::operator::Asker for RealAsker {
+    type Stream = TcpStream;
+
+    async fn connect(&self, address: &str) -> io::Result<TcpStream> {
+        dial(address).await
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the real timer")]
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
+        tokio::time::sleep(duration)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the real clock")]
+async fn dial(address: &str) -> io::Result<TcpStream> {
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")))??;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// A bound TCP port.

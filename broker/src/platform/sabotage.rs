@@ -45,8 +45,8 @@ macro_rules! planted {
 planted! {
     // Confirm.
     ConfirmBeforeSync, "confirm-before-sync", "a node acknowledges log entries before its disk has synced them", ["no-confirmed-loss", "durability", "committed-stays", "replica-agreement"];
-    ConfirmBeforeMajority, "confirm-before-majority", "the leader's node confirms a publish before a majority has it", ["no-confirmed-loss"];
-    ConfirmAhead, "confirm-ahead", "a confirm covers everything published so far, applied or not", ["no-confirmed-loss", "confirm-protocol"];
+    ConfirmBeforeMajority, "confirm-before-majority", "the leader's node confirms a publish before a majority has it", ["no-confirmed-loss", "queue-linearizable"];
+    ConfirmAhead, "confirm-ahead", "a confirm covers everything published so far, applied or not", ["no-confirmed-loss", "confirm-protocol", "queue-linearizable"];
     ConfirmSwallowed, "confirm-swallowed", "one confirm in a hundred is never sent", ["liveness", "confirm-protocol"];
     // Append and sync.
     SkipSync, "skip-sync", "the log is written and never synced", ["no-confirmed-loss", "durability", "committed-stays", "replica-agreement"];
@@ -56,16 +56,22 @@ planted! {
     ForgetVote, "forget-vote", "a restarted node forgets whom it voted for in its current term", ["durability", "one-leader-per-term"];
     ForgetTail, "forget-tail", "recovery takes the last synced entries of a log for a torn tail and cuts them", ["durability", "committed-stays", "no-confirmed-loss"];
     RecoverNothing, "recover-nothing", "a restarted node has forgotten the logs of its queues", ["durability", "no-confirmed-loss", "monotonic"];
-    RecoverCommitAhead, "recover-commit-ahead", "recovery takes every entry that it finds for a committed one", ["committed-stays", "replica-agreement", "liveness"];
+    RecoverCommitAhead, "recover-commit-ahead", "recovery takes every entry that it finds for a committed one", ["quorum", "committed-stays", "replica-agreement", "liveness"];
     ReuseIncarnation, "reuse-incarnation", "every start of a node uses the session of its first one", ["no-confirmed-loss", "liveness"];
     // Election and vote.
     ElectBehind, "elect-behind", "a node votes for candidates whose log lacks what it has", ["committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
     VoteTwice, "vote-twice", "a node gives its vote of one term to everyone who asks", ["one-leader-per-term", "durability", "single-vote"];
     AcceptOldTerm, "accept-old-term", "a follower accepts entries from the leader of an earlier term", ["committed-stays", "replica-agreement", "log-matching", "panic"];
     // Commit and apply.
-    CommitAlone, "commit-alone", "a leader commits what its own disk has synced, without a majority", ["committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
+    CommitAlone, "commit-alone", "a leader commits what its own disk has synced, without a majority", ["quorum", "committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
     SkipEntry, "skip-entry", "a follower leaves out one committed entry in a hundred", ["replica-agreement"];
     RestampEntries, "restamp-entries", "a follower stores entries of earlier terms under the leader's term", ["committed-stays", "log-matching", "replica-agreement"];
+    // Membership.
+    LearnersCount, "learners-count", "a leader counts the acknowledgements of learners towards the majority", ["quorum", "committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
+    ForgetMembership, "forget-membership", "a restarted node leaves out the changes of members that it finds in its log", ["replica-agreement", "committed-stays", "one-leader-per-term"];
+    MembersFromDeclaration, "members-from-declaration", "a restarted node takes a group's members from its declaration, not from its snapshot", ["replica-agreement", "committed-stays", "one-leader-per-term"];
+    ChangesOverlap, "changes-overlap", "a leader begins a change of members while another is under way", ["quorum", "committed-stays", "one-leader-per-term"];
+    RemovedKeepsHeld, "removed-keeps-held", "what the clients of a removed node hold is never given back", ["liveness", "single-owner"];
     // Snapshot and compaction.
     SnapshotEmpty, "snapshot-empty", "a compacted log leaves a snapshot of an empty queue", ["replica-agreement", "no-confirmed-loss"];
     ForgetSnapshot, "forget-snapshot", "a restarted node begins behind its snapshot without having read it", ["replica-agreement", "no-confirmed-loss"];
@@ -86,14 +92,14 @@ planted! {
     RevokeUnheard, "revoke-unheard", "a node that was given up does not attach its consumers again", ["liveness"];
     NodeNeverLost, "node-never-lost", "what a silent node's clients hold is never given back", ["liveness", "single-owner"];
     // Ack, requeue, get.
-    AckOnDelivery, "ack-on-delivery", "a delivery counts as acked when it is sent", ["no-confirmed-loss", "prefetch"];
-    GetSettles, "get-settles", "a message that was got counts as acked when it is sent", ["no-confirmed-loss"];
-    DropAck, "drop-ack", "one ack in twenty is not passed on to the queue", ["liveness", "ack-applied"];
-    NackDrops, "nack-drops", "a nack with requeue drops the message", ["no-confirmed-loss", "requeue-order"];
+    AckOnDelivery, "ack-on-delivery", "a delivery counts as acked when it is sent", ["no-confirmed-loss", "prefetch", "settle-applied"];
+    GetSettles, "get-settles", "a message that was got counts as acked when it is sent", ["no-confirmed-loss", "settle-applied"];
+    DropAck, "drop-ack", "one ack in twenty is not passed on to the queue", ["settle-applied"];
+    NackDrops, "nack-drops", "a nack with requeue drops the message", ["settle-applied"];
     CloseForgetsHeld, "close-forgets-held", "what a closed channel held is not given back", ["no-confirmed-loss", "liveness", "single-owner"];
     StaleEmptyGet, "stale-empty-get", "a get is answered from the node's own replica if that is empty", ["queue-linearizable"];
     // Metadata and routing.
-    RouteAroundLeaderless, "route-around-leaderless", "a publish to a queue without a leader is confirmed and kept nowhere", ["no-confirmed-loss"];
+    RouteAroundLeaderless, "route-around-leaderless", "a publish to a queue without a leader is confirmed and kept nowhere", ["no-confirmed-loss", "confirm-protocol"];
     PublishToAll, "publish-to-all", "one publish in fifty reaches every queue", ["no-phantom"];
     // Framing.
     TruncateBody, "truncate-body", "a body of more than 1000 bytes is cut", ["no-phantom"];
@@ -106,9 +112,10 @@ impl Sabotage {
         Self::ALL.into_iter().find(|sabotage| sabotage.name() == name)
     }
 
-    /// Whether the bug is planted and this is one of the cases, one in `period` by their `number`, that it spoils.
+    /// Whether the bug is planted and this is one of the cases, one in `period` by their `number`, that it spoils. The
+    /// first comes early, so that a short run can show it.
     pub(crate) fn strikes<P: Platform>(self, platform: &P, number: u64, period: u64) -> bool {
-        platform.sabotaged(self) && number.is_multiple_of(period)
+        platform.sabotaged(self) && number % period == period / 10
     }
 }
 

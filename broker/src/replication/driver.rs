@@ -15,15 +15,18 @@ use raft::{
 use tokio::sync::mpsc;
 
 use super::{
-    Host, Links, LogError, OpenGroup, Recovered, ReplicationConfig,
+    Host, Links, LogError, MemberChange, OpenGroup, Recovered, ReplicationConfig,
+    detour::Detours,
     group::{self, Group, entry_hash},
+    membership::replica_hash,
+    operate::Question,
     tamper,
     transfer::{Early, promise},
     wire::{Frame, WireMessage, entry_from_raft, snapshot_from_raft},
     writer::{self, Persisted},
 };
 use crate::{
-    platform::{GroupId, LogIndex, NodeId, Observation, Platform, Sabotage, Term},
+    platform::{Chaos, GroupId, LogIndex, NodeId, Observation, Platform, Sabotage, Term},
     storage::{HardState, Record, Snapshot, Wal},
 };
 
@@ -32,13 +35,23 @@ const INPUTS_PER_ROUND_MAX: usize = 512;
 
 /// What the loop reacts to.
 pub(crate) enum Input {
-    Peer { from: NodeId, group: GroupId, message: Box<WireMessage> },
-    Forwarded { group: GroupId, command: Bytes },
+    Peer {
+        from: NodeId,
+        group: GroupId,
+        message: Box<WireMessage>,
+    },
+    Forwarded {
+        group: GroupId,
+        command: Bytes,
+    },
     Connected(NodeId),
     Disconnected(NodeId),
     Open(OpenGroup),
     Close(GroupId),
+    /// A peer says that the cluster has removed this node.
+    Removed(NodeId),
     Flush,
+    Operate(Question),
     Persisted(Persisted),
     LogFailed(LogError),
 }
@@ -73,22 +86,26 @@ impl DriverHandle {
 
 /// All Raft groups of a node.
 pub struct Driver<P: Platform, H: Host> {
-    platform: P,
-    config: ReplicationConfig,
-    host: Rc<H>,
-    links: Links,
+    pub(super) platform: P,
+    pub(super) config: ReplicationConfig,
+    pub(super) host: Rc<H>,
+    pub(super) links: Links,
     inputs: mpsc::UnboundedReceiver<Input>,
-    groups: BTreeMap<GroupId, Group>,
+    pub(super) groups: BTreeMap<GroupId, Group>,
     /// What recovery found of groups that nobody has opened yet.
-    dormant: Recovered,
+    pub(super) dormant: Recovered,
     /// Messages for groups that this node does not know yet.
     early: Early,
     /// Groups that may have something ready.
     touched: BTreeSet<GroupId>,
+    /// Groups whose newest snapshot has other members than count now.
+    pub(super) outdated: BTreeSet<GroupId>,
+    pub(super) ticks: u64,
     gathering: Batch,
     /// Batches that the log is busy with, oldest first.
     in_flight: VecDeque<InFlight>,
     batches: mpsc::UnboundedSender<Vec<Record>>,
+    detours: Detours,
 }
 
 /// What one write makes durable, and what waits for it.
@@ -152,9 +169,12 @@ impl<P: Platform, H: Host> Driver<P, H> {
             dormant: recovered,
             early: Early::default(),
             touched: BTreeSet::new(),
+            outdated: BTreeSet::new(),
+            ticks: 0,
             gathering: Batch::default(),
             in_flight: VecDeque::new(),
             batches,
+            detours: Detours::default(),
         }
     }
 
@@ -204,6 +224,8 @@ impl<P: Platform, H: Host> Driver<P, H> {
                     self.submit(group, command);
                 }
             }
+            Input::Removed(by) => return Err(DriverError::Removed { by }),
+            Input::Operate(question) => self.operate(question),
             Input::Persisted(persisted) => self.persisted(persisted)?,
             Input::LogFailed(error) => return Err(DriverError::Log(error)),
         }
@@ -227,6 +249,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         if let Err(error) = group.node.step(message.into_raft()) {
             tracing::debug!(%from, group = %id, %error, "refused a message");
         }
+        tamper::stepped(&self.platform, &mut group.node);
         self.look(id);
     }
 
@@ -236,7 +259,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
         let Some(group) = self.groups.get(&id) else { return };
         if group.leads() {
             self.propose(id, command);
-        } else if let Some(leader) = group.election.leader() {
+        } else if let Some(leader) = group.election.leader()
+            && !self.platform.chance(Chaos::CommandLost)
+        {
             self.links.send(leader, &Frame::Propose { group: id, command });
         }
     }
@@ -277,7 +302,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
         if campaign || group.is_only_voter(self.config.node) {
             group.node.campaign().ok();
         }
+        let applied = LogIndex(group.node.raft.raft_log.applied);
         self.groups.insert(id, group);
+        self.tell_members(id, applied);
         self.look(id);
         for (from, message) in self.early.take(id) {
             self.receive(from, id, message);
@@ -303,8 +330,15 @@ impl<P: Platform, H: Host> Driver<P, H> {
             && now.saturating_sub(oldest.since) > limit
         {
             oldest.stalled = true;
-            self.step_down();
+            let led = self.led();
+            if !led.is_empty() {
+                tracing::warn!(groups = led.len(), "the disk stalls: stepping down as leader");
+            }
+            self.step_down(led);
         }
+        let tired = self.led().into_iter().filter(|_| self.platform.chance(Chaos::LeaderTired)).collect();
+        self.step_down(tired);
+        self.detours.tick(&self.links);
         let ids: Vec<GroupId> = self.groups.keys().copied().collect();
         for id in ids {
             let group = self.groups.get_mut(&id).expect("listed a moment ago");
@@ -313,21 +347,19 @@ impl<P: Platform, H: Host> Driver<P, H> {
                 self.look(id);
             }
         }
+        self.reconcile();
         self.host.tick();
     }
 
-    /// Gives up leadership of every group that can do without this node, because its disk does not answer. The role
-    /// is laid down in the same term, as when a quorum is out of reach; the vote of the term stays spent.
-    fn step_down(&mut self) {
-        let led: Vec<GroupId> = self
-            .groups
-            .iter()
-            .filter(|(_, group)| group.leads() && !group.is_only_voter(self.config.node))
-            .map(|(id, _)| *id)
-            .collect();
-        if !led.is_empty() {
-            tracing::warn!(groups = led.len(), "the disk stalls: stepping down as leader");
-        }
+    /// The groups that this node leads and that can do without it.
+    fn led(&self) -> Vec<GroupId> {
+        let led = self.groups.iter().filter(|(_, group)| group.leads() && !group.is_only_voter(self.config.node));
+        led.map(|(id, _)| *id).collect()
+    }
+
+    /// Gives up leadership. The role is laid down in the same term, as when a quorum is out of reach; the vote of the
+    /// term stays spent.
+    fn step_down(&mut self, led: Vec<GroupId>) {
         for id in led {
             let raft = &mut self.groups.get_mut(&id).expect("listed a moment ago").node.raft;
             let term = raft.term;
@@ -337,7 +369,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
     }
 
     /// Looks at a group after something happened to it.
-    fn look(&mut self, id: GroupId) {
+    pub(super) fn look(&mut self, id: GroupId) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         self.touched.insert(id);
         if let Some(change) = group.election.follow(&self.platform, id, &mut group.node) {
@@ -448,6 +480,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
                 group.installing -= 1;
                 group.node.advance_apply_to(snapshot.index.0);
                 self.restore(id, &snapshot)?;
+                self.tell_members(id, snapshot.index);
                 if id == GroupId::META {
                     self.forget_gone();
                 }
@@ -477,7 +510,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
             index: snapshot.index,
             reason,
         })?;
-        let state_hash = self.host.state_hash(id);
+        let state_hash = replica_hash(self.host.state_hash(id), &snapshot.members);
         let (index, term) = (snapshot.index, snapshot.term);
         self.platform.observe(Observation::SnapshotInstalled { group: id, index, term, state_hash });
         Ok(())
@@ -487,12 +520,14 @@ impl<P: Platform, H: Host> Driver<P, H> {
         let Some(last) = entries.last() else { return };
         let leads = self.groups.get(&id).is_some_and(Group::leads);
         for entry in entries {
-            // A new leader's first entry is empty. Membership never changes, so there are only commands beside it.
+            // A new leader's first entry is empty.
             let skipped = !leads && Sabotage::SkipEntry.strikes(&self.platform, entry.index, 100);
-            if !entry.data.is_empty() && !skipped {
+            if let Some(change) = MemberChange::of_entry(entry) {
+                self.apply_change(id, entry.index, change);
+            } else if !entry.data.is_empty() && !skipped {
                 self.host.apply(id, &entry.data);
             }
-            let state_hash = self.host.state_hash(id);
+            let state_hash = replica_hash(self.host.state_hash(id), self.groups[&id].members());
             let (index, term, hash) = (LogIndex(entry.index), Term(entry.term), entry_hash(&entry_from_raft(entry)));
             self.platform.observe(Observation::Applied { group: id, index, term, hash, state_hash });
         }
@@ -504,14 +539,18 @@ impl<P: Platform, H: Host> Driver<P, H> {
     }
 
     fn compact_if_heavy(&mut self, id: GroupId) {
-        if self.groups.get(&id).is_some_and(|group| group.is_heavy(&self.config.compaction)) {
+        let outdated = self.outdated.remove(&id);
+        let early = |group: &Group| group.has_grown() && self.platform.chance(Chaos::CompactEarly);
+        let due = |group: &Group| group.is_heavy(&self.config.compaction) || early(group);
+        if outdated || self.groups.get(&id).is_some_and(due) {
             self.compact(id);
         }
     }
 
     fn compact(&mut self, id: GroupId) {
         let Some(group) = self.groups.get_mut(&id).filter(|group| group.can_compact()) else { return };
-        let snapshot = group.compact(self.host.snapshot(id), self.config.compaction.tail);
+        let tail = if self.platform.chance(Chaos::TailForgotten) { 0 } else { self.config.compaction.tail };
+        let snapshot = group.compact(self.host.snapshot(id), tail);
         let (index, term) = (snapshot.index, snapshot.term);
         self.platform.observe(Observation::Compacted { group: id, index, term });
         self.gathering.records.push(Record::Snapshot(id, snapshot));
@@ -525,7 +564,12 @@ impl<P: Platform, H: Host> Driver<P, H> {
             }
             let snapshot = message.msg_type == MessageType::MsgSnapshot;
             let Some(message) = WireMessage::from_raft(message) else { continue };
-            let sent = self.links.send(to, &Frame::Raft { group: id, message: Box::new(message) });
+            let mut frame = Frame::Raft { group: id, message: Box::new(message) };
+            if !snapshot {
+                let Some(direct) = self.detours.take(&self.platform, to, frame) else { continue };
+                frame = direct;
+            }
+            let sent = self.links.send(to, &frame);
             if snapshot
                 && !sent
                 && let Some(group) = self.groups.get_mut(&id)
@@ -545,6 +589,8 @@ pub enum DriverError {
     Snapshot { group: GroupId, index: LogIndex, reason: String },
     #[error("group {group} cannot start: {source}")]
     Raft { group: GroupId, source: raft::Error },
+    #[error("this node was removed from its cluster, says {by}: it cannot come back under its number")]
+    Removed { by: NodeId },
     #[error("the node's other parts are gone")]
     Abandoned,
 }

@@ -6,7 +6,7 @@
 use raft::{RawNode, StateRole};
 
 use super::log::GroupLog;
-use crate::platform::{GroupId, NodeId, Observation, Platform, Term};
+use crate::platform::{Chaos, GroupId, NodeId, Observation, Platform, Term};
 
 /// A group's role as last told to observers, and its own election timeout.
 pub(crate) struct Election {
@@ -67,5 +67,8 @@ impl Election {
 
 /// An election timeout between `base` and twice that, in ticks.
 fn draw<P: Platform>(platform: &P, base: usize) -> usize {
+    if platform.chance(Chaos::ElectionHasty) {
+        return base;
+    }
     base + (platform.random() % base as u64) as usize
 }

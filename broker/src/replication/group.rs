@@ -37,6 +37,8 @@ pub(crate) struct Group {
     /// The term in which this node last voted for itself, as told to observers.
     pub(crate) own_vote_told: u64,
     commit_told: u64,
+    /// Where the log ended when this process found it.
+    pub(crate) recovered_last: u64,
     weight: Weight,
 }
 
@@ -53,8 +55,9 @@ impl Group {
         platform: &P,
         config: &ReplicationConfig,
         open: OpenGroup,
-        recovered: Option<RecoveredGroup>,
+        mut recovered: Option<RecoveredGroup>,
     ) -> raft::Result<Self> {
+        tamper::opened(platform, &open, recovered.as_mut());
         let snapshot = recovered.as_ref().and_then(|group| group.snapshot.as_ref());
         let applied = snapshot.map_or(0, |snapshot| snapshot.index.0);
         let snapshot_bytes = snapshot.map_or(0, |snapshot| snapshot.data.len() as u64);
@@ -74,6 +77,7 @@ impl Group {
             ..Default::default()
         };
         let log = GroupLog::new(open.members, recovered);
+        let recovered_last = log.last().0;
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let mut node = RawNode::new(&raft_config, log, &logger)?;
         Ok(Self {
@@ -85,6 +89,7 @@ impl Group {
             commit_unwritten: false,
             own_vote_told: 0,
             commit_told: commit,
+            recovered_last,
             weight: Weight { snapshot_bytes, ..Weight::default() },
         })
     }
@@ -101,7 +106,7 @@ impl Group {
 
     /// Whether nobody but `node` votes: it needs nobody's vote, and nobody could take over.
     pub(crate) fn is_only_voter(&self, node: NodeId) -> bool {
-        self.node.store().members().voters == [node]
+        self.members().voters == [node]
     }
 
     pub(crate) fn leads(&self) -> bool {
@@ -130,6 +135,11 @@ impl Group {
     pub(crate) fn is_heavy(&self, compaction: &Compaction) -> bool {
         let Weight { entries, bytes, snapshot_bytes } = self.weight;
         (entries >= compaction.entries || bytes >= compaction.bytes) && bytes >= snapshot_bytes / 2
+    }
+
+    /// Whether anything was applied since the last snapshot.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.weight.entries > 0
     }
 
     /// Whether there is a state to snapshot: something was applied, and no other snapshot is being installed.
@@ -182,8 +192,7 @@ pub(crate) fn entry_hash(entry: &LogEntry) -> u64 {
     hasher.update(&entry.term.0.to_le_bytes());
     hasher.update(&[match entry.kind {
         EntryKind::Command => 0,
-        EntryKind::ConfChange => 1,
-        EntryKind::ConfChangeV2 => 2,
+        EntryKind::Members => 1,
     }]);
     hasher.update(&entry.data);
     hasher.digest()

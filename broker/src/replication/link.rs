@@ -9,23 +9,25 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     rc::Rc,
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::Notify,
+    task::AbortHandle,
 };
 
 use super::{
-    DriverHandle, WIRE_VERSION,
+    DriverHandle, FRAME_BYTES_MAX, WIRE_VERSION,
     driver::Input,
-    wire::{Frame, Hello},
+    wire::{FIRST_FRAME_BYTES_MAX, Frame, Hello},
 };
-use crate::platform::{GroupId, Listener, NodeId, Platform};
+use crate::platform::{Chaos, GroupId, Listener, NodeId, Platform};
 
 const PING_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -52,15 +54,22 @@ const PROGRESS_BYTES: usize = 1 << 20;
 pub struct Links {
     node: NodeId,
     cluster: u64,
-    peers: Rc<BTreeMap<NodeId, Peer>>,
+    /// Where this node awaits the others, as they see it.
+    address: Rc<str>,
+    peers: Rc<RefCell<BTreeMap<NodeId, Rc<Peer>>>>,
+    /// Nodes that must never come back.
+    dismissed: Rc<RefCell<BTreeSet<NodeId>>>,
+    /// This node is not known to be a member yet: it talks to whoever is of the same cluster.
+    joining: Rc<Cell<bool>>,
 }
 
-#[derive(Default)]
 struct Peer {
+    address: String,
     queue: RefCell<SendQueue>,
     ready: Notify,
     /// Intervals of [`PING_INTERVAL`] since anything was heard from the peer.
     silent: Cell<u32>,
+    dialling: RefCell<Option<AbortHandle>>,
 }
 
 /// What waits for one peer.
@@ -113,44 +122,92 @@ impl SendQueue {
 }
 
 impl Links {
-    /// Links of `node` to `peers`, not yet running. `cluster` is a fingerprint of the membership.
-    pub fn new(node: NodeId, cluster: u64, peers: impl IntoIterator<Item = NodeId>) -> Self {
-        let peers = peers.into_iter().filter(|peer| *peer != node).map(|peer| (peer, Peer::default())).collect();
-        Self { node, cluster, peers: Rc::new(peers) }
-    }
-
-    /// How long nothing was heard from `peer`, in steps of half a second of this node's own timers.
-    pub fn silence(&self, peer: NodeId) -> Duration {
-        self.peers.get(&peer).map_or(Duration::ZERO, |peer| PING_INTERVAL * peer.silent.get())
-    }
-
-    /// Dials every peer, and keeps dialling.
-    pub fn run<P: Platform>(&self, platform: &P, addresses: &BTreeMap<NodeId, String>, driver: &DriverHandle) {
-        for &peer in self.peers.keys() {
-            let Some(address) = addresses.get(&peer).cloned() else { continue };
-            let (links, platform_) = (self.clone(), platform.clone());
-            let driver = driver.clone();
-            platform.spawn("link", async move { links.keep_dialling(&platform_, peer, &address, &driver).await });
+    /// Links of `node`, which others reach at `address`, to nobody yet. `cluster` is a fingerprint of those who
+    /// founded the cluster; a node that is `joining` is not one of them.
+    pub fn new(node: NodeId, address: &str, cluster: u64, joining: bool) -> Self {
+        Self {
+            node,
+            cluster,
+            address: address.into(),
+            peers: Rc::default(),
+            dismissed: Rc::default(),
+            joining: Rc::new(Cell::new(joining)),
         }
+    }
+
+    /// How long nothing was heard from `peer`, in steps of half a second of this node's own timers. For ever, if it was
+    /// dismissed.
+    pub fn silence(&self, peer: NodeId) -> Duration {
+        if self.dismissed.borrow().contains(&peer) {
+            return Duration::MAX;
+        }
+        self.peers.borrow().get(&peer).map_or(Duration::ZERO, |peer| PING_INTERVAL * peer.silent.get())
+    }
+
+    /// Takes `peer` for a member that awaits this node at `address`: dials it, and keeps dialling. One that is known
+    /// stays as it is known.
+    pub fn admit<P: Platform>(&self, platform: &P, driver: &DriverHandle, peer: NodeId, address: &str) {
+        let known = self.peers.borrow().contains_key(&peer) || self.dismissed.borrow().contains(&peer);
+        if peer == self.node || known {
+            return;
+        }
+        let (links, platform_, driver) = (self.clone(), platform.clone(), driver.clone());
+        let entry = Rc::new(Peer {
+            address: address.to_owned(),
+            queue: RefCell::default(),
+            ready: Notify::new(),
+            silent: Cell::default(),
+            dialling: RefCell::default(),
+        });
+        self.peers.borrow_mut().insert(peer, Rc::clone(&entry));
+        let dialling = Rc::clone(&entry);
+        let task =
+            platform.spawn("link", async move { links.keep_dialling(&platform_, peer, &dialling, &driver).await });
+        *entry.dialling.borrow_mut() = Some(task);
+    }
+
+    /// This node is a member now: from here on it talks to members only.
+    pub fn joined(&self) {
+        self.joining.set(false);
+    }
+
+    /// Ends the links to a node that was removed from the cluster, and all talk with it. Safe to repeat.
+    pub fn dismiss(&self, peer: NodeId) {
+        self.dismissed.borrow_mut().insert(peer);
+        let gone = self.peers.borrow_mut().remove(&peer);
+        if let Some(task) = gone.and_then(|peer| peer.dialling.take()) {
+            task.abort();
+        }
+    }
+
+    /// Watches for silence.
+    pub fn run<P: Platform>(&self, platform: &P) {
         let (links, platform_) = (self.clone(), platform.clone());
         platform.spawn("link-silence", async move {
             loop {
                 platform_.sleep(PING_INTERVAL).await;
-                for peer in links.peers.values() {
+                for peer in links.peers.borrow().values() {
                     peer.silent.set(peer.silent.get().saturating_add(1));
                 }
             }
         });
     }
 
-    /// Takes the streams that peers dial.
-    pub async fn serve<P: Platform>(self, platform: P, mut listener: P::Listener, driver: DriverHandle) {
+    /// Takes the streams that peers dial, and hands those of operators to `desk`, with the request that came first.
+    pub async fn serve<P: Platform>(
+        self,
+        platform: P,
+        mut listener: P::Listener,
+        driver: DriverHandle,
+        desk: impl Fn(P::Stream, Bytes) + Clone + 'static,
+    ) {
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
                     let (links, platform_, driver) = (self.clone(), platform.clone(), driver.clone());
+                    let desk = desk.clone();
                     platform.spawn("link-in", async move {
-                        if let Err(error) = links.read_from_peer(&platform_, stream, &driver).await {
+                        if let Err(error) = links.take_stream(&platform_, stream, &driver, desk).await {
                             tracing::debug!(%address, %error, "a peer's stream ended");
                         }
                     });
@@ -165,7 +222,7 @@ impl Links {
 
     /// Queues `frame` for `peer`; `false` if it was dropped.
     pub(crate) fn send(&self, peer: NodeId, frame: &Frame) -> bool {
-        let Some(peer) = self.peers.get(&peer) else { return false };
+        let Some(peer) = self.peers.borrow().get(&peer).cloned() else { return false };
         if !peer.queue.borrow_mut().push(frame) {
             return false;
         }
@@ -175,19 +232,19 @@ impl Links {
 
     /// Drops the group's entries, snapshots and proposals that still wait: they belong to a leadership that is over.
     pub(crate) fn forget(&self, group: GroupId) {
-        for peer in self.peers.values() {
+        for peer in self.peers.borrow().values() {
             peer.queue.borrow_mut().forget(group);
         }
     }
 
-    async fn keep_dialling<P: Platform>(&self, platform: &P, to: NodeId, address: &str, driver: &DriverHandle) {
+    async fn keep_dialling<P: Platform>(&self, platform: &P, to: NodeId, peer: &Peer, driver: &DriverHandle) {
         let mut backoff = BACKOFF_MIN;
         loop {
-            match self.dial(platform, to, address).await {
+            match self.dial(platform, to, &peer.address, driver).await {
                 Ok(stream) => {
                     tracing::debug!(peer = %to, "connected");
                     backoff = BACKOFF_MIN;
-                    let error = self.feed(platform, to, stream, driver).await;
+                    let error = self.feed(platform, to, peer, stream, driver).await;
                     tracing::debug!(peer = %to, %error, "disconnected");
                     driver.input(Input::Disconnected(to));
                 }
@@ -200,15 +257,25 @@ impl Links {
         }
     }
 
-    async fn dial<P: Platform>(&self, platform: &P, to: NodeId, address: &str) -> io::Result<P::Stream> {
-        let hello = Frame::Hello(Hello { version: WIRE_VERSION, node: self.node, cluster: self.cluster });
+    async fn dial<P: Platform>(
+        &self,
+        platform: &P,
+        to: NodeId,
+        address: &str,
+        driver: &DriverHandle,
+    ) -> io::Result<P::Stream> {
+        let hello = self.hello();
         let greet = async {
             let mut stream = platform.connect(address).await?;
             stream.write_all(&hello.encode()).await?;
             stream.flush().await?;
             // The answer says that the hello was accepted.
-            match Frame::read(&mut stream, || {}).await? {
+            match Frame::read(&mut stream, FIRST_FRAME_BYTES_MAX, || {}).await? {
                 Frame::Hello(hello) => self.check(&hello, Some(to)).map(|_| stream),
+                Frame::Removed => {
+                    driver.input(Input::Removed(to));
+                    Err(io::Error::new(io::ErrorKind::PermissionDenied, "this node was removed from its cluster"))
+                }
                 _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the peer does not say hello")),
             }
         };
@@ -219,12 +286,17 @@ impl Links {
         }
     }
 
+    fn hello(&self) -> Frame {
+        let (node, cluster, address) = (self.node, self.cluster, (*self.address).to_owned());
+        Frame::Hello(Hello { version: WIRE_VERSION, node, cluster, address })
+    }
+
     fn check(&self, hello: &Hello, expected: Option<NodeId>) -> io::Result<NodeId> {
         let refusal = if hello.version != WIRE_VERSION {
             format!("{} speaks version {} of the protocol between nodes, not {WIRE_VERSION}", hello.node, hello.version)
         } else if hello.cluster != self.cluster {
-            format!("{} was configured with other cluster members than this node", hello.node)
-        } else if !self.peers.contains_key(&hello.node) || expected.is_some_and(|node| node != hello.node) {
+            format!("{} is of a cluster that others founded", hello.node)
+        } else if !self.peers.borrow().contains_key(&hello.node) || expected.is_some_and(|node| node != hello.node) {
             format!("{} is not the peer that belongs here", hello.node)
         } else {
             return Ok(hello.node);
@@ -234,8 +306,14 @@ impl Links {
     }
 
     /// Sends what is queued for `to` until the stream fails or falls silent; says why it ended.
-    async fn feed<P: Platform>(&self, platform: &P, to: NodeId, stream: P::Stream, driver: &DriverHandle) -> io::Error {
-        let peer = &self.peers[&to];
+    async fn feed<P: Platform>(
+        &self,
+        platform: &P,
+        to: NodeId,
+        peer: &Peer,
+        stream: P::Stream,
+        driver: &DriverHandle,
+    ) -> io::Error {
         let (mut reader, mut writer) = tokio::io::split(stream);
         peer.queue.borrow_mut().connected = true;
         driver.input(Input::Connected(to));
@@ -253,10 +331,36 @@ impl Links {
     async fn ping<P: Platform>(&self, platform: &P, to: NodeId, unanswered: &Cell<u32>) -> io::Error {
         while unanswered.get() < UNANSWERED_PINGS_MAX {
             unanswered.set(unanswered.get() + 1);
+            if platform.chance(Chaos::LinkCut) {
+                return io::Error::new(io::ErrorKind::ConnectionAborted, "hung up by chance");
+            }
             self.send(to, &Frame::Ping);
             platform.sleep(PING_INTERVAL).await;
         }
         io::Error::new(io::ErrorKind::TimedOut, "the peer is silent")
+    }
+
+    /// Finds out who has dialled.
+    async fn take_stream<P: Platform>(
+        &self,
+        platform: &P,
+        mut stream: P::Stream,
+        driver: &DriverHandle,
+        desk: impl Fn(P::Stream, Bytes),
+    ) -> io::Result<()> {
+        let first = tokio::select! {
+            biased;
+            first = Frame::read(&mut stream, FIRST_FRAME_BYTES_MAX, || {}) => first?,
+            () = platform.sleep(PING_INTERVAL * SILENT_INTERVALS_MAX) => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        match first {
+            Frame::Hello(hello) => self.read_from_peer(platform, stream, driver, &hello).await,
+            Frame::Operator { payload, .. } => {
+                desk(stream, payload);
+                Ok(())
+            }
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "who dials does not say hello")),
+        }
     }
 
     /// Reads what a peer sends on a stream that it dialled.
@@ -265,21 +369,28 @@ impl Links {
         platform: &P,
         stream: P::Stream,
         driver: &DriverHandle,
+        hello: &Hello,
     ) -> io::Result<()> {
         let silent = Cell::new(0);
         let (mut reader, mut writer) = tokio::io::split(stream);
         let heard = || silent.set(0);
         let read = async {
-            let Frame::Hello(hello) = Frame::read(&mut reader, heard).await? else {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer does not say hello"));
-            };
-            let from = self.check(&hello, None)?;
-            let own = Frame::Hello(Hello { version: WIRE_VERSION, node: self.node, cluster: self.cluster });
-            writer.write_all(&own.encode()).await?;
+            if hello.cluster == self.cluster && self.dismissed.borrow().contains(&hello.node) {
+                writer.write_all(&Frame::Removed.encode()).await?;
+                return writer.shutdown().await;
+            }
+            if self.joining.get() && hello.version == WIRE_VERSION && hello.cluster == self.cluster {
+                self.admit(platform, driver, hello.node, &hello.address);
+            }
+            let from = self.check(hello, None)?;
+            writer.write_all(&self.hello().encode()).await?;
             writer.flush().await?;
             loop {
-                let frame = Frame::read(&mut reader, heard).await?;
-                self.peers[&from].silent.set(0);
+                let frame = Frame::read(&mut reader, FRAME_BYTES_MAX, heard).await?;
+                match self.peers.borrow().get(&from) {
+                    Some(peer) => peer.silent.set(0),
+                    None => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the peer was dismissed")),
+                }
                 match frame {
                     Frame::Raft { group, message } => driver.input(Input::Peer { from, group, message }),
                     Frame::Propose { group, command } => driver.input(Input::Forwarded { group, command }),
@@ -287,7 +398,7 @@ impl Links {
                         writer.write_all(&Frame::Pong.encode()).await?;
                         writer.flush().await?;
                     }
-                    Frame::Hello(_) | Frame::Pong => {
+                    Frame::Hello(_) | Frame::Pong | Frame::Removed | Frame::Operator { .. } => {
                         return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame out of place"));
                     }
                 }
@@ -313,7 +424,7 @@ async fn hear_pongs<S: AsyncRead + AsyncWrite>(
     unanswered: &Cell<u32>,
 ) -> io::Error {
     loop {
-        match Frame::read(reader, || {}).await {
+        match Frame::read(reader, FIRST_FRAME_BYTES_MAX, || {}).await {
             Ok(Frame::Pong) => {
                 unanswered.set(0);
                 peer.silent.set(0);
@@ -369,8 +480,6 @@ async fn write_frame<S: AsyncRead + AsyncWrite>(
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     const GROUP: GroupId = GroupId(2);

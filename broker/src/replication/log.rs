@@ -48,8 +48,14 @@ impl GroupLog {
         Self { hard_state, members, snapshot: recovered.snapshot, before, entries }
     }
 
+    /// Those that count at the applied index.
     pub(crate) fn members(&self) -> &Members {
         &self.members
+    }
+
+    /// A change of members was applied.
+    pub(crate) fn count_by(&mut self, members: Members) {
+        self.members = members;
     }
 
     pub(crate) fn hold(&mut self, hard_state: HardState) {

@@ -9,11 +9,15 @@
 //! What replication knows nothing of: what a command means. It hands committed commands to a [`Host`] in log order,
 //! on every replica.
 
+mod detour;
 mod driver;
 mod election;
 mod group;
 mod link;
 mod log;
+mod membership;
+mod operate;
+mod reconcile;
 mod tamper;
 mod transfer;
 mod wire;
@@ -28,7 +32,10 @@ use bytes::Bytes;
 
 pub use driver::{Driver, DriverError, DriverHandle, DriverInputs};
 pub use link::Links;
+pub use membership::{MemberChange, Refusal};
+pub use operate::GroupStatus;
 pub use wire::{FRAME_BYTES_MAX, WIRE_VERSION};
+pub(crate) use wire::{operator_frame, read_operator_frame};
 pub use writer::LogError;
 
 use crate::{
@@ -56,6 +63,12 @@ pub trait Host: 'static {
 
     /// Every group that exists, as far as this node's metadata tells.
     fn groups(&self) -> BTreeSet<GroupId>;
+
+    /// The nodes of the cluster, as far as this node's metadata tells. Every one of them has a replica of each group.
+    fn members(&self) -> BTreeSet<NodeId>;
+
+    /// The nodes that were taken out of the cluster, for good.
+    fn removed(&self) -> BTreeSet<NodeId>;
 
     /// Who leads the group from now on, as far as this node knows.
     fn leader_changed(&self, group: GroupId, leader: Option<NodeId>, term: Term);

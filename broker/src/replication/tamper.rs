@@ -1,8 +1,9 @@
 //! Planted bugs of recovery and of what arrives from peers. Each is asked for by name; without any, nothing is touched.
 
-use raft::RawNode;
+use raft::{RawNode, StateRole};
 
 use super::{
+    OpenGroup,
     log::GroupLog,
     wire::{MessageKind, WireMessage},
 };
@@ -10,6 +11,27 @@ use crate::{
     platform::{GroupId, LogIndex, Platform, Sabotage, Term},
     storage::{HardState, RecoveredGroup},
 };
+
+/// Spoils a group that recovery found, right before it is opened.
+pub(super) fn opened<P: Platform>(platform: &P, open: &OpenGroup, recovered: Option<&mut RecoveredGroup>) {
+    if platform.sabotaged(Sabotage::MembersFromDeclaration)
+        && let Some(snapshot) = recovered.and_then(|group| group.snapshot.as_mut())
+    {
+        snapshot.members = open.members.clone();
+    }
+}
+
+/// Spoils what Raft makes of a peer's message.
+pub(super) fn stepped<P: Platform>(platform: &P, node: &mut RawNode<GroupLog>) {
+    if !platform.sabotaged(Sabotage::LearnersCount) || node.raft.state != StateRole::Leader {
+        return;
+    }
+    let quorum = node.store().members().voters.len() / 2 + 1;
+    let mut matched: Vec<u64> = node.raft.prs().iter().map(|(_, progress)| progress.matched).collect();
+    matched.sort_unstable_by(|one, two| two.cmp(one));
+    let (index, term) = (matched[quorum - 1], node.raft.term);
+    node.raft.raft_log.maybe_commit(index, term);
+}
 
 /// Entries that a recovery with [`Sabotage::ForgetTail`] loses.
 const FORGOTTEN_ENTRIES: usize = 3;

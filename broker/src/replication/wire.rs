@@ -11,18 +11,22 @@ use std::io;
 use bytes::Bytes;
 use raft::eraftpb::{self, MessageType};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::MemberChange;
 use crate::{
     platform::{GroupId, LogIndex, NodeId, Term},
     storage::{EntryKind, LogEntry, Members, Snapshot},
 };
 
 /// Version of the protocol between nodes. Nodes of different versions refuse each other.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 
 /// The largest payload that is accepted, in bytes. A snapshot travels in one frame, so this bounds a queue's state.
 pub const FRAME_BYTES_MAX: usize = 1 << 30;
+
+/// The largest first frame of a stream: a hello, or an operator's request.
+pub(crate) const FIRST_FRAME_BYTES_MAX: usize = 64 << 10;
 
 /// What is read from a stream at once: a frame that claims to be huge costs memory only as its bytes arrive.
 const READ_CHUNK_BYTES: usize = 1 << 20;
@@ -47,14 +51,45 @@ pub(crate) enum Frame {
         group: GroupId,
         command: Bytes,
     },
+    /// The answer to the hello of a node that the cluster has removed.
+    Removed,
+    /// The first frame of an operator, and the answer to it. What is in it is none of replication's business.
+    Operator {
+        version: u32,
+        payload: Bytes,
+    },
+}
+
+/// Sends an operator's request, or the answer to one.
+pub(crate) async fn operator_frame(stream: &mut (impl AsyncWrite + Unpin), payload: Vec<u8>) -> io::Result<()> {
+    let frame = Frame::Operator { version: WIRE_VERSION, payload: payload.into() };
+    stream.write_all(&frame.encode()).await?;
+    stream.flush().await
+}
+
+/// Reads the answer to an operator's request.
+///
+/// # Errors
+/// The stream's own; `InvalidData` for anything else than an answer.
+pub(crate) async fn read_operator_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
+    match Frame::read(stream, FRAME_BYTES_MAX, || {}).await? {
+        Frame::Operator { version: WIRE_VERSION, payload } => Ok(payload),
+        Frame::Operator { version, .. } => {
+            let text = format!("the node speaks version {version} of the protocol between nodes, not {WIRE_VERSION}");
+            Err(io::Error::new(io::ErrorKind::InvalidData, text))
+        }
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the node does not answer")),
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hello {
     pub version: u32,
     pub node: NodeId,
-    /// A fingerprint of the cluster's membership: nodes with other ideas of the cluster must not talk.
+    /// A fingerprint of those who founded the cluster: nodes of different clusters must not talk.
     pub cluster: u64,
+    /// Where the node awaits the others: news to those that have just joined.
+    pub address: String,
 }
 
 /// The Raft messages that travel. Raft's local ones have no place here.
@@ -174,32 +209,34 @@ impl WireMessage {
             .iter()
             .zip(self.index.saturating_add(1)..)
             .all(|(entry, index)| entry.index.0 == index && entry.term.0 <= self.term);
-        consecutive && self.snapshot.is_some() == (self.kind == MessageKind::Snapshot)
+        let changes = self.entries.iter().filter_map(change_of).all(|change| change.is_ok());
+        consecutive && changes && self.snapshot.is_some() == (self.kind == MessageKind::Snapshot)
     }
 }
 
 pub(crate) fn entry_from_raft(entry: &eraftpb::Entry) -> LogEntry {
-    let kind = match entry.entry_type {
-        eraftpb::EntryType::EntryNormal => EntryKind::Command,
-        eraftpb::EntryType::EntryConfChange => EntryKind::ConfChange,
-        eraftpb::EntryType::EntryConfChangeV2 => EntryKind::ConfChangeV2,
+    let (kind, data) = match MemberChange::of_entry(entry) {
+        None => (EntryKind::Command, entry.data.clone()),
+        Some(change) => {
+            let data = postcard::to_stdvec(&change).expect("plain structs in memory always encode");
+            (EntryKind::Members, data.into())
+        }
     };
-    LogEntry { index: LogIndex(entry.index), term: Term(entry.term), kind, data: entry.data.clone() }
+    LogEntry { index: LogIndex(entry.index), term: Term(entry.term), kind, data }
 }
 
 pub(crate) fn entry_to_raft(entry: &LogEntry) -> eraftpb::Entry {
-    let entry_type = match entry.kind {
-        EntryKind::Command => eraftpb::EntryType::EntryNormal,
-        EntryKind::ConfChange => eraftpb::EntryType::EntryConfChange,
-        EntryKind::ConfChangeV2 => eraftpb::EntryType::EntryConfChangeV2,
+    let (entry_type, data) = match change_of(entry) {
+        Some(Ok(change)) => (eraftpb::EntryType::EntryConfChangeV2, change.encode().into()),
+        // One that does not decode is refused where it arrives.
+        Some(Err(_)) | None => (eraftpb::EntryType::EntryNormal, entry.data.clone()),
     };
-    eraftpb::Entry {
-        entry_type,
-        term: entry.term.0,
-        index: entry.index.0,
-        data: entry.data.clone(),
-        ..Default::default()
-    }
+    eraftpb::Entry { entry_type, term: entry.term.0, index: entry.index.0, data, ..Default::default() }
+}
+
+/// The change of members that an entry holds, if it is of that kind.
+fn change_of(entry: &LogEntry) -> Option<Result<MemberChange, postcard::Error>> {
+    (entry.kind == EntryKind::Members).then(|| postcard::from_bytes(&entry.data))
 }
 
 pub(crate) fn members_to_raft(members: &Members) -> eraftpb::ConfState {
@@ -207,16 +244,22 @@ pub(crate) fn members_to_raft(members: &Members) -> eraftpb::ConfState {
     eraftpb::ConfState { voters: ids(&members.voters), learners: ids(&members.learners), ..Default::default() }
 }
 
+/// Sorted, so that all nodes have the same list.
+pub(crate) fn members_from_raft(state: &eraftpb::ConfState) -> Members {
+    let nodes = |ids: &[u64]| {
+        let mut nodes: Vec<NodeId> = ids.iter().copied().map(NodeId).collect();
+        nodes.sort_unstable();
+        nodes
+    };
+    Members { voters: nodes(state.get_voters()), learners: nodes(state.get_learners()) }
+}
+
 pub(crate) fn snapshot_from_raft(snapshot: &eraftpb::Snapshot) -> Snapshot {
     let metadata = snapshot.get_metadata();
-    let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect();
     Snapshot {
         index: LogIndex(metadata.index),
         term: Term(metadata.term),
-        members: Members {
-            voters: nodes(metadata.get_conf_state().get_voters()),
-            learners: nodes(metadata.get_conf_state().get_learners()),
-        },
+        members: members_from_raft(metadata.get_conf_state()),
         data: snapshot.data.clone(),
     }
 }
@@ -248,7 +291,7 @@ impl Frame {
                 | MessageKind::RequestPreVote
                 | MessageKind::RequestPreVoteResponse => None,
             },
-            Self::Hello(_) | Self::Ping | Self::Pong => None,
+            Self::Hello(_) | Self::Ping | Self::Pong | Self::Removed | Self::Operator { .. } => None,
         }
     }
 
@@ -263,15 +306,19 @@ impl Frame {
         bytes
     }
 
-    /// Reads the next frame. Calls `heard` whenever a part of it has arrived: a large one may take long.
+    /// Reads the next frame, of `bytes_max` at most. Calls `heard` whenever a part of it has arrived: a large one may take long.
     ///
     /// # Errors
     /// The stream's own; `InvalidData` for a frame that is too large, damaged or unknown.
-    pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin), heard: impl Fn()) -> io::Result<Self> {
+    pub(crate) async fn read(
+        stream: &mut (impl AsyncRead + Unpin),
+        bytes_max: usize,
+        heard: impl Fn(),
+    ) -> io::Result<Self> {
         let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let len = stream.read_u32_le().await? as usize;
         let crc = stream.read_u32_le().await?;
-        if len > FRAME_BYTES_MAX {
+        if len > bytes_max {
             return Err(invalid("a frame between nodes is larger than any may be"));
         }
         let mut payload = Vec::new();
@@ -351,9 +398,9 @@ mod tests {
     async fn a_flipped_bit_is_refused() {
         let frame = Frame::Raft { group: GroupId(2), message: Box::new(append()) };
         let mut bytes = frame.encode();
-        assert_eq!(Frame::read(&mut bytes.as_slice(), || {}).await.expect("intact"), frame);
+        assert_eq!(Frame::read(&mut bytes.as_slice(), FRAME_BYTES_MAX, || {}).await.expect("intact"), frame);
         *bytes.last_mut().expect("not empty") ^= 1;
-        let error = Frame::read(&mut bytes.as_slice(), || {}).await.expect_err("damaged");
+        let error = Frame::read(&mut bytes.as_slice(), FRAME_BYTES_MAX, || {}).await.expect_err("damaged");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

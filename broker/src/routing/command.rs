@@ -55,6 +55,15 @@ pub enum MetaOperation {
         queue: String,
         routing_key: String,
     },
+    /// The node, which awaits the others at `address`, belongs to the cluster from now on.
+    AddMember {
+        node: NodeId,
+        address: String,
+    },
+    /// The node does not belong to the cluster any more, and never will again.
+    RemoveMember {
+        node: NodeId,
+    },
 }
 
 /// What became of an operation.
@@ -82,4 +91,6 @@ pub enum MetaEffect {
     QueueCreated { group: GroupId, name: String, voters: Vec<NodeId>, learners: Vec<NodeId> },
     /// Every node closes the queue's group and forgets its data.
     QueueDeleted { group: GroupId },
+    /// Every node connects to the new one.
+    MemberAdded { node: NodeId, address: String },
 }

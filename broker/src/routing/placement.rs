@@ -1,5 +1,7 @@
 //! Which nodes vote in a new queue's group, and which only follow.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::platform::NodeId;
@@ -12,6 +14,15 @@ pub const DEFAULT_GROUP_SIZE: u32 = 3;
 pub struct Placement {
     pub voters: Vec<NodeId>,
     pub learners: Vec<NodeId>,
+}
+
+impl Placement {
+    /// The same without `removed` nodes, as long as anybody votes then.
+    pub(super) fn without(&self, removed: &BTreeSet<NodeId>) -> Self {
+        let left = |nodes: &[NodeId]| nodes.iter().copied().filter(|node| !removed.contains(node)).collect();
+        let placement = Self { voters: left(&self.voters), learners: left(&self.learners) };
+        if placement.voters.is_empty() { self.clone() } else { placement }
+    }
 }
 
 /// Puts a new queue on `nodes`: `declaring`, the client's own node, votes, as do the nodes that follow it in the ring,

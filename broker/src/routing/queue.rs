@@ -34,6 +34,6 @@ impl QueueSpec {
 pub struct QueueRecord {
     pub group: GroupId,
     pub spec: QueueSpec,
-    /// Where the queue's replicas were put when it was created.
+    /// Whom the queue's group was founded with: where its log begins. Who its members are now, its log tells.
     pub placement: Placement,
 }

@@ -1,6 +1,6 @@
 //! The metadata itself, and how commands change it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use super::{
     QueueSpec, Refusal,
 };
 use crate::{
-    platform::GroupId,
+    platform::{GroupId, NodeId},
     session::{Admission, Session, Sessions},
 };
 
@@ -26,6 +26,10 @@ pub struct MetaState {
     /// The group that the next queue gets; ids are never reused.
     next_group: u64,
     sessions: Sessions,
+    /// The nodes of the cluster; those that joined later with the address where they await the others.
+    members: BTreeMap<NodeId, Option<String>>,
+    /// Nodes that were members once.
+    removed: BTreeSet<NodeId>,
 }
 
 /// A snapshot that is none.
@@ -44,11 +48,34 @@ impl Default for MetaState {
             queues: BTreeMap::new(),
             next_group: FIRST_QUEUE_GROUP,
             sessions: Sessions::default(),
+            members: BTreeMap::new(),
+            removed: BTreeSet::new(),
         }
     }
 }
 
 impl MetaState {
+    /// The metadata of a cluster that these nodes begin.
+    pub fn founded_by(founders: impl IntoIterator<Item = NodeId>) -> Self {
+        let members = founders.into_iter().map(|node| (node, None)).collect();
+        Self { members, ..Self::default() }
+    }
+
+    /// The nodes of the cluster, sorted.
+    pub fn members(&self) -> impl Iterator<Item = NodeId> {
+        self.members.keys().copied()
+    }
+
+    /// The nodes that joined after the beginning, and where they await the others.
+    pub fn joined(&self) -> impl Iterator<Item = (NodeId, &str)> {
+        self.members.iter().filter_map(|(node, address)| Some((*node, address.as_deref()?)))
+    }
+
+    /// The nodes that were taken out of the cluster.
+    pub fn removed(&self) -> &BTreeSet<NodeId> {
+        &self.removed
+    }
+
     /// Applies one log entry. Operations that were applied before, that come from a node's earlier life, or that would
     /// leave a gap are skipped: their node resends what is missing, in order.
     pub fn apply(&mut self, command: &MetaCommand) -> Vec<MetaEffect> {
@@ -124,6 +151,8 @@ impl MetaState {
             MetaOperation::DeleteQueue { name, group } => Ok(self.delete_queue(name, *group, effects)),
             MetaOperation::Bind { exchange, queue, routing_key } => self.bind(exchange, queue, routing_key),
             MetaOperation::Unbind { exchange, queue, routing_key } => self.unbind(exchange, queue, routing_key),
+            MetaOperation::AddMember { node, address } => self.add_member(*node, address, effects),
+            MetaOperation::RemoveMember { node } => self.remove_member(*node),
         }
     }
 
@@ -161,13 +190,15 @@ impl MetaState {
         }
         let group = GroupId(self.next_group);
         self.next_group += 1;
+        // Whoever chose it may not know yet who was removed.
+        let placement = placement.without(&self.removed);
         let record = QueueRecord { group, spec: spec.clone(), placement: placement.clone() };
         self.queues.insert(name.to_owned(), record);
         effects.push(MetaEffect::QueueCreated {
             group,
             name: name.to_owned(),
-            voters: placement.voters.clone(),
-            learners: placement.learners.clone(),
+            voters: placement.voters,
+            learners: placement.learners,
         });
         Ok(MetaOutcome::Queue { group, created: true })
     }
@@ -182,6 +213,38 @@ impl MetaState {
             effects.push(MetaEffect::QueueDeleted { group });
         }
         MetaOutcome::Done
+    }
+
+    fn add_member(
+        &mut self,
+        node: NodeId,
+        address: &str,
+        effects: &mut Vec<MetaEffect>,
+    ) -> Result<MetaOutcome, Refusal> {
+        if self.removed.contains(&node) {
+            let text = format!("{node} was removed from the cluster: let it join under a new number");
+            return Err(Refusal::precondition_failed(text));
+        }
+        if let Entry::Vacant(slot) = self.members.entry(node) {
+            slot.insert(Some(address.to_owned()));
+            effects.push(MetaEffect::MemberAdded { node, address: address.to_owned() });
+        }
+        Ok(MetaOutcome::Done)
+    }
+
+    fn remove_member(&mut self, node: NodeId) -> Result<MetaOutcome, Refusal> {
+        if self.removed.contains(&node) {
+            return Ok(MetaOutcome::Done);
+        }
+        if !self.members.contains_key(&node) {
+            return Err(Refusal::precondition_failed(format!("{node} is no member of the cluster")));
+        }
+        if self.members.len() == 1 {
+            return Err(Refusal::precondition_failed(format!("{node} is the last member of the cluster")));
+        }
+        self.members.remove(&node);
+        self.removed.insert(node);
+        Ok(MetaOutcome::Done)
     }
 
     fn bind(&mut self, exchange: &str, queue: &str, routing_key: &str) -> Result<MetaOutcome, Refusal> {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::platform::GroupId;
+use crate::platform::{GroupId, NodeId};
 
 /// Every one of these is fatal to the node: its process must end, and recover from disk when it starts again.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,12 @@ pub enum StorageError {
          start from it. Restore the data folder's disk, or empty the folder and let the node join again as a new member"
     )]
     Corrupt { file: String, offset: u64, detail: String },
+    /// A node that spoke with another's votes and log would break what that one has promised.
+    #[error(
+        "this is the data folder of {owner}, and this node is {node}. Start it with --node {owner}, or give it a folder \
+         of its own with --data"
+    )]
+    Foreign { node: NodeId, owner: NodeId },
     /// An earlier write or sync failed, or was dropped before it ended, so what the disk holds is unknown.
     #[error("the log takes nothing more after an earlier failure: what the disk holds is unknown until a restart")]
     Failed,

@@ -1,49 +1,61 @@
-//! How often this node has started: each start is a new session with every group.
+//! Whose folder this is, and how often its node has started: each start is a new session with every group.
 
-use super::StorageError;
-use crate::platform::{Disk, File, OpenMode};
+use super::{StorageError, segment};
+use crate::platform::{Disk, File, NodeId, OpenMode};
 
 const NAME: &str = "incarnation";
 const NAME_NEW: &str = "incarnation.new";
-/// The counter (8 bytes, little endian) and the CRC32C of these (4 bytes).
-const LEN: usize = 12;
+/// The counter and the node (8 bytes each, little endian) and the CRC32C of these (4 bytes).
+const LEN: usize = 20;
 
-/// Counts one start of the node: 1 at the first, and never a number that an earlier call returned. It is durable
-/// before this returns.
+/// Counts one start of `node`: 1 at the first, and never a number that an earlier call returned. It is durable before
+/// this returns.
 ///
 /// # Errors
-/// [`StorageError::Corrupt`] when the counter's file does not hold what was written to it: to guess could give two
-/// runs the same session, and the second one's operations would be dropped as already applied.
-pub async fn next_incarnation<D: Disk>(disk: &D) -> Result<u64, StorageError> {
+/// [`StorageError::Corrupt`] when the counter's file does not hold what was written to it, or is gone while there is a
+/// log: to guess could give two runs the same session, and the second one's operations would be dropped as already
+/// applied. [`StorageError::Foreign`] when the folder is another node's, whose promises this one would break.
+pub async fn next_incarnation<D: Disk>(disk: &D, node: NodeId) -> Result<u64, StorageError> {
     let names = disk.list().await.map_err(StorageError::io("list", "the data folder"))?;
-    let next = if names.iter().any(|name| name == NAME) { read(disk).await? + 1 } else { 1 };
+    let next = if names.iter().any(|name| name == NAME) {
+        read(disk, node).await? + 1
+    } else if let Some(log) = names.iter().find(|name| segment::number_of(name).is_some()) {
+        return Err(corrupt(format!("it is not there, though its node has written {log}")));
+    } else {
+        1
+    };
     // A rename replaces the counter at once or not at all; overwriting it in place could tear.
     let file = disk.open(NAME_NEW, OpenMode::CreateIfMissing).await.map_err(StorageError::io("open", NAME_NEW))?;
-    file.write_at(0, &encode(next)).await.map_err(StorageError::io("write", NAME_NEW))?;
+    file.write_at(0, &encode(next, node)).await.map_err(StorageError::io("write", NAME_NEW))?;
     file.sync().await.map_err(StorageError::io("sync", NAME_NEW))?;
     disk.rename(NAME_NEW, NAME).await.map_err(StorageError::io("rename to", NAME))?;
     disk.sync_names().await.map_err(StorageError::io("sync the folder of", NAME))?;
     Ok(next)
 }
 
-async fn read<D: Disk>(disk: &D) -> Result<u64, StorageError> {
+async fn read<D: Disk>(disk: &D, node: NodeId) -> Result<u64, StorageError> {
     let file = disk.open(NAME, OpenMode::Existing).await.map_err(StorageError::io("open", NAME))?;
     let bytes = file.read_at(0, LEN).await.map_err(StorageError::io("read", NAME))?;
-    let counter = bytes.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    if bytes != encode(counter) {
-        return Err(StorageError::Corrupt {
-            file: NAME.to_owned(),
-            offset: 0,
-            detail: "the count of starts does not match its checksum".to_owned(),
-        });
+    let number = |at: usize| bytes[at..].first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let (counter, owner) = if bytes.len() == LEN { (number(0), NodeId(number(8))) } else { (0, NodeId(0)) };
+    if bytes != encode(counter, owner) {
+        return Err(corrupt("the count of starts does not match its checksum".to_owned()));
+    }
+    if owner != node {
+        return Err(StorageError::Foreign { node, owner });
     }
     Ok(counter)
 }
 
-fn encode(counter: u64) -> [u8; LEN] {
+fn corrupt(detail: String) -> StorageError {
+    StorageError::Corrupt { file: NAME.to_owned(), offset: 0, detail }
+}
+
+fn encode(counter: u64, node: NodeId) -> [u8; LEN] {
     let mut bytes = [0; LEN];
     bytes[..8].copy_from_slice(&counter.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..8]);
-    bytes[8..].copy_from_slice(&crc.to_le_bytes());
+    bytes[8..16].copy_from_slice(&node.0.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..16]);
+    bytes[16..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }

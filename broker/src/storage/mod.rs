@@ -35,10 +35,8 @@ pub struct LogEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
     Command,
-    /// A Raft membership change (`eraftpb::ConfChange`).
-    ConfChange,
-    /// A Raft joint membership change (`eraftpb::ConfChangeV2`).
-    ConfChangeV2,
+    /// A change of the group's members.
+    Members,
 }
 
 /// What Raft must remember besides the log.
@@ -78,6 +76,17 @@ pub enum Record {
     Snapshot(GroupId, Snapshot),
     /// The group is gone.
     Forget(GroupId),
+}
+
+impl Record {
+    /// The group whose log it belongs to.
+    pub(crate) fn group(&self) -> GroupId {
+        match self {
+            Self::Append(group, _) | Self::HardState(group, _) | Self::Snapshot(group, _) | Self::Forget(group) => {
+                *group
+            }
+        }
+    }
 }
 
 /// One group as recovery found it. The log's first entry is at `snapshot.index + 1`.

@@ -1,6 +1,6 @@
 //! Three nodes on one thread, below AMQP: what a session submits to one comes out at the others, whoever dies.
 
-mod memory;
+pub(super) mod memory;
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 

@@ -3,5 +3,6 @@
 mod amqp_protocol;
 mod cluster;
 mod memory_platform;
+mod operator;
 mod queue_model;
 mod wal_recovery;

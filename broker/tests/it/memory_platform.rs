@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, future::Future, io, path::Path, 
 
 use tokio::{io::DuplexStream, sync::mpsc, task::AbortHandle, time::Instant};
 use warren::platform::{
-    Listener, NodeId, Observation, Platform, Sabotage,
+    Chaos, Listener, NodeId, Observation, Platform, Sabotage,
     real::{RealDisk, RealPlatform},
 };
 
@@ -98,6 +98,10 @@ impl Platform for MemoryPlatform {
     }
 
     fn observe(&self, _observation: Observation) {}
+
+    fn chance(&self, _point: Chaos) -> bool {
+        false
+    }
 
     fn sabotaged(&self, _sabotage: Sabotage) -> bool {
         false

@@ -391,11 +391,32 @@ fn no_incarnation_is_given_twice_whatever_power_losses_fall_between() {
     let mut last = 0;
     for round in 0..400 {
         disk.cut_power_after(chance.random_range(0..8));
-        if let Ok(incarnation) = now(next_incarnation(&disk)) {
+        if let Ok(incarnation) = now(next_incarnation(&disk, NodeId(1))) {
             assert!(incarnation > last, "{incarnation} after {last} in round {round}");
             last = incarnation;
         }
         disk.power_loss(&mut chance);
     }
     assert!(last > 20, "the rounds did get somewhere");
+}
+
+#[test]
+fn a_folder_is_one_nodes_and_no_other_may_speak_with_its_votes() {
+    let disk = TornDisk::default();
+    assert_eq!(now(next_incarnation(&disk, NodeId(1))).unwrap(), 1);
+    let error = now(next_incarnation(&disk, NodeId(2))).unwrap_err();
+    assert!(matches!(error, StorageError::Foreign { node: NodeId(2), owner: NodeId(1) }), "{error}");
+    assert_eq!(now(next_incarnation(&disk, NodeId(1))).unwrap(), 2, "nor is anything lost by the attempt");
+}
+
+#[test]
+fn a_log_whose_count_of_starts_is_gone_is_refused_and_an_empty_folder_is_not() {
+    let disk = TornDisk::default();
+    assert_eq!(now(next_incarnation(&disk, NodeId(1))).unwrap(), 1);
+    now(disk.remove("incarnation")).unwrap();
+    assert_eq!(now(next_incarnation(&disk, NodeId(1))).unwrap(), 1, "there was no log yet");
+    drop(open(&disk, SMALL).unwrap());
+    now(disk.remove("incarnation")).unwrap();
+    let error = now(next_incarnation(&disk, NodeId(1))).unwrap_err();
+    assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
 }

@@ -1,8 +1,8 @@
 //! `confirm-protocol`: a publish on a channel in confirm mode gets one outcome, and the right kind of one.
 //!
 //! Confirms may come in any order and cover several publishes. What is not allowed: a second outcome, an outcome or a
-//! return for what was never published or is answered already, a message that is both returned and delivered, and a
-//! publish that is passed over: a later one to the same queue is confirmed, the channel lives on, and nothing comes.
+//! return for what was never published or is answered already, a message that is both returned and delivered or that is
+//! returned by a queue that is there, and a publish that is passed over: a later one to the same queue is confirmed, the channel lives on, and nothing comes.
 //! (An unroutable message that is confirmed without a return looks like a lost one, and is found as that. Publishes
 //! that nothing overtakes are `liveness`'s matter.)
 
@@ -22,7 +22,8 @@ const OVERTAKEN_NS: u64 = 1_000_000_000;
 
 pub(crate) fn confirm_protocol(ledger: &Ledger<'_>) -> Judgement {
     let checked = ledger.attempts.len() as u64;
-    let witness = outcomes(ledger).or_else(|| returned(ledger)).or_else(|| passed_over(ledger));
+    let witness =
+        outcomes(ledger).or_else(|| returned(ledger)).or_else(|| unroutable(ledger)).or_else(|| passed_over(ledger));
     Judgement::unless(checked, UNIT, witness)
 }
 
@@ -73,6 +74,37 @@ fn outcomes(ledger: &Ledger<'_>) -> Option<Witness> {
             _ => continue,
         };
         return Some(Witness { sentence, events });
+    }
+    None
+}
+
+/// Nothing is returned as unroutable from a queue that is there. Nobody deletes queues, so one that took an earlier
+/// message of the same channel is there, and the channel's node knows it.
+fn unroutable(ledger: &Ledger<'_>) -> Option<Witness> {
+    let mut took: BTreeMap<_, (&Attempt, Position)> = BTreeMap::new();
+    for attempt in &ledger.attempts {
+        let key = (attempt.channel, attempt.queue);
+        match attempt.outcome {
+            Some((PublishOutcome::Confirmed, at)) => {
+                took.entry(key).or_insert((attempt, at));
+            }
+            Some((PublishOutcome::Returned, at)) => {
+                let Some((before, confirmed)) = took.get(&key).filter(|(_, at)| *at < attempt.published) else {
+                    continue;
+                };
+                let sentence = format!(
+                    "{} was returned as unroutable at {}, but its queue, {}, had taken {} on the same channel before, \
+                     at {}",
+                    ledger.message(attempt.id),
+                    ledger.clock(at),
+                    ledger.queue(attempt.queue),
+                    ledger.message(before.id),
+                    ledger.clock(*confirmed)
+                );
+                return Some(Witness { sentence, events: vec![*confirmed, attempt.published, at] });
+            }
+            _ => {}
+        }
     }
     None
 }

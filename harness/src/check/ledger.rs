@@ -118,6 +118,10 @@ pub(crate) struct Ledger<'h> {
     pub(crate) groups: BTreeMap<GroupId, String>,
     /// Nodes that lost synced data.
     pub(crate) wiped: BTreeSet<NodeId>,
+    /// The newest voters and learners of each group, and the index from which on they count.
+    members: BTreeMap<GroupId, (u64, [Vec<NodeId>; 2])>,
+    /// The first group of whose voters a majority had lost synced data.
+    bereft: Option<GroupId>,
     tape: OnceCell<Tape<'h>>,
 }
 
@@ -137,6 +141,8 @@ impl<'h> Ledger<'h> {
             drain: Drain::Failed("the history ends before the final drain did".to_owned()),
             groups: BTreeMap::new(),
             wiped: BTreeSet::new(),
+            members: BTreeMap::new(),
+            bereft: None,
             tape: OnceCell::new(),
         };
         // Publishes first: a phantom must be told from a message that was delivered before it was published.
@@ -205,6 +211,9 @@ impl<'h> Ledger<'h> {
             &EventKind::NodeDown { node, how } => self.crashes.push(Crash { node, at, how }),
             &EventKind::SyncedDataLost { node } => {
                 self.wiped.insert(node);
+                let wiped = &self.wiped;
+                let bereft = self.majority_of_voters_among(|node| wiped.contains(&node));
+                self.bereft = self.bereft.or(bereft);
             }
             EventKind::Healed => self.healed = Some(at),
             EventKind::DrainEnded { complete, reason } => {
@@ -213,8 +222,27 @@ impl<'h> Ledger<'h> {
             EventKind::Observed { observation: Observation::GroupOpened { group, queue }, .. } => {
                 self.groups.insert(*group, queue.clone());
             }
+            EventKind::Observed { observation: Observation::Members { group, index, voters, learners }, .. } => {
+                let newest = self.members.get(group).is_none_or(|(known, _)| *known < index.0);
+                if newest {
+                    self.members.insert(*group, (index.0, [voters.clone(), learners.clone()]));
+                }
+            }
+            EventKind::Observed { observation: Observation::GroupClosed { group }, .. } => {
+                self.members.remove(group);
+            }
             _ => {}
         }
+    }
+
+    /// A group that cannot form a majority of its voters without `gone` ones: at this point of the history while it is
+    /// read, at its end later.
+    pub(crate) fn majority_of_voters_among(&self, gone: impl Fn(NodeId) -> bool) -> Option<GroupId> {
+        let bereft = self
+            .members
+            .iter()
+            .find(|(_, (_, [voters, _]))| voters.iter().filter(|node| gone(**node)).count() * 2 >= voters.len());
+        bereft.map(|(group, _)| *group)
     }
 
     fn sighting(
@@ -243,11 +271,18 @@ impl<'h> Ledger<'h> {
         self.tape.get_or_init(|| Tape::new(self))
     }
 
-    /// Why nothing can be asked of the cluster, if so: a majority of its nodes lost what they had promised to keep.
+    /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's
+    /// voters, lost what they had promised to keep.
     pub(crate) fn beyond_recovery(&self) -> Option<String> {
-        let (wiped, all) = (self.wiped.len(), self.history.nodes.len());
-        (wiped > 0 && wiped * 2 >= all)
-            .then(|| format!("{wiped} of {all} nodes lost data that they had synced: nobody can make up for that"))
+        let nodes = self.cluster();
+        let (wiped, all) = (self.wiped.iter().filter(|node| nodes.contains(node)).count(), nodes.len());
+        if wiped > 0 && wiped * 2 >= all {
+            return Some(format!("{wiped} of {all} nodes lost data that they had synced: nobody can make up for that"));
+        }
+        let group = self.group(self.bereft?);
+        Some(format!(
+            "half of the voters of {group} or more lost data that they had synced: nobody can make up for that"
+        ))
     }
 
     /// When the event at `at` happened.
@@ -272,7 +307,15 @@ impl<'h> Ledger<'h> {
         })
     }
 
-    /// The first event of each node's last run, if it runs at the end; `Some(0)` for a node that was always up.
+    /// The cluster's members at the end.
+    pub(crate) fn cluster(&self) -> BTreeSet<NodeId> {
+        match self.members.get(&GroupId::META) {
+            Some((_, members)) => members.iter().flatten().copied().collect(),
+            None => self.history.nodes.iter().copied().collect(),
+        }
+    }
+
+    /// The first event of each member's last run, if it runs at the end; `Some(0)` for a node that was always up.
     pub(crate) fn running(&self) -> BTreeMap<NodeId, Option<Position>> {
         let mut running: BTreeMap<NodeId, Option<Position>> =
             self.history.nodes.iter().map(|&node| (node, Some(0))).collect();
@@ -283,6 +326,8 @@ impl<'h> Ledger<'h> {
                 _ => None,
             };
         }
+        let members = self.cluster();
+        running.retain(|node, _| members.contains(node));
         running
     }
 }

@@ -1,12 +1,14 @@
 //! `liveness`: after the last heal and a bound, everything works again.
 //!
-//! First a recoverability oracle: with a majority of nodes gone at the end, or ended by what they could not go on
+//! First a recoverability oracle: with a majority of nodes, or of some group's voters, gone at the end, or ended by what they could not go on
 //! after, or with a majority that lost what it had synced, nothing is owed. Then, each only where the history lasts long enough to tell:
 //! - a publish whose channel lives, and whose publisher waits, has an outcome;
 //! - every group has a leader;
 //! - every running replica has applied what any replica had applied one bound before the end;
 //! - no message is ready while a consumer has credit, after any entry of the log (see [`super::starvation`]);
-//! - no message is still assigned to a process that is gone, or to a node whose clients have all left;
+//! - no message is still assigned to a process that is gone, or to a node whose clients have all left; also while
+//!   faults go on, where the queue had a leader all the time (see [`super::gone`]);
+//! - every consumer that lives is served (see [`super::forgotten`]);
 //! - the final drain emptied every queue: what was ready could be delivered. If it did not, and nothing above is
 //!   broken, the question stays open.
 
@@ -16,6 +18,8 @@ use warren::platform::{GroupId, NodeId, Observation};
 
 use super::{
     CheckConfig,
+    forgotten::forgotten,
+    gone::held_by_the_gone,
     ledger::{Drain, Ledger, Position},
     starvation::{Holder, Key, Mirrored, mirror},
     verdict::{Judgement, Witness, seconds},
@@ -27,11 +31,19 @@ const UNIT: &str = "obligations";
 /// What a channel held must be back in its queue within this part of the bound after it was closed.
 const CLOSE_PART: u64 = 4;
 
+/// A consumer that has credit must be served within this part of the bound.
+const ATTACH_PART: u64 = 2;
+
 pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let running = ledger.running();
     let down = running.values().filter(|since| since.is_none()).count();
-    if !running.is_empty() && gone_for_cause(ledger, &running) * 2 >= running.len() {
+    let gone = gone_for_cause(ledger, &running);
+    if !running.is_empty() && gone.len() * 2 >= running.len() {
         let reason = format!("{down} of {} nodes are gone at the end, so no majority can form", running.len());
+        return Judgement::not_recoverable(0, UNIT, reason);
+    }
+    if let Some(group) = ledger.majority_of_voters_among(|node| gone.contains(&node)) {
+        let reason = format!("half of the voters of {} or more are gone at the end", ledger.group(group));
         return Judgement::not_recoverable(0, UNIT, reason);
     }
     if let Some(reason) = ledger.beyond_recovery() {
@@ -50,12 +62,18 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     if let Some(witness) = starved {
         return Judgement::violated(checked, UNIT, witness);
     }
+    let (gone, witness) = held_by_the_gone(ledger, bound);
+    if let Some(witness) = witness {
+        return Judgement::violated(gone, UNIT, witness);
+    }
+    let checked = checked + gone;
     let mut watch = Watch { ledger, running, healed, due, patience, end, checked };
     let broken = watch
         .outcomes()
         .or_else(|| watch.leaders())
         .or_else(|| watch.convergence())
         .or_else(|| watch.orphans())
+        .or_else(|| watch.forgotten())
         .or_else(|| watch.abandoned(&held, &attached));
     let since_heal = seconds(end.saturating_sub(ledger.time(healed).0));
     match (broken, &ledger.drain) {
@@ -77,7 +95,7 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
 
 /// Nodes that do not run at the end, other than those that ended by themselves without saying why: a crash of the
 /// broker's own making excuses nothing.
-fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Position>>) -> usize {
+fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Position>>) -> BTreeSet<NodeId> {
     let mut fatal: BTreeSet<NodeId> = BTreeSet::new();
     let mut unexplained: BTreeSet<NodeId> = BTreeSet::new();
     for event in &ledger.history.events {
@@ -95,7 +113,11 @@ fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Positio
             _ => {}
         }
     }
-    running.iter().filter(|(node, since)| since.is_none() && !unexplained.contains(node)).count()
+    running
+        .iter()
+        .filter(|(node, since)| since.is_none() && !unexplained.contains(node))
+        .map(|(node, _)| *node)
+        .collect()
 }
 
 struct Watch<'a, 'h> {
@@ -289,6 +311,13 @@ impl Watch<'_, '_> {
 }
 
 impl Watch<'_, '_> {
+    /// Every consumer that has lived long enough to be served is.
+    fn forgotten(&mut self) -> Option<Witness> {
+        let (checked, witness) = forgotten(self.ledger, self.due, self.patience / ATTACH_PART);
+        self.checked += checked;
+        witness
+    }
+
     /// Where all clients of a node have left, nothing is assigned to it, and it consumes nothing. A channel that was lost before the heal must
     /// be found dead within the bound; one that ended later was closed, which takes no time to notice.
     fn abandoned(

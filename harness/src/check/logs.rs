@@ -12,7 +12,7 @@ pub(crate) struct Entry {
 }
 
 /// One group's log on one node: the entries after `base`, as far as they are known.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Log {
     base: u64,
     /// `None`: recovered by the node, but never seen being appended.
@@ -60,7 +60,7 @@ impl Log {
     }
 
     /// Keeps the entries up to `last`.
-    fn cut(&mut self, last: u64) {
+    pub(crate) fn cut(&mut self, last: u64) {
         self.entries.truncate(usize::try_from(last.saturating_sub(self.base)).unwrap_or(usize::MAX));
         self.verified = self.verified.min(last);
     }

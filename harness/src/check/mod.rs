@@ -6,32 +6,39 @@
 //!
 //! Client side: `loss`, `delivery`, `order`, `prefetch`, `confirms`, `linearizability` (on top of the bare algorithm
 //! in [`fifo`]), and the second halves of `requeue` and `count`. White-box: their first halves, `ownership`,
-//! `replication`, `progress`, `durability`. Both: `liveness`, with `starvation`. What they share: `ledger` (the
-//! history, indexed), `tape` (what happened to each queue, in log order), `logs` (each node's log, rebuilt), `verdict`
-//! (what is concluded, and how a witness is told).
+//! `replication`, `quorum`, `progress` (with `leadership`), `durability`. Both: `settles`, and `liveness` with
+//! `starvation`, `gone` and `forgotten`. What they share: `ledger` (the history, indexed), `pairing` (clients' channels
+//! as their nodes know them), `tape` (what happened to each queue, in log order), `logs` (each node's log, rebuilt),
+//! `verdict` (what is concluded, and how a witness is told).
 
 mod confirms;
 mod count;
 mod delivery;
 mod durability;
 pub mod fifo;
-mod ledger;
+mod forgotten;
+mod gone;
+mod leadership;
+pub(crate) mod ledger;
 mod linearizability;
 mod liveness;
 mod logs;
 mod loss;
 mod order;
 mod ownership;
+mod pairing;
 mod prefetch;
 mod progress;
+mod quorum;
 mod replication;
 mod requeue;
 pub mod sample;
+mod settles;
 mod starvation;
-mod tape;
+pub(crate) mod tape;
 #[cfg(test)]
 mod tests;
-mod verdict;
+pub(crate) mod verdict;
 
 use std::time::Duration;
 
@@ -68,6 +75,7 @@ pub enum Invariant {
     PublisherOrder,
     RequeueOrder,
     DeliveryCount,
+    SettleApplied,
     Prefetch,
     ConfirmProtocol,
     QueueLinearizable,
@@ -75,13 +83,14 @@ pub enum Invariant {
     LogMatching,
     CommittedStays,
     ReplicaAgreement,
+    Quorum,
     Monotonic,
     Durability,
     Liveness,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::NoConfirmedLoss,
         Self::NoPhantom,
         Self::NoFreshDuplicate,
@@ -91,6 +100,7 @@ impl Invariant {
         Self::PublisherOrder,
         Self::RequeueOrder,
         Self::DeliveryCount,
+        Self::SettleApplied,
         Self::Prefetch,
         Self::ConfirmProtocol,
         Self::QueueLinearizable,
@@ -98,6 +108,7 @@ impl Invariant {
         Self::LogMatching,
         Self::CommittedStays,
         Self::ReplicaAgreement,
+        Self::Quorum,
         Self::Monotonic,
         Self::Durability,
         Self::Liveness,
@@ -113,6 +124,7 @@ impl Invariant {
             Self::NoAckResurrection => "no-ack-resurrection",
             Self::SingleOwner => "single-owner",
             Self::DeliveryCount => "delivery-count",
+            Self::SettleApplied => "settle-applied",
             Self::ConfirmProtocol => "confirm-protocol",
             Self::LogMatching => "log-matching",
             Self::Monotonic => "monotonic",
@@ -123,6 +135,7 @@ impl Invariant {
             Self::OneLeaderPerTerm => "one-leader-per-term",
             Self::CommittedStays => "committed-stays",
             Self::ReplicaAgreement => "replica-agreement",
+            Self::Quorum => "quorum",
             Self::Durability => "durability",
             Self::Liveness => "liveness",
         }
@@ -142,6 +155,7 @@ impl Invariant {
             Self::NoAckResurrection => "no message goes to anyone after its settle has committed",
             Self::SingleOwner => "no message belongs to two consumers at once",
             Self::DeliveryCount => "each requeue raises a message's delivery count by one, and nothing resets it",
+            Self::SettleApplied => "what a client settles its queue settles, the same way, and nothing else",
             Self::ConfirmProtocol => "each publish has one outcome, and nothing else does",
             Self::LogMatching => "log entries of one index and term are the same, and follow the same",
             Self::Monotonic => "a node's term, commit index and applied index never go backwards",
@@ -152,6 +166,7 @@ impl Invariant {
             Self::OneLeaderPerTerm => "no two nodes lead one group in the same term",
             Self::CommittedStays => "a committed entry is in the log of every later leader, unchanged",
             Self::ReplicaAgreement => "replicas that have applied the same entries have the same state",
+            Self::Quorum => "a majority of the voters has what is committed, and they change one at a time",
             Self::Durability => "a restarted node remembers every vote and log entry that it promised",
             Self::Liveness => "after the last heal everything works again within the bound",
         }
@@ -173,6 +188,7 @@ fn judge(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgemen
         Invariant::NoAckResurrection => ownership::no_ack_resurrection(ledger),
         Invariant::SingleOwner => ownership::single_owner(ledger),
         Invariant::DeliveryCount => count::delivery_count(ledger),
+        Invariant::SettleApplied => settles::settle_applied(ledger),
         Invariant::ConfirmProtocol => confirms::confirm_protocol(ledger),
         Invariant::LogMatching => progress::log_matching(ledger),
         Invariant::Monotonic => progress::monotonic(ledger),
@@ -183,6 +199,7 @@ fn judge(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgemen
         Invariant::OneLeaderPerTerm => replication::one_leader_per_term(ledger),
         Invariant::CommittedStays => replication::committed_stays(ledger),
         Invariant::ReplicaAgreement => replication::replica_agreement(ledger),
+        Invariant::Quorum => quorum::quorum(ledger),
         Invariant::Durability => durability::durability(ledger),
         Invariant::Liveness => liveness::liveness(ledger, config),
     }

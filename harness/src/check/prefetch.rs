@@ -1,9 +1,9 @@
 //! `prefetch`: a consumer never holds more unsettled deliveries than it asked for (AMQP 0-9-1, `basic.qos`).
 //!
 //! A delivery counts from its receipt until its settle is handed to the socket: the broker hears of the settle later,
-//! so a correct broker is always below this count's limit. Answers to gets do not count. Left out: what the broker
-//! took back without being asked (its node was given up as lost), which shows by a later delivery of the message.
-//! Several consumers of one queue on one channel are judged by the sum of their limits.
+//! so a correct broker is always below this count's limit. What the broker took back without the client's knowing (its
+//! node was given up as lost) counts until the client settles it, for the client holds it. Answers to gets do not
+//! count. Several consumers of one queue on one channel are judged by the sum of their limits.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ pub(crate) fn prefetch(ledger: &Ledger<'_>) -> Judgement {
                     let holding: Vec<&Sighting> = tags
                         .values()
                         .map(|&index| &ledger.sightings[index])
-                        .filter(|sighting| sighting.queue == queue && !taken_back(ledger, sighting, at))
+                        .filter(|sighting| sighting.queue == queue)
                         .collect();
                     if holding.len() as u64 > limit {
                         let sentence = format!(
@@ -97,15 +97,4 @@ pub(crate) fn take<T>(tags: &mut BTreeMap<u64, T>, tag: u64, settle: Settle) -> 
     }
     let rest = if tag == 0 { BTreeMap::new() } else { tags.split_off(&tag.saturating_add(1)) };
     std::mem::replace(tags, rest).into_values().collect()
-}
-
-/// Whether the broker took the message back while its consumer still held it: it was delivered again before the
-/// channel was lost. Once a fault has begun, the redelivery may also come after the loss.
-fn taken_back(ledger: &Ledger<'_>, sighting: &Sighting, now: usize) -> bool {
-    let Some(attempt) = sighting.attempt.map(|index| &ledger.attempts[index as usize]) else { return false };
-    let lost = ledger.channels.get(&sighting.channel).and_then(|channel| channel.lost).unwrap_or(usize::MAX);
-    let faulty = ledger.faults.first().is_some_and(|fault| fault.began < now);
-    ledger.sightings_of(attempt).any(|later| {
-        later.queue == sighting.queue && later.received > sighting.received && (faulty || later.received < lost)
-    })
 }

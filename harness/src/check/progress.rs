@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, btree_map::Entry as Slot};
 use warren::platform::{GroupId, NodeId, Observation};
 
 use super::{
+    leadership::stale_appends,
     ledger::{Ledger, Position},
     logs::Logs,
     verdict::{Judgement, Witness},
@@ -73,7 +74,8 @@ pub(crate) fn log_matching(ledger: &Ledger<'_>) -> Judgement {
         }
         logs.observe(node, observation);
     }
-    Judgement::holds(checked, UNIT)
+    let (held_against, witness) = stale_appends(ledger);
+    Judgement::unless(checked + held_against, UNIT, witness)
 }
 
 /// One node's view of one group.

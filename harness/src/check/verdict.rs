@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ferret_reports::{InvariantResult, InvariantVerdict, WitnessEvent};
-use warren::platform::{GroupId, Observation};
+use warren::platform::{GroupId, NodeId, Observation};
 
 use super::{
     Invariant,
@@ -110,7 +110,8 @@ impl Ledger<'_> {
         told.into_iter().map(|at| self.line(at)).collect()
     }
 
-    fn line(&self, at: Position) -> WitnessEvent {
+    /// The event at `at` in words.
+    pub(crate) fn line(&self, at: Position) -> WitnessEvent {
         let event = &self.history.events[at];
         let (who, what) = match &event.kind {
             EventKind::ChannelOpened { client, channel, node } => {
@@ -204,6 +205,16 @@ impl Ledger<'_> {
             }
             Observation::GroupOpened { group, queue } => format!("opened {group} for queue {queue}"),
             Observation::GroupClosed { group } => format!("closed {}", self.group(*group)),
+            Observation::Members { group, index, voters, learners } => format!(
+                "counts by the members of {} from entry {} on: voters {}, learners {}",
+                self.group(*group),
+                index.0,
+                nodes(voters),
+                nodes(learners)
+            ),
+            Observation::ChangeBegan { group, index, .. } => {
+                format!("began a change of the members of {}, in entry {}", self.group(*group), index.0)
+            }
             Observation::BecameLeader { group, term } => {
                 format!("became leader of {} in term {}", self.group(*group), term.0)
             }
@@ -264,6 +275,7 @@ impl Ledger<'_> {
             Observation::Requeued { group, message } => {
                 format!("put message {message} back into {}", self.group(*group))
             }
+            Observation::ChannelOpened { channel, client } => format!("opened channel {channel} for {client}"),
             Observation::Fatal { reason } => format!("cannot go on: {reason}"),
         }
     }
@@ -326,4 +338,12 @@ pub(crate) fn down(how: NodeDown) -> &'static str {
         NodeDown::PowerLost => "lost power and its unsynced log",
         NodeDown::Exited => "exited by itself",
     }
+}
+
+/// "n1, n3".
+pub(crate) fn nodes(nodes: &[NodeId]) -> String {
+    if nodes.is_empty() {
+        return "none".to_owned();
+    }
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

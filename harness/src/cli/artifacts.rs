@@ -18,8 +18,8 @@ use std::{
 
 use clap::ValueEnum;
 use ferret_reports::{
-    GateRecord, RunRecord, SweepRecord, Verdict, render_gate_junit, render_gate_markdown, render_html, render_junit,
-    render_markdown,
+    GateRecord, RunRecord, SweepRecord, SweptRun, Verdict, render_gate_junit, render_gate_markdown, render_html,
+    render_junit, render_markdown,
 };
 use flate2::{Compression, write::GzEncoder};
 
@@ -41,13 +41,13 @@ impl Artifacts {
     /// `out`, or a fresh folder below `target/ferret` with `target/ferret/latest` pointing to it.
     pub(super) fn create(out: Option<&Path>) -> io::Result<Self> {
         if let Some(out) = out {
-            fs::create_dir_all(out)?;
+            fs::create_dir_all(out).map_err(at("make the folder", out))?;
             return Ok(Self { folder: out.to_owned() });
         }
         let parent = Path::new("target").join("ferret");
         let id = run_id::fresh();
         let folder = parent.join(&id);
-        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
         // A rename replaces the old link in one step, so that `latest` never dangles.
         let link = parent.join(format!("latest-{id}"));
         std::os::unix::fs::symlink(&id, &link)?;
@@ -61,6 +61,10 @@ impl Artifacts {
 
     pub(super) fn run_folder(&self, scenario: &str, seed: u64) -> PathBuf {
         self.folder.join(scenario).join(seed_folder(seed))
+    }
+
+    pub(super) fn folder_of(&self, run: &SweptRun) -> PathBuf {
+        self.folder.join(&run.folder)
     }
 
     pub(super) fn write_sweep(&self, record: &SweepRecord) -> io::Result<()> {
@@ -116,7 +120,7 @@ pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> 
 }
 
 fn write_json(folder: &Path, record: &RunRecord) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+    fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
     fs::write(folder.join(RUN_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
 }
 
@@ -142,6 +146,11 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
     lines.write_all(b"\n")?;
     lines.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     Ok(())
+}
+
+/// Adds what was tried, and where, to an error of the system's.
+fn at(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("cannot {what} {}: {error}", path.display()))
 }
 
 /// A folder name for each scenario: its own name, numbered when two files use the same.

@@ -14,7 +14,7 @@ use warren::platform::Sabotage;
 use super::{
     Streams,
     artifacts::{Artifacts, Keep, Summary},
-    build,
+    build_id,
     check::{nothing_found, report_invalid},
     exit,
     gate_table::table,
@@ -245,7 +245,7 @@ fn evidence<'a>(swept: &'a Swept, planted: &'a [Chased], comparison: Option<Comp
         planned: swept.planned,
         planted,
         comparison,
-        build: build::id()?,
+        build: build_id::program(),
         results_hash: swept.record.results_hash.clone(),
     })
 }

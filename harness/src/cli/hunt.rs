@@ -21,7 +21,7 @@ use warren::platform::Sabotage;
 use super::{
     Streams, Style,
     check::{nothing_found, report_invalid},
-    exit,
+    exit, hunt_table,
     interrupt::Interrupt,
     paths::Selection,
     pool,
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     progress::Progress,
     scenario::Scenario,
-    search::hunt::{self, Hunted, Limits, Run},
+    search::hunt::{self, Hunted, Limits, Run, Toll},
 };
 
 const EXAMPLES: &str = "\
@@ -42,6 +42,9 @@ Examples:
       checkers, the faults or the load; an alarm in the control is a false one, or a real bug.
   ferret hunt --only forget-vote --seeds 200 --no-control
       One bug, with patience.
+  ferret hunt --seeds 200 --table README.md
+      All of them with patience, and the table in README.md brought up to date: what stands
+      between the lines <!-- ferret hunt: begin --> and <!-- ferret hunt: end -->.
   ferret hunt --list
       What can be planted, and which invariants it breaks.
   ferret hunt --message-format json | jq -r 'select(.catch == null) | .bug'
@@ -80,6 +83,10 @@ pub(super) struct HuntArgs {
     #[arg(long)]
     no_control: bool,
 
+    /// Also write the result as a Markdown table, into its place in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    table: Option<PathBuf>,
+
     /// What to write on standard output
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = MessageFormat::Human)]
     message_format: MessageFormat,
@@ -105,6 +112,12 @@ pub(super) fn hunt<S: Simulate>(
 ) -> io::Result<u8> {
     if args.list {
         return list(args.message_format, streams);
+    }
+    if let Some(path) = &args.table
+        && let Err(error) = hunt_table::find_place(path)
+    {
+        writeln!(streams.err, "cannot put the table into {}: {error}", path.display())?;
+        return Ok(exit::USAGE);
     }
     let selection = Selection::read(&args.paths);
     if selection.is_empty() {
@@ -242,8 +255,11 @@ impl Told {
         let unfinished: Vec<&String> = self.control.iter().flat_map(|one| &one.unfinished).collect();
         let expected = if args.no_control { 0 } else { args.seeds };
         let complete = self.caught.len() == bugs && self.control.len() as u64 == expected;
-        let cpu = self.control.iter().fold(0.0, |sum, one| sum + one.cpu_seconds);
-        let simulated = self.control.iter().fold(0.0, |sum, one| sum + one.virtual_seconds);
+        let toll = Toll::of(&self.control);
+        let Toll { cpu_seconds: cpu, virtual_seconds: simulated, .. } = toll;
+        if let Some(path) = &args.table {
+            hunt_table::write(path, &hunt_table::table(&self.caught, &toll, args.seeds))?;
+        }
         match self.format {
             MessageFormat::Json => {
                 let control = json!({
@@ -265,10 +281,7 @@ impl Told {
                 for run in &unfinished {
                     writeln!(streams.out, "{}", style.doubtful(&format!("tested too little: {run}")))?;
                 }
-                let mut costs: Vec<f64> = self.caught.iter().map(|one| one.cpu_seconds).collect();
-                costs.sort_by(f64::total_cmp);
-                let median = costs.get(costs.len() / 2).copied().unwrap_or_default();
-                let worst = costs.last().copied().unwrap_or_default();
+                let (median, worst) = hunt_table::costs(&self.caught);
                 writeln!(
                     streams.out,
                     "\n{} of {bugs} caught; {median:.1} s of processor time each in the median, {worst:.1} s at worst",

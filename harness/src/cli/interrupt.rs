@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks every run to stop and to tell what it knows, the second ends the process at once.
+//! Ctrl-C, and what a CI system or a closed terminal sends in its place: the first asks every run to stop and to tell what it knows, the second ends the process at once.
 
 use std::{
     io,
@@ -9,6 +9,8 @@ use std::{
     thread,
 };
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::exit;
 
 /// Whether the user wants to stop.
@@ -18,7 +20,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Listens for Ctrl-C from now on, on a thread of its own.
+    /// Listens for SIGINT (Ctrl-C), SIGTERM and SIGHUP from now on, on a thread of its own.
     ///
     /// # Errors
     /// When the operating system refuses the thread or the signal handler.
@@ -26,9 +28,20 @@ impl Interrupt {
         let interrupt = Self::default();
         let asked = interrupt.asked.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        thread::Builder::new().name("ctrl-c".to_owned()).spawn(move || {
+        let mut signals = {
+            let _runtime = runtime.enter();
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async {
-                while tokio::signal::ctrl_c().await.is_ok() {
+                let (interrupt, terminate, hangup) = (&mut signals.0, &mut signals.1, &mut signals.2);
+                while tokio::select! {
+                    heard = interrupt.recv() => heard,
+                    heard = terminate.recv() => heard,
+                    heard = hangup.recv() => heard,
+                }
+                .is_some()
+                {
                     if asked.swap(true, Ordering::SeqCst) {
                         std::process::exit(i32::from(exit::INCOMPLETE));
                     }

@@ -6,22 +6,30 @@
 mod artifacts;
 mod baseline;
 mod bench;
-mod build;
+mod build_id;
 mod check;
+mod closed_pipe;
+mod diff;
+mod explain;
 mod faults;
 mod gate;
 mod gate_table;
 mod hunt;
+mod hunt_table;
 mod interrupt;
 mod judge;
+mod laboratory;
 mod live;
 mod merge;
 mod paths;
 mod planted;
 mod pool;
+mod replay;
 mod run;
+mod run_folder;
 mod run_id;
 mod schema;
+mod shrink;
 mod simulate;
 mod sometimes;
 mod stored;
@@ -29,13 +37,11 @@ mod sweep;
 mod terminal;
 mod twice;
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-};
+use std::{ffi::OsString, io::Write};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+pub use closed_pipe::UntilClosed;
 pub use interrupt::Interrupt;
 pub use simulate::{Request, Simulate, Simulated};
 pub use terminal::{Style, render_problem};
@@ -69,6 +75,10 @@ Examples:
   ferret run scenarios/smoke                 all scenarios of a folder
   ferret run my.toml --seed 7                one scenario, one seed: the same run every time
   ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
+  ferret shrink my.toml --seed 7             the least that still fails the same way
+  ferret replay my-7.repro.toml              see it fail again, or that it is mended
+  ferret explain target/ferret/latest        the story of a failure, message by message
+  ferret diff RUN RUN                        where two runs part, and how figures moved
   ferret gate                                what a policy asks for, one verdict
   ferret hunt                                plant bugs, and see that each is caught
   ferret check scenarios                     only look for mistakes in the files
@@ -96,6 +106,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::RunArgs),
+    Shrink(shrink::ShrinkArgs),
+    Replay(replay::ReplayArgs),
+    Explain(explain::ExplainArgs),
+    Diff(diff::DiffArgs),
     Hunt(hunt::HuntArgs),
     Gate(gate::GateArgs),
     Baseline(baseline::BaselineArgs),
@@ -129,6 +143,10 @@ pub fn main<S: Simulate>(
     };
     let result = match cli.verb {
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
+        Verb::Shrink(args) => shrink::shrink(&args, simulate, interrupt, streams),
+        Verb::Replay(args) => replay::replay(&args, simulate, interrupt, streams),
+        Verb::Explain(args) => explain::explain(&args, streams),
+        Verb::Diff(args) => diff::diff(&args, streams),
         Verb::Hunt(args) => hunt::hunt(&args, simulate, interrupt, streams),
         Verb::Gate(args) => gate::gate(&args, simulate, interrupt, streams),
         Verb::Baseline(args) => baseline::baseline(&args, streams),
@@ -140,10 +158,7 @@ pub fn main<S: Simulate>(
         Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };
     result.unwrap_or_else(|error| {
-        // Whoever read our output has seen enough, and knows that it is not all.
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            let _ = writeln!(streams.err, "ferret: {error}");
-        }
+        let _ = writeln!(streams.err, "ferret: {error}");
         exit::INTERNAL
     })
 }

@@ -194,7 +194,7 @@ pub(super) fn simulate_apart<S: Simulate>(
     let (simulated, spent) = result.unwrap_or_else(|reason| {
         let record = internal(scenario, seed, request, reason);
         let history = History::default();
-        (Simulated { record, trace: Vec::new(), machines: Vec::new(), history, cpu: None }, None)
+        (Simulated { record, trace: Vec::new(), machines: Vec::new(), history, log: Vec::new(), cpu: None }, None)
     });
     let wall = Duration::try_from_secs_f64(simulated.record.wall_seconds).unwrap_or_default();
     (simulated, spent.unwrap_or(wall))
@@ -226,6 +226,7 @@ fn internal(scenario: &Scenario, seed: u64, request: &Request, reason: String) -
         reasons: vec![reason],
         invariants: Vec::new(),
         faults: Vec::new(),
+        chaos: Vec::new(),
         sometimes: Vec::new(),
         thresholds: Vec::new(),
         messages: MessageCounts::default(),
@@ -238,7 +239,7 @@ fn internal(scenario: &Scenario, seed: u64, request: &Request, reason: String) -
 
 /// The command that runs the same again.
 pub(super) fn replay_line(scenario: &Scenario, seed: u64, request: &Request) -> String {
-    let mut line = format!("ferret run {} --seed {seed}", scenario.path);
+    let mut line = format!("ferret run {} --seed {seed}", quoted(&scenario.path));
     if let Some(sabotage) = request.sabotage {
         line += &format!(" --sabotage {}", sabotage.name());
     }
@@ -246,4 +247,10 @@ pub(super) fn replay_line(scenario: &Scenario, seed: u64, request: &Request) -> 
         line += &format!(" --client {}", client.name());
     }
     line
+}
+
+/// A path as a shell takes it.
+pub(super) fn quoted(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    if path.bytes().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }

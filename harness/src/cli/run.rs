@@ -1,6 +1,12 @@
 //! `ferret run`: scenarios times seeds, each judged, printed in order, and left on disk.
 
-use std::{io, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    io::{self, Write},
+    iter,
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
 use ferret_reports::{RunRecord, Slice};
@@ -14,10 +20,10 @@ use super::{
     exit,
     interrupt::Interrupt,
     paths::{Selection, nothing_picked},
-    pool, render_problem,
+    pool, render_problem, shrink,
     simulate::{Request, Simulate},
     stored,
-    sweep::{self, Limits, Sweep},
+    sweep::{self, Limits, Sweep, Swept},
     terminal,
 };
 use crate::{
@@ -38,6 +44,8 @@ Examples:
       A hundred seeds, 1 to 100 (both included), each run twice and compared event by event.
   ferret run scenarios/smoke --sabotage confirm-before-sync
       With a planted bug in every node: the run must fail, or the checkers are blind.
+  ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
+      The first failing seed of each scenario, shrunk to the least that still fails.
   ferret run scenarios/smoke --message-format json | jq -r .verdict
       For programs: one JSON object per run on standard output, nothing else.
   ferret run scenarios -E 'tag(gate) & !name(soak)' --seeds 1..500 --max-fail 3
@@ -136,6 +144,14 @@ pub(super) struct RunArgs {
     /// The client library to use, whatever the scenario says
     #[arg(long, value_name = "KIND", value_parser = client_parser())]
     client: Option<ClientKind>,
+
+    /// Shrink the first failing seed of each scenario to a minimal one (see `ferret shrink`)
+    #[arg(long)]
+    shrink: bool,
+
+    /// How long to shrink each, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "shrink")]
+    shrink_budget: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -155,7 +171,7 @@ pub(super) fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
         .map(|name| Sabotage::from_name(&name).expect("clap has checked the name"))
 }
 
-fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
+pub(super) fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
     PossibleValuesParser::new(ClientKind::ALL.map(ClientKind::name))
         .map(|name| ClientKind::from_name(&name).expect("clap has checked the name"))
 }
@@ -215,7 +231,12 @@ pub(super) fn run<S: Simulate>(
         slice: args.partition,
         // One seed that the user picked out need not show what a scenario's seeds show together.
         sometimes: args.seed.is_none(),
-        request: Request { sabotage: args.sabotage, client: args.client, record_trace: args.verify_determinism },
+        request: Request {
+            sabotage: args.sabotage,
+            client: args.client,
+            record_trace: args.verify_determinism,
+            ..Request::default()
+        },
         twice: args.verify_determinism,
         limits: Limits::new(args.budget, args.max_fail.map(NonZeroUsize::get)),
         workers: pool::workers(args.jobs),
@@ -223,6 +244,9 @@ pub(super) fn run<S: Simulate>(
     };
     let swept = sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?;
     artifacts.write_summary(&swept.records, Summary::Runs)?;
+    if args.shrink {
+        shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;
+    }
     if args.message_format == MessageFormat::Human {
         writeln!(streams.out, "\n{}", terminal::summary(&swept.records, swept.planned, streams.out_style))?;
         for line in sweep.notes(&swept) {
@@ -239,12 +263,56 @@ pub(super) fn run<S: Simulate>(
     Ok(swept.verdict().exit_code())
 }
 
+/// Writes a reproducer beside the files of the first failing run of each scenario.
+fn shrink_failures<S: Simulate>(
+    args: &RunArgs,
+    (sweep, swept, artifacts): (&Sweep<'_>, &Swept, &Artifacts),
+    (simulate, interrupt): (&S, &Interrupt),
+    streams: &mut Streams<'_>,
+) -> io::Result<()> {
+    for index in shrink::first_failures(&swept.records) {
+        if interrupt.asked() {
+            break;
+        }
+        let (run, record) = (&swept.record.runs[index], &swept.records[index]);
+        let mut scenario = sweep.scenarios[run.scenario as usize].clone();
+        scenario.sabotage = args.sabotage.or(scenario.sabotage);
+        scenario.run.client = args.client.unwrap_or(scenario.run.client);
+        let search = shrink::Search {
+            scenario: &scenario,
+            seed: run.seed,
+            goal: None,
+            budget: Duration::from_secs(args.shrink_budget),
+            workers: pool::workers(args.jobs),
+            found_by: &record.replay,
+        };
+        let out = artifacts.folder_of(run).join(format!("{}-{}.repro.toml", scenario.name, run.seed));
+        // For programs, standard output has one object per run and nothing else.
+        let mut nowhere = io::sink();
+        let quiet = args.message_format == MessageFormat::Json;
+        let Streams { out: stdout, err, out_style, err_style, progress } = streams;
+        let stdout: &mut dyn Write = if quiet { &mut nowhere } else { *stdout };
+        let mut streams =
+            Streams { out: stdout, err: *err, out_style: *out_style, err_style: *err_style, progress: *progress };
+        search.run(simulate, interrupt, &mut streams, &out)?;
+    }
+    Ok(())
+}
+
 /// The JSON object of a run.
 pub(super) fn message(record: &RunRecord, report: &str) -> serde_json::Value {
     let invariants: serde_json::Map<String, serde_json::Value> =
         record.invariants.iter().map(|result| (result.name.clone(), json!(result.verdict))).collect();
-    let faults: serde_json::Map<String, serde_json::Value> =
-        record.faults.iter().map(|fault| (fault.step.to_string(), json!(fault.effect))).collect();
+    let mut faults = serde_json::Map::new();
+    for fault in &record.faults {
+        let step = fault.step.to_string();
+        // A step that is done again and again: "3", "3.2", "3.3".
+        let again = (2..).map(|time| format!("{step}.{time}"));
+        let free = iter::once(step.clone()).chain(again).find(|name| !faults.contains_key(name));
+        faults.insert(free.expect("there is always another number"), json!(fault.effect));
+    }
+    let chaos: serde_json::Map<String, serde_json::Value> =
+        record.chaos.iter().map(|point| (point.point.clone(), json!(point.fired))).collect();
     json!({
         "scenario": record.scenario.name,
         "seed": record.seed,
@@ -252,6 +320,7 @@ pub(super) fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         "verdict": record.verdict,
         "invariants": invariants,
         "faults": faults,
+        "chaos": chaos,
         "virtual_seconds": record.virtual_seconds,
         "wall_seconds": record.wall_seconds,
         "messages": record.messages,

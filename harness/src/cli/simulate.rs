@@ -10,6 +10,7 @@ use crate::{
     progress::Progress,
     run::Bare,
     scenario::{ClientKind, Scenario},
+    sim::LogLine,
 };
 
 /// How to run a scenario, beyond what its file says.
@@ -21,6 +22,10 @@ pub struct Request {
     pub client: Option<ClientKind>,
     /// Whether to keep every event that goes into the trace hash.
     pub record_trace: bool,
+    /// The virtual time at which to end the run.
+    pub until: Option<Duration>,
+    /// Whether to keep what brokers say through `tracing`.
+    pub log: bool,
 }
 
 /// A finished run.
@@ -32,6 +37,8 @@ pub struct Simulated<E> {
     /// The names of the machines that the trace speaks of, by number.
     pub machines: Vec<String>,
     pub history: History,
+    /// What brokers said; empty unless asked for.
+    pub log: Vec<LogLine>,
     /// The processor time of threads other than the calling one, if the system tells.
     pub cpu: Option<Duration>,
 }

@@ -15,7 +15,7 @@ use ferret_reports::{
 use super::{
     Streams,
     artifacts::{self, Artifacts, Keep},
-    build,
+    build_id,
     interrupt::Interrupt,
     live,
     pool::{Job, Pool},
@@ -143,7 +143,7 @@ impl Sweep<'_> {
         };
         let stopped = self.limits.hit.get().copied().or_else(|| interrupt.asked().then_some(Stopped::Interrupt));
         let stopped = stopped.filter(|_| records.len() < jobs.len());
-        let record = self.record(&records, &planned, &folders, stopped, build::id()?);
+        let record = self.record(&records, &planned, &folders, stopped, build_id::program());
         artifacts.write_sweep(&record)?;
         Ok(Swept { records, record, planned: jobs.len() })
     }

@@ -142,7 +142,21 @@ pub(super) fn invariants(records: &[&RunRecord], style: Style) -> String {
         let block = wrapped(&format!("  {label:<15} "), &names.join(", "), style.width);
         let _ = writeln!(text, "{}", if weight >= 4 { style.bad(&block) } else { block });
     }
+    text += &chaos(records, style);
     text
+}
+
+/// How often each chaos point took its turn, over all seeds; nothing without chaos.
+fn chaos(records: &[&RunRecord], style: Style) -> String {
+    let mut fired: BTreeMap<&str, u64> = BTreeMap::new();
+    for point in records.iter().flat_map(|record| &record.chaos) {
+        *fired.entry(&point.point).or_default() += point.fired;
+    }
+    if fired.is_empty() {
+        return String::new();
+    }
+    let counts: Vec<String> = fired.into_iter().map(|(point, fired)| format!("{point} {}", grouped(fired))).collect();
+    format!("{}\n", wrapped(&format!("  {:<15} ", "chaos"), &counts.join(", "), style.width))
 }
 
 const LABELS: [&str; 6] = ["holds", "not asked", "vacuous", "not recoverable", "undecided", "violated"];

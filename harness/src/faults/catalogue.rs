@@ -1,14 +1,14 @@
-//! Every fault that a timeline can hold, with one example each.
+//! Every fault that a timeline can hold, and every way in which a step can begin, with one example each.
 
 /// One kind of fault, as `ferret faults` lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Network, process, disk, clock, client, or timeline for what ends other faults.
+    /// Network, process, disk, clock, client, cluster, or timeline for what ends other faults.
     pub part: &'static str,
     /// The action's key in a scenario.
     pub kind: &'static str,
     pub what: &'static str,
-    /// A step of a scenario with four nodes, a queue `orders`, publishers `pub` and consumers `con`.
+    /// A step of a scenario with four nodes and a spare, a queue `orders`, publishers `pub` and consumers `con`.
     pub example: &'static str,
 }
 
@@ -199,5 +199,99 @@ pub const CATALOGUE: &[Listed] = &[
         "all connections of a group of clients break, over and over",
         r#"{ at = "5s", churn = { client = "con", every = "500ms" }, for = "6s" }"#,
     ),
+    listed(
+        "cluster",
+        "transfer-leader",
+        "an operator lets another voter lead a queue",
+        r#"{ at = "5s", transfer-leader = { queue = "orders", to = "one-follower:orders" } }"#,
+    ),
+    listed(
+        "cluster",
+        "grow",
+        "an operator gives a learner a vote in a queue",
+        r#"{ at = "5s", grow = { queue = "orders", node = "one-learner:orders" } }"#,
+    ),
+    listed(
+        "cluster",
+        "shrink",
+        "an operator takes a voter's vote in a queue away; a leader hands over first",
+        r#"{ at = "5s", shrink = { queue = "orders", node = "leader:orders" } }"#,
+    ),
+    listed(
+        "cluster",
+        "add-member",
+        "a spare is started, and an operator lets it join: a replica of every queue, a vote in the metadata",
+        r#"{ at = "5s", add-member = { node = "spare" } }"#,
+    ),
+    listed(
+        "cluster",
+        "remove-member",
+        "an operator takes a node out for good; where there is a learner, it votes in its place",
+        r#"{ at = "5s", remove-member = { node = "leader:orders" } }"#,
+    ),
     listed("timeline", "heal", "every fault ends and every node is started", r#"{ at = "12s", heal = "all" }"#),
+];
+
+/// Ways in which a step begins, as `ferret faults` lists them after the faults.
+pub const BEGINNINGS: &[Listed] = &[
+    listed(
+        "when a step begins",
+        "at",
+        "at a time since the start of the load",
+        r#"{ at = "5s..8s", kill = { node = "any" }, for = "2s" }"#,
+    ),
+    listed(
+        "when a step begins",
+        "after",
+        "once so many messages were published, confirmed, delivered or acked",
+        r#"{ after = { confirmed = 1000 }, power-loss = { node = "leader:orders" }, for = "2s" }"#,
+    ),
+    listed(
+        "when a step begins",
+        "when",
+        "once a queue's leader changed, and a delay after it",
+        r#"{ when = "leader-changed:orders", delay = "0s..500ms", pause = { node = "leader:orders" }, for = "1s" }"#,
+    ),
+    listed(
+        "when a step begins",
+        "when",
+        "once a message of a queue was redelivered",
+        r#"{ when = "redelivered:orders", reset = { client = "con" } }"#,
+    ),
+    listed(
+        "when a step begins",
+        "when",
+        "once a replica of a queue received a snapshot",
+        r#"{ when = "snapshot-installed:orders", kill = { node = "leader:orders" }, for = "1s" }"#,
+    ),
+    listed(
+        "when a step begins",
+        "when",
+        "once a replica cut a queue's log behind a snapshot",
+        r#"{ when = "compacted:orders", power-loss = { node = "all" }, for = "1s" }"#,
+    ),
+    listed(
+        "when a step begins",
+        "when",
+        "once a node, or any, went down: by a fault or by itself",
+        r#"{ when = "down:any", partition = { isolate = "leader:orders" }, for = "2s" }"#,
+    ),
+    listed(
+        "when a step begins",
+        "when",
+        "once a node, or any, was started again",
+        r#"{ when = "restarted:n1", delay = "100ms", kill = { node = "n1" }, for = "1s" }"#,
+    ),
+    listed(
+        "when a step begins",
+        "when",
+        "once a client of a group made another connection",
+        r#"{ when = "reconnected:pub", reset = { client = "pub" } }"#,
+    ),
+    listed(
+        "when a step begins",
+        "every",
+        "again and again, so often or until a time; each time is a fault of its own",
+        r#"{ at = "2s", every = "3s..5s", count = 3, kill = { node = "leader:orders" }, for = "1s" }"#,
+    ),
 ];

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Syncs that together took less than this longer are not slowed: timers tell milliseconds apart, and no less.
+const SLOWNESS_MIN: Duration = Duration::from_millis(1);
+
 /// The effect of one fault so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effect {
@@ -44,7 +47,7 @@ impl Effect {
             felt_as: _,
             notes: _,
         } = self;
-        !slowed_for.is_zero()
+        *slowed_for >= SLOWNESS_MIN
             || [
                 packets_dropped,
                 processes_ended,
@@ -74,7 +77,7 @@ impl Effect {
         part("lost", self.bytes_lost, "unsynced byte", "s");
         part("reset", self.streams_reset, "connection", "s");
         part("held", self.operations_held, "disk operation", "s");
-        part("slowed", self.syncs_slowed, "sync", "s");
+        part("slowed", if self.slowed_for >= SLOWNESS_MIN { self.syncs_slowed } else { 0 }, "sync", "s");
         part("held", self.polls_held, "poll", "s");
         part("ended", self.faults_ended, "fault", "s");
         part("started", self.nodes_started, "node", "s");

@@ -9,9 +9,12 @@ mod cluster_view;
 mod effect;
 mod holds;
 mod nemesis;
+mod operator;
 mod pulse;
+mod watch;
 mod wording;
 
-pub use catalogue::{CATALOGUE, Listed};
+pub use catalogue::{BEGINNINGS, CATALOGUE, Listed};
 pub use cluster_view::ClusterView;
 pub use nemesis::Nemesis;
+pub use operator::Operator;

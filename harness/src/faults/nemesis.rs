@@ -15,7 +15,9 @@ use super::{
     ClusterView,
     effect::Effect,
     holds::{Grip, Holds, Thing, WeatherKind},
+    operator::Operator,
     pulse::Pulse,
+    watch::{self, Watch},
     wording::{self, Named},
 };
 use crate::{
@@ -36,16 +38,22 @@ pub struct Nemesis {
     pub(super) world: World,
     recorder: Rc<Recorder>,
     view: Rc<RefCell<ClusterView>>,
-    scenario: Rc<Scenario>,
+    pub(super) scenario: Rc<Scenario>,
     pub(super) nodes: BTreeMap<NodeId, MachineId>,
+    /// Nodes that are not to run: spares that nobody has added, and members that were removed.
+    pub(super) absent: BTreeSet<NodeId>,
     /// Machines of each group of clients, by the group's name.
     pub(super) clients: BTreeMap<String, Vec<MachineId>>,
     /// When the load began: steps are timed from then, and none begins before.
     origin: Option<Nanos>,
     /// Steps that have not begun, in order of time.
     pending: Vec<(u32, DrawnStep)>,
+    /// Steps whose trigger has not come.
+    awaiting: Vec<(u32, DrawnStep)>,
+    watch: Watch,
     pub(super) active: Vec<Active>,
-    holds: Holds,
+    pub(super) holds: Holds,
+    pub(super) operator: Operator,
     records: Vec<FaultRecord>,
 }
 
@@ -59,29 +67,35 @@ pub(super) struct Active {
 }
 
 impl Nemesis {
+    /// `nodes` and `clients` are machines, those of clients by the name of their group.
     pub fn new(
-        world: World,
+        (world, view): (World, Rc<RefCell<ClusterView>>),
         recorder: Rc<Recorder>,
-        view: Rc<RefCell<ClusterView>>,
         scenario: Rc<Scenario>,
-        nodes: BTreeMap<NodeId, MachineId>,
-        clients: BTreeMap<String, Vec<MachineId>>,
+        (nodes, clients): (BTreeMap<NodeId, MachineId>, BTreeMap<String, Vec<MachineId>>),
+        operator: Operator,
         drawn: Vec<DrawnStep>,
     ) -> Self {
         let records: Vec<FaultRecord> = drawn.iter().map(|step| blank_record(&scenario, step)).collect();
         let holds = Holds::new(world.clone(), records.len());
-        let pending = (0u32..).zip(drawn).collect();
+        let waits = |(_, step): &(u32, DrawnStep)| scenario.steps[step.step].trigger.is_some();
+        let (awaiting, pending) = (0u32..).zip(drawn).partition(waits);
+        let absent = scenario.cluster.spare_ids().collect();
         Self {
             world,
             recorder,
             view,
             scenario,
             nodes,
+            absent,
             clients,
             origin: None,
             pending,
+            awaiting,
+            watch: Watch::default(),
             active: Vec::new(),
             holds,
+            operator,
             records,
         }
     }
@@ -89,6 +103,7 @@ impl Nemesis {
     /// Starts the timeline's clock: steps are timed from now.
     pub fn begin(&mut self) {
         self.origin = Some(self.world.now());
+        self.recorder.with(|history| self.watch.begin(history));
     }
 
     /// Ends what is over and begins what is due.
@@ -100,6 +115,7 @@ impl Nemesis {
         }
         self.beat(now);
         let since = Duration::from_nanos(now.0 - origin.0);
+        self.arm(since);
         let mut next = 0;
         while let Some((_, step)) = self.pending.get(next)
             && step.at <= since
@@ -118,13 +134,30 @@ impl Nemesis {
         }
     }
 
+    /// Gives a time to the steps whose trigger has come.
+    fn arm(&mut self, since: Duration) {
+        if self.awaiting.is_empty() {
+            return;
+        }
+        self.recorder.with(|history| self.watch.look(history));
+        let (scenario, watch) = (&self.scenario, &self.watch);
+        let came = |(_, step): &mut (u32, DrawnStep)| {
+            scenario.steps[step.step].trigger.as_ref().is_some_and(|trigger| watch.came(trigger))
+        };
+        for (fault, mut step) in self.awaiting.extract_if(.., came) {
+            step.at += since;
+            let position = self.pending.partition_point(|(_, other)| other.at <= step.at);
+            self.pending.insert(position, (fault, step));
+        }
+    }
+
     /// Ends every fault and starts every node.
     pub fn heal(&mut self) {
         while !self.active.is_empty() {
             self.end(0);
         }
-        for node in self.nodes.keys() {
-            self.start(*node);
+        for node in self.present() {
+            self.start(node);
         }
     }
 
@@ -137,6 +170,11 @@ impl Nemesis {
 
     /// What every step did. Steps that never began had no effect.
     pub fn records(mut self) -> Vec<FaultRecord> {
+        for (fault, step) in &self.awaiting {
+            let queue = |queue: usize| self.scenario.queues[queue].name.clone();
+            let trigger = self.scenario.steps[step.step].trigger.as_ref().expect("it waits for its trigger");
+            self.records[*fault as usize].effect = watch::never_came(trigger, &self.watch, queue);
+        }
         for (fault, _) in &self.pending {
             let record = &mut self.records[*fault as usize];
             if record.effect.is_empty() {
@@ -158,9 +196,10 @@ impl Nemesis {
         let mut queues = BTreeSet::new();
         let _ = step.action.map(|targets| {
             queues.extend(targets.iter().filter_map(|target| match target {
-                DrawnTarget::Leader(queue) | DrawnTarget::Followers(queue) | DrawnTarget::OneFollower { queue, .. } => {
-                    Some(*queue)
-                }
+                DrawnTarget::Leader(queue)
+                | DrawnTarget::Followers(queue)
+                | DrawnTarget::OneFollower { queue, .. }
+                | DrawnTarget::OneLearner { queue, .. } => Some(*queue),
                 DrawnTarget::Node(_) => None,
             }));
         });
@@ -172,12 +211,23 @@ impl Nemesis {
         self.view.borrow().leader(&self.scenario.queues[queue].name)
     }
 
+    /// The nodes that are to run, other than those that a fault holds down.
+    fn present(&self) -> Vec<NodeId> {
+        self.nodes.keys().copied().filter(|node| !self.absent.contains(node)).collect()
+    }
+
+    /// Who votes in a queue, and who follows it without a vote.
+    fn members(&self, queue: usize) -> [Vec<NodeId>; 2] {
+        let known = self.view.borrow().members(&self.scenario.queues[queue].name);
+        known.unwrap_or_else(|| [self.present(), Vec::new()])
+    }
+
     fn name(&self, written: &[Target], drawn: &[DrawnTarget]) -> Named {
-        let followers = |target: &DrawnTarget| {
-            resolve(&[*target], |queue| self.leader(queue), |_| self.nodes.keys().copied().collect())
-        };
+        let followers =
+            |target: &DrawnTarget| resolve(&[*target], |queue| self.leader(queue), |queue| self.members(queue));
         let queue = |queue: usize| self.scenario.queues[queue].name.clone();
-        wording::name(written, drawn, self.nodes.len(), queue, |queue| self.leader(queue), followers)
+        let cluster = self.scenario.cluster.node_ids().count();
+        wording::name(written, drawn, cluster, queue, |queue| self.leader(queue), followers)
     }
 
     fn begin_step(&mut self, fault: u32, step: &DrawnStep, waited: Duration) {
@@ -195,15 +245,19 @@ impl Nemesis {
             let note = format!("{nobody}, for {} now", wording::length(waited));
             self.holds.effect(fault).notes.push(note);
         }
-        let cluster: Vec<NodeId> = self.nodes.keys().copied().collect();
+        let cluster = self.present();
         let record = &mut self.records[fault as usize];
-        record.description = wording::describe(&action, step.lasts, &cluster);
+        record.description = wording::describe(&action, step.lasts, &self.scenario.queues, &cluster);
+        if let Some(trigger) = &self.scenario.steps[step.step].trigger {
+            let queue = |queue: usize| self.scenario.queues[queue].name.clone();
+            record.description += &format!(", {}", watch::once(trigger, queue));
+        }
         record.nodes = wording::touched(&action).iter().map(ToString::to_string).collect();
         record.began_ns = Some(now.0);
         self.recorder.record(EventKind::FaultBegan { fault });
         self.holds.effect(fault).felt_as = felt_as(step.action.kind());
         let things = self.apply(fault, &action);
-        let pulse = self.pulse(&action);
+        let pulse = self.pulse(fault, &action);
         let ends = step.lasts.map(|lasts| Nanos(now.0.saturating_add(nanos(lasts))));
         self.active.push(Active { fault, ends, things, pulse });
         self.end_spent();
@@ -227,8 +281,7 @@ impl Nemesis {
                 self.hold(fault, links, &Grip::Cut)
             }
             Action::Partition(Partition::Bridge(bridge)) => {
-                let cluster: Vec<NodeId> = self.nodes.keys().copied().collect();
-                let links = self.links_between(&wording::halves(bridge, &cluster));
+                let links = self.links_between(&wording::halves(bridge, &self.present()));
                 self.hold(fault, links, &Grip::Cut)
             }
             Action::Partition(Partition::Ring) => {
@@ -282,6 +335,8 @@ impl Nemesis {
                 let processors = machines.map(|machine| Thing::Processor(*machine)).collect();
                 self.hold(fault, processors, &Grip::SlowCpu(*poll))
             }
+            // The answer is awaited from beat to beat.
+            Action::Operate { .. } => Vec::new(),
         }
     }
 
@@ -353,7 +408,7 @@ impl Nemesis {
         for node in nodes {
             self.world.disk(self.nodes[node]).wipe();
         }
-        let majority = self.nodes.len() / 2 + 1;
+        let majority = self.present().len() / 2 + 1;
         let effect = self.holds.effect(fault);
         effect.disks_wiped += nodes.len() as u64;
         effect.notes.push(if nodes.len() >= majority {
@@ -413,7 +468,7 @@ impl Nemesis {
 
     /// The links between nodes that are too far from each other, on a ring on which each hears a majority.
     fn links_across_the_ring(&self) -> Vec<Thing> {
-        let ring: Vec<MachineId> = self.nodes.values().copied().collect();
+        let ring: Vec<MachineId> = self.present().iter().map(|node| self.nodes[node]).collect();
         let near = (ring.len() / 2).div_ceil(2);
         let mut links = Vec::new();
         for (one, from) in ring.iter().enumerate() {
@@ -474,11 +529,11 @@ impl Nemesis {
 
     /// How many nodes do not run.
     fn down(&self) -> u64 {
-        self.nodes.values().filter(|machine| !self.world.is_running(**machine)).count() as u64
+        self.present().iter().filter(|node| !self.world.is_running(self.nodes[*node])).count() as u64
     }
 
     /// Starts a node; false if it runs.
-    fn start(&self, node: NodeId) -> bool {
+    pub(super) fn start(&self, node: NodeId) -> bool {
         let machine = self.nodes[&node];
         if self.world.is_running(machine) {
             return false;
@@ -542,17 +597,17 @@ fn nothing(kind: &str) -> &'static str {
     match kind {
         "partition" | "one-way" => "nothing: no packet came that way",
         "disk-stall" => "nothing: no disk operation came meanwhile",
-        "disk-slow" => "nothing: no sync came meanwhile",
+        "disk-slow" => "nothing: no sync took longer",
         "pause" => "nothing: no task was to run meanwhile",
         "reset" => "nothing: no connection was established",
-        "black-hole" | "flap" | "latency" | "loss" | "duplicate" | "reorder" | "bandwidth" => {
-            "nothing: no packet came that way"
-        }
+        "black-hole" | "flap" => "nothing: no packet came that way",
+        "latency" | "loss" | "duplicate" | "reorder" | "bandwidth" => "nothing: no packet fared any worse",
         "slow-cpu" | "slow-consumer" => "nothing: no task had to wait",
         "disk-error" => "nothing: no such disk operation came meanwhile",
         "bit-rot" => "nothing: no synced data was there",
         "misdirect" => "nothing: no sync came meanwhile that could land elsewhere",
         "clock-jump" | "clock-freeze" | "clock-drift" => "nothing: nobody read the clock meanwhile",
+        "transfer-leader" | "grow" | "shrink" | "add-member" | "remove-member" => "nothing: there was no such node",
         "client-crash" => "nothing: no such client was running",
         "churn" => "nothing: no connection was established",
         "heal" => "nothing: no fault was under way and no node was down",

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     history::{Nanos, NodeDown},
-    scenario::{Action, ClientTrouble},
+    scenario::{Action, ClientTrouble, Errand},
 };
 
 /// What an active fault does at its next beat.
@@ -36,11 +36,16 @@ enum Beat {
         down: Duration,
         pause: Duration,
     },
+    /// Looks whether the operator is back.
+    Errand {
+        node: NodeId,
+        errand: Errand,
+    },
 }
 
 impl Nemesis {
     /// What an action that has begun goes on to do, beginning now.
-    pub(super) fn pulse(&self, action: &Action<Named>) -> Option<Pulse> {
+    pub(super) fn pulse(&mut self, fault: u32, action: &Action<Named>) -> Option<Pulse> {
         let beat = match action {
             Action::Flap { isolate, period } => {
                 let outside = self.nodes.keys().copied().filter(|node| !isolate.nodes.contains(node)).collect();
@@ -52,6 +57,9 @@ impl Nemesis {
             }
             Action::RollingRestart { node, down, pause } => {
                 Beat::Rolling { left: node.nodes.iter().copied().collect(), down: *down, pause: *pause }
+            }
+            Action::Operate { node, errand } if self.operate(fault, node, *errand) => {
+                Beat::Errand { node: node.nodes[0], errand: *errand }
             }
             _ => return None,
         };
@@ -75,6 +83,10 @@ impl Nemesis {
                     let machines = self.clients.get(client).cloned().unwrap_or_default();
                     self.break_streams(fault, &machines);
                     (Vec::new(), Some(*every))
+                }
+                Beat::Errand { node, errand } => {
+                    let back = self.answered(fault, *node, *errand);
+                    (Vec::new(), (!back).then_some(self.scenario.run.tick))
                 }
                 Beat::Rolling { left, pause, .. } if !was_idle => (Vec::new(), (!left.is_empty()).then_some(*pause)),
                 Beat::Rolling { left, down, .. } => match left.pop_front() {

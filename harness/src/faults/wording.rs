@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use warren::platform::NodeId;
 
 use crate::scenario::{
-    Action, ClientTrouble, DiskError, DrawnTarget, Partition, Reset, Spread, StallWhat, Target, Trouble, Weather,
+    Action, ClientTrouble, DiskError, DrawnTarget, Errand, Partition, Queue, Reset, Spread, StallWhat, Target, Trouble,
+    Weather,
 };
 
 /// Whom a step hits, and how to call them.
@@ -40,13 +41,20 @@ pub fn name(
             Target::Majority => cluster / 2 + 1,
             Target::Minority => cluster - (cluster / 2 + 1),
             Target::All => cluster,
-            Target::Leader(_) | Target::Followers(_) | Target::OneFollower(_) | Target::Any | Target::Node(_) => 1,
+            Target::Leader(_)
+            | Target::Followers(_)
+            | Target::OneFollower(_)
+            | Target::OneLearner(_)
+            | Target::Any
+            | Target::Node(_) => 1,
         };
         let mut found = Vec::new();
         for one in drawn.by_ref().take(count) {
             match one {
                 DrawnTarget::Leader(queue) => found.extend(leader(*queue)),
-                DrawnTarget::Followers(queue) | DrawnTarget::OneFollower { queue, .. } => {
+                DrawnTarget::Followers(queue)
+                | DrawnTarget::OneFollower { queue, .. }
+                | DrawnTarget::OneLearner { queue, .. } => {
                     if leader(*queue).is_some() {
                         found.extend(followers(one));
                     }
@@ -58,16 +66,18 @@ pub fn name(
             Target::Leader(of) => Some(format!("leader of {}", queue(of))),
             Target::Followers(of) if found.len() > 1 => Some(format!("followers of {}", queue(of))),
             Target::Followers(of) | Target::OneFollower(of) => Some(format!("follower of {}", queue(of))),
+            Target::OneLearner(of) => Some(format!("learner of {}", queue(of))),
             Target::Majority if found.len() > 1 => Some("a majority".into()),
             Target::Minority if found.len() > 1 => Some("a minority".into()),
             Target::Any | Target::Majority | Target::Minority => Some("drawn".into()),
             Target::All if found.len() > 1 => Some("all nodes".into()),
             Target::All | Target::Node(_) => None,
         };
-        if let (Target::Leader(of) | Target::Followers(of) | Target::OneFollower(of), true) =
+        if let (Target::Leader(of) | Target::Followers(of) | Target::OneFollower(of) | Target::OneLearner(of), true) =
             (*target, found.is_empty())
         {
-            nobody.push(format!("{} has no leader", queue(of)));
+            let lacks = if leader(of).is_none() { "leader" } else { lacking(target) };
+            nobody.push(format!("{} has no {lacks}", queue(of)));
         } else {
             words.push(match role {
                 Some(role) => format!("{} ({role})", list(&found)),
@@ -80,8 +90,17 @@ pub fn name(
     Named { nodes: nodes.into_iter().collect(), words, nobody }
 }
 
-/// The step in words. `cluster` lists all nodes.
-pub fn describe(action: &Action<Named>, lasts: Option<Duration>, cluster: &[NodeId]) -> String {
+/// Whom a queue with a leader can lack.
+fn lacking(target: &Target) -> &'static str {
+    match target {
+        Target::OneLearner(_) => "learner",
+        Target::Followers(_) | Target::OneFollower(_) => "other voter",
+        _ => "leader",
+    }
+}
+
+/// The step in words. `queues` names the queues, `cluster` lists all nodes.
+pub fn describe(action: &Action<Named>, lasts: Option<Duration>, queues: &[Queue], cluster: &[NodeId]) -> String {
     let what = match action {
         Action::Partition(Partition::Isolate(inside)) => {
             let others: Vec<NodeId> = cluster.iter().copied().filter(|node| !inside.nodes.contains(node)).collect();
@@ -165,6 +184,13 @@ pub fn describe(action: &Action<Named>, lasts: Option<Duration>, cluster: &[Node
         Action::Client { client, trouble: ClientTrouble::Churn { every } } => {
             format!("break the connections of the {client} clients every {}", length(*every))
         }
+        Action::Operate { node, errand } => match errand {
+            Errand::TransferLeader { queue } => format!("let {} lead {}", node.words, queues[*queue].name),
+            Errand::Grow { queue } => format!("let {} vote in {}", node.words, queues[*queue].name),
+            Errand::Shrink { queue } => format!("take the vote of {} in {} away", node.words, queues[*queue].name),
+            Errand::AddMember => format!("let {} join the cluster", node.words),
+            Errand::RemoveMember => format!("remove {} from the cluster", node.words),
+        },
     };
     match lasts {
         Some(lasts) => format!("{what} for {}", length(lasts)),
@@ -250,7 +276,7 @@ mod tests {
         let isolate = Action::Partition(Partition::Isolate(leader));
         let cluster = [1, 2, 3].map(NodeId);
         let six = Some(Duration::from_secs(6));
-        assert_eq!(describe(&isolate, six, &cluster), "isolate n2 (leader of orders) from n1, n3 for 6s");
+        assert_eq!(describe(&isolate, six, &[], &cluster), "isolate n2 (leader of orders) from n1, n3 for 6s");
         let followers = named(&[Target::Followers(0)], &[DrawnTarget::Followers(0)], Some(2));
         assert_eq!(followers.words, "n1, n3 (followers of orders)");
         let drawn = [1, 3].map(|node| DrawnTarget::Node(NodeId(node)));
@@ -274,7 +300,7 @@ mod tests {
         let all: Vec<DrawnTarget> = [1, 2, 3].map(|node| DrawnTarget::Node(NodeId(node))).to_vec();
         let to = named(&[Target::All], &all, Some(2));
         let action = Action::OneWay { from, to };
-        assert_eq!(describe(&action, None, &[]), "cut n2 (leader of orders) → n1, n3, one way");
+        assert_eq!(describe(&action, None, &[], &[]), "cut n2 (leader of orders) → n1, n3, one way");
     }
 
     #[test]

@@ -9,9 +9,9 @@ use warren::{
 
 use super::timeline::ClientRole;
 use crate::{
-    faults::ClusterView,
+    faults::{ClusterView, Operator},
     history::{ClientId, History, QueueId},
-    scenario::{AckMode, Placement, Scenario, Target},
+    scenario::{AckMode, Action, Placement, Scenario, Target},
     sim::{MachineId, SimPlatform, World},
     workload::{
         Floor, Role,
@@ -52,21 +52,28 @@ pub fn names(scenario: &Scenario) -> (History, Vec<ClientRole>) {
     let history = History {
         clients: roles.iter().map(|role| role.name.clone()).collect(),
         queues: scenario.queues.iter().map(|queue| queue.name.clone()).collect(),
-        nodes: scenario.cluster.node_ids().collect(),
+        nodes: scenario.cluster.node_ids().chain(scenario.cluster.spare_ids()).collect(),
         ..History::default()
     };
     (history, roles)
 }
 
-/// Adds the broker nodes to the world.
+/// Where a node awaits the others, and operators.
+pub(crate) fn cluster_address(node: NodeId) -> String {
+    format!("{node}:{CLUSTER_PORT}")
+}
+
+/// Adds the broker nodes to the world. Spares do not run.
 pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, MachineId> {
     let peers: BTreeMap<NodeId, String> =
-        scenario.cluster.node_ids().map(|node| (node, format!("{node}:{CLUSTER_PORT}"))).collect();
+        scenario.cluster.node_ids().map(|node| (node, cluster_address(node))).collect();
     let compact_after = scenario.cluster.compact_after;
     let boot = |node: NodeId| {
-        let peers = peers.clone();
+        let (founders, mut peers) = (peers.keys().copied().collect::<Vec<_>>(), peers.clone());
+        peers.insert(node, cluster_address(node));
         move |platform: SimPlatform| {
             let mut config = Config::new(node, format!("{node}:{CLIENT_PORT}"), peers.clone());
+            config.founders.clone_from(&founders);
             config.compaction.entries = compact_after;
             config.compaction.tail = compact_after / 4;
             config.wal.segment_bytes = SEGMENT_BYTES;
@@ -77,7 +84,23 @@ pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, Machine
             Box::pin(running) as crate::sim::LocalBoxFuture<'static, ()>
         }
     };
-    scenario.cluster.node_ids().map(|node| (node, world.add_machine(&node.to_string(), node, boot(node)))).collect()
+    let add = |node: NodeId| (node, world.add_machine(&node.to_string(), node, boot(node)));
+    let mut machines: BTreeMap<NodeId, MachineId> = scenario.cluster.node_ids().map(add).collect();
+    for spare in scenario.cluster.spare_ids() {
+        let (node, machine) = add(spare);
+        world.kill(machine);
+        machines.insert(node, machine);
+    }
+    machines
+}
+
+/// Adds the operator's machine to the world, if a step needs one.
+pub fn add_operator(world: &World, scenario: &Scenario) -> (Operator, Option<MachineId>) {
+    let operator = Operator::default();
+    let addresses = scenario.cluster.node_ids().chain(scenario.cluster.spare_ids()).map(cluster_address).collect();
+    let wanted = scenario.steps.iter().any(|step| matches!(step.action, Action::Operate { .. }));
+    let machine = wanted.then(|| operator.add(world, addresses));
+    (operator, machine)
 }
 
 /// Adds the clients to the world; gives the machines of each group by its name.
@@ -93,6 +116,7 @@ pub fn add_clients(
             let plan = PublisherPlan {
                 role: cast.role(group.queue, group.node, member, group.confirms, 0),
                 interval: interval(group.rate),
+                messages: group.messages,
                 body: group.body,
                 in_flight: group.in_flight as usize,
                 retry: group.retry,
@@ -128,7 +152,10 @@ pub fn add_clients(
         roles: (0..scenario.queues.len())
             .map(|queue| cast.role(queue, Placement::Spread, 0, false, DRAIN_PREFETCH))
             .collect(),
-        nodes: usize::try_from(scenario.cluster.nodes).expect("a handful"),
+        nodes: {
+            let (view, scenario) = (view.clone(), scenario.clone());
+            Rc::new(move || members(&view, &scenario).len())
+        },
         limit: scenario.run.drain,
     };
     cast.add("drain", move |platform, floor| drain::run(platform, plan.clone(), floor));
@@ -162,10 +189,10 @@ impl Cast<'_> {
     }
 
     fn choose(&self, placement: Placement, member: u32) -> Rc<dyn Fn(usize) -> (NodeId, String)> {
-        let nodes: Vec<NodeId> = self.scenario.cluster.node_ids().collect();
         let scenario = self.scenario.clone();
         let view = self.view.clone();
         Rc::new(move |hop| {
+            let nodes = members(&view, &scenario);
             let leader = |queue: usize| view.borrow().leader(&scenario.queues[queue].name);
             let spread = nodes[(member as usize + hop) % nodes.len()];
             let node = match placement {
@@ -175,6 +202,11 @@ impl Cast<'_> {
                     let leader = leader(queue);
                     let followers: Vec<NodeId> = nodes.iter().copied().filter(|node| Some(*node) != leader).collect();
                     followers.get((member as usize + hop) % followers.len().max(1)).copied().unwrap_or(spread)
+                }
+                Placement::At(Target::OneLearner(queue)) => {
+                    let members = view.borrow().members(&scenario.queues[queue].name);
+                    let learners = members.map(|[_, learners]| learners).unwrap_or_default();
+                    learners.get((member as usize + hop) % learners.len().max(1)).copied().unwrap_or(spread)
                 }
                 Placement::Spread | Placement::At(Target::Majority | Target::Minority | Target::All | Target::Any) => {
                     spread
@@ -197,6 +229,11 @@ impl Cast<'_> {
         let machine = self.world.add_machine(&name, NodeId(0), boot);
         self.machines.entry(group.to_owned()).or_default().push(machine);
     }
+}
+
+/// The cluster's members, as far as known.
+fn members(view: &Rc<RefCell<ClusterView>>, scenario: &Scenario) -> Vec<NodeId> {
+    view.borrow().cluster().unwrap_or_else(|| scenario.cluster.node_ids().collect())
 }
 
 fn interval(rate: f64) -> Duration {

@@ -13,9 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
+use ferret_reports::{FaultRecord, Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
 use warren::platform::Sabotage;
 
+pub(crate) use self::cast::cluster_address;
 pub use self::{
     bare::{Bare, bare},
     stage::Played,
@@ -27,7 +28,7 @@ use crate::{
     progress::{Phase, Progress},
     scenario::{ClientKind, Scenario},
     search::thread_cpu,
-    sim::{self, TraceEvent},
+    sim::{self, LogLine, TraceEvent},
 };
 
 /// What the command line may change of a scenario.
@@ -39,6 +40,10 @@ pub struct RunOptions {
     pub client: Option<ClientKind>,
     /// Keeps every event of the trace, for comparing two runs.
     pub record_trace: bool,
+    /// Ends the run at this virtual time, unjudged but for what is violated by then.
+    pub until: Option<Duration>,
+    /// Keeps what brokers say through `tracing`.
+    pub log: bool,
 }
 
 /// What a run leaves.
@@ -49,6 +54,8 @@ pub struct RunOutput {
     /// The names of the machines that the trace speaks of, by number.
     pub machines: Vec<String>,
     pub history: History,
+    /// What brokers said; empty unless asked for.
+    pub log: Vec<LogLine>,
     /// The processor time of the simulation's own thread, if the system tells.
     pub cpu: Option<Duration>,
 }
@@ -60,8 +67,16 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBo
     let mut scenario = scenario.clone();
     scenario.sabotage = options.sabotage.or(scenario.sabotage);
     scenario.run.client = options.client.unwrap_or(scenario.run.client);
-    let played =
-        sim::run_isolated(seed, || (stage::play(&scenario, seed, options.record_trace, stop, progress), thread_cpu()));
+    let played = sim::run_isolated(seed, || {
+        let play = || stage::play(&scenario, seed, options, stop, progress);
+        if options.log {
+            let (mut played, log) = sim::listen(play);
+            played.log = log;
+            (played, thread_cpu())
+        } else {
+            (play(), thread_cpu())
+        }
+    });
     let (played, cpu) = played.unwrap_or_else(|error| (Played { failure: Some(error), ..Played::default() }, None));
     progress.enter(Phase::Judging);
     let mut output = judge(&scenario, seed, options, played);
@@ -71,6 +86,18 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBo
     output
 }
 
+/// The record of a history from elsewhere, judged as a run of `scenario` is.
+pub fn judged(
+    scenario: &Scenario,
+    seed: u64,
+    options: &RunOptions,
+    history: History,
+    faults: Vec<FaultRecord>,
+) -> RunRecord {
+    let roles = cast::names(scenario).1;
+    judge(scenario, seed, options, Played { history, faults, roles, ..Played::default() }).record
+}
+
 fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -> RunOutput {
     let history = played.history;
     let config = CheckConfig { liveness_bound: scenario.run.liveness };
@@ -78,6 +105,7 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
     record.trace_hash = format!("{:016x}", played.trace_hash);
     record.trace_events = played.trace_events;
     record.faults = played.faults;
+    record.chaos = played.chaos;
     record.virtual_seconds = history.events.last().map_or(0.0, |last| last.at.seconds());
     record.messages = measure::messages(&history);
     record.latency = measure::latency(&history);
@@ -90,6 +118,10 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
     record.sometimes = verdict::sometimes(&history, &scenario.expect.sometimes);
     (record.verdict, record.reasons) =
         verdict::verdict(&scenario.expect, &record.invariants, &record.faults, &record.thresholds);
+    if record.messages.published == 0 {
+        record.verdict = record.verdict.max(Verdict::Vacuous);
+        record.reasons.push("nothing was published: there was nothing to lose".into());
+    }
     if played.stopped || played.failure.is_some() {
         (record.verdict, record.reasons) = verdict::of_a_part(&scenario.expect, &record.invariants);
     }
@@ -101,10 +133,10 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
         record.verdict = Verdict::Internal;
         record.reasons.insert(0, format!("the simulation failed: {error}"));
     }
-    RunOutput { record, trace: played.trace, machines: played.machines, history, cpu: None }
+    RunOutput { record, trace: played.trace, machines: played.machines, history, log: played.log, cpu: None }
 }
 
-fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunRecord {
+pub(crate) fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunRecord {
     let mut replay = format!("ferret run {} --seed {seed}", quoted(&scenario.path));
     if let Some(sabotage) = options.sabotage {
         replay.push_str(&format!(" --sabotage {}", sabotage.name()));
@@ -130,6 +162,7 @@ fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunReco
         reasons: Vec::new(),
         invariants: Vec::new(),
         faults: Vec::new(),
+        chaos: Vec::new(),
         sometimes: Vec::new(),
         thresholds: Vec::new(),
         messages: MessageCounts::default(),

@@ -9,17 +9,17 @@ use std::{
     time::Duration,
 };
 
-use ferret_reports::FaultRecord;
-use warren::platform::{GroupId, LogIndex, NodeId, Observation};
+use ferret_reports::{ChaosRecord, FaultRecord};
+use warren::platform::{Chaos, GroupId, LogIndex, NodeId, Observation};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{cast, timeline::ClientRole};
+use super::{RunOptions, cast, timeline::ClientRole};
 use crate::{
     faults::{ClusterView, Nemesis},
     history::{Event, EventKind, History, Nanos, recorder::Recorder},
     progress::{self, Progress},
     scenario::Scenario,
-    sim::{MachineId, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
+    sim::{ChaosCount, LogLine, MachineId, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
     workload::{Floor, Phase},
 };
 
@@ -27,8 +27,13 @@ use crate::{
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// After the load, consumers get this much silence before they are sent home.
 const SETTLE_SILENCE: Duration = Duration::from_secs(1);
+/// The operator among the groups of clients: no name that a scenario can give.
+const OPERATOR: &str = "the operator";
 /// After the drain, replicas get this long to converge.
 const CONVERGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// After that, the run goes on for this part of the liveness bound.
+const REST_PART: u32 = 4;
 
 /// A run before it is judged.
 #[derive(Default)]
@@ -36,11 +41,15 @@ pub struct Played {
     pub history: History,
     pub roles: Vec<ClientRole>,
     pub faults: Vec<FaultRecord>,
+    /// Empty without chaos.
+    pub chaos: Vec<ChaosRecord>,
     pub trace_hash: u64,
     pub trace_events: u64,
     pub trace: Vec<TraceEvent>,
     /// The names of the machines that the trace speaks of, by number.
     pub machines: Vec<String>,
+    /// What brokers said, if somebody listened.
+    pub log: Vec<LogLine>,
     /// It was told to stop before its end.
     pub stopped: bool,
     /// The simulation failed: a panic in a task, by name. Everything up to then is here.
@@ -48,9 +57,10 @@ pub struct Played {
 }
 
 /// Plays `scenario` on this thread, which must be one of [`crate::sim::run_isolated`].
-pub fn play(scenario: &Scenario, seed: u64, record_trace: bool, stop: &AtomicBool, progress: &Progress) -> Played {
-    let mut stage = Stage::new(scenario, seed, record_trace);
-    let result = stage.play(stop, progress);
+pub fn play(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBool, progress: &Progress) -> Played {
+    let mut stage = Stage::new(scenario, seed, options.record_trace);
+    let until = options.until.map_or(Nanos(u64::MAX), |until| Nanos(nanos(until)));
+    let result = stage.play(StepLimits { stop, until, progress });
     let stopped = matches!(result, Ok(End::Stopped));
     Played { stopped, failure: result.err(), ..stage.finish() }
 }
@@ -66,6 +76,7 @@ struct Stage {
     recorder: Rc<Recorder>,
     floor: Rc<Floor>,
     nodes: BTreeMap<NodeId, MachineId>,
+    view: Rc<RefCell<ClusterView>>,
     applied: Rc<RefCell<Applied>>,
     nemesis: Nemesis,
     /// For nodes whose process ended by itself: which of its starts that was.
@@ -105,6 +116,7 @@ impl Stage {
         let recorder = Rc::new(Recorder::new(history, clock, trace));
         *recorder_cell.borrow_mut() = Some(recorder.clone());
         world.set_sabotage(scenario.sabotage);
+        world.set_chaos(scenario.run.chaos);
         let floor = Rc::new(Floor {
             recorder: recorder.clone(),
             phase: Cell::new(Phase::Load),
@@ -112,18 +124,21 @@ impl Stage {
             client_kind: scenario.run.client,
         });
         let nodes = cast::add_nodes(&world, &scenario);
-        let clients = cast::add_clients(&world, &scenario, &floor, &view);
-        for node in nodes.keys() {
-            recorder.record(EventKind::NodeUp { node: *node });
+        let mut clients = cast::add_clients(&world, &scenario, &floor, &view);
+        let (operator, its_machine) = cast::add_operator(&world, &scenario);
+        // A black hole swallows the operator's packets as it does those of clients.
+        clients.entry(OPERATOR.to_owned()).or_default().extend(its_machine);
+        for node in scenario.cluster.node_ids() {
+            recorder.record(EventKind::NodeUp { node });
         }
         let drawn = scenario.draw(seed);
-        let nemesis =
-            Nemesis::new(world.clone(), recorder.clone(), view, scenario.clone(), nodes.clone(), clients, drawn);
-        Self { scenario, world, recorder, floor, nodes, applied, nemesis, exited: BTreeMap::new(), roles }
+        let (cast, cluster) = ((nodes.clone(), clients), (world.clone(), view.clone()));
+        let nemesis = Nemesis::new(cluster, recorder.clone(), scenario.clone(), cast, operator, drawn);
+        Self { scenario, world, recorder, floor, nodes, view, applied, nemesis, exited: BTreeMap::new(), roles }
     }
 
-    fn play(&mut self, stop: &AtomicBool, progress: &Progress) -> Result<End, SimError> {
-        let mut steps = StepLimits { stop, progress };
+    fn play(&mut self, mut steps: StepLimits<'_>) -> Result<End, SimError> {
+        let progress = steps.progress;
         progress.enter(progress::Phase::Starting);
         if !steps.run(self, START_LIMIT, |stage| stage.recorder.milestones().published)? {
             return Ok(End::Stopped);
@@ -141,6 +156,12 @@ impl Stage {
         if !self.settle(&mut steps, healed)? {
             return Ok(End::Stopped);
         }
+        // Consumers stay for the whole bound: those that are served must go on being served.
+        let due = healed.0 + nanos(self.scenario.run.liveness);
+        let rest = Duration::from_nanos(due.saturating_sub(self.world.now().0)) + self.scenario.run.tick;
+        if !steps.run(self, rest, |_| false)? {
+            return Ok(End::Stopped);
+        }
         progress.enter(progress::Phase::Drain);
         self.floor.phase.set(Phase::Drain);
         // One more round of the drain may begin just before its limit.
@@ -152,10 +173,8 @@ impl Stage {
         if !steps.run(self, CONVERGE_LIMIT, Self::converged)? {
             return Ok(End::Stopped);
         }
-        // Liveness is judged over its whole bound: what works must go on working.
-        let due = healed.0 + nanos(self.scenario.run.liveness);
-        let rest = Duration::from_nanos(due.saturating_sub(self.world.now().0)) + self.scenario.run.tick;
-        if !steps.run(self, rest, |_| false)? {
+        // What the last clients held is given back by then.
+        if !steps.run(self, self.scenario.run.liveness / REST_PART + self.scenario.run.tick, |_| false)? {
             return Ok(End::Stopped);
         }
         self.floor.phase.set(Phase::Done);
@@ -181,15 +200,16 @@ impl Stage {
     /// Whether every replica of every group on a running node has applied equally far.
     fn converged(&self) -> bool {
         let applied = self.applied.borrow();
+        let members = self.view.borrow().cluster().unwrap_or_default();
         let mut by_group: BTreeMap<GroupId, (LogIndex, usize)> = BTreeMap::new();
-        for ((group, _), index) in &*applied {
+        for ((group, _), index) in applied.iter().filter(|((_, node), _)| members.contains(node)) {
             let (first, count) = by_group.entry(*group).or_insert((*index, 0));
             if first != index {
                 return false;
             }
             *count += 1;
         }
-        by_group.values().all(|(_, count)| *count == self.nodes.len())
+        by_group.values().all(|(_, count)| *count == members.len())
     }
 
     /// One tick, the nemesis, and whoever died by itself.
@@ -211,10 +231,15 @@ impl Stage {
         let faults = self.nemesis.records();
         let mut history = self.recorder.finish();
         history.faults = faults.iter().map(|fault| fault.description.clone()).collect();
+        let chaos = match self.scenario.run.chaos > 0.0 {
+            true => self.world.chaos().into_iter().map(chaos_record).collect(),
+            false => Vec::new(),
+        };
         Played {
             history,
             roles: self.roles,
             faults,
+            chaos,
             trace_hash,
             trace_events,
             trace: self.world.take_trace(),
@@ -224,9 +249,15 @@ impl Stage {
     }
 }
 
+fn chaos_record((point, ChaosCount { asked, fired }): (Chaos, ChaosCount)) -> ChaosRecord {
+    ChaosRecord { point: point.name().into(), sentence: point.describe().into(), asked, fired }
+}
+
 /// Steps the stage under the eyes of whoever may stop it.
 struct StepLimits<'a> {
     stop: &'a AtomicBool,
+    /// Ends as if told to stop.
+    until: Nanos,
     progress: &'a Progress,
 }
 
@@ -241,7 +272,7 @@ impl StepLimits<'_> {
         let end = Nanos(stage.world.now().0 + nanos(limit));
         let loading = stage.floor.phase.get() == Phase::Load;
         while stage.world.now() < end && !done(stage) {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) || stage.world.now() >= self.until {
                 return Ok(false);
             }
             if loading {

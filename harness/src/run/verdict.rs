@@ -35,7 +35,7 @@ pub fn verdict(
             InvariantVerdict::Violated if expected.contains(name) => {}
             InvariantVerdict::Violated => find(Verdict::Violated, format!("{name} is violated: {explanation}")),
             _ if expected.contains(name) => {
-                find(Verdict::Violated, format!("{name} should have been violated, and was not"));
+                find(Verdict::Vacuous, format!("{name} should have been violated, and was not"));
             }
             InvariantVerdict::Undecided if result.required => {
                 find(Verdict::Undecided, format!("{name} is undecided: {explanation}"));

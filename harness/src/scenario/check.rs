@@ -7,8 +7,11 @@ use warren::platform::Sabotage;
 
 use super::{
     AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Expect, Getters, Invariant, Metric, Net, Placement, Publishers,
-    Queue, QueueKind, Run, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
-    file::{At, ConsumersTable, ExpectTable, Field, File, GettersTable, Name, PublishersTable, QueueTable, RunTable},
+    Queue, QueueKind, Repro, Run, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
+    file::{
+        At, ConsumersTable, ExpectTable, Field, File, GettersTable, Name, PublishersTable, QueueTable, ReproTable,
+        RunTable,
+    },
     problem::{Problem, Problems},
     required, schema, shape,
     steps::Steps,
@@ -86,9 +89,10 @@ impl Checker<'_> {
         let name = self.name(&file.name, "a scenario");
         let run = self.run(&file.run);
         let nodes = file.cluster.nodes.or(3).clamp(1, 7);
+        let spares = file.cluster.spares.or(0).clamp(0, 4);
         let queues = self.queues(&file.queues, nodes);
         let queue_names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-        let roles = Roles { queues: &queues, nodes };
+        let roles = Roles { queues: &queues, nodes, spares };
         let publishers =
             file.publishers.iter().map(|table| self.publishers(&table.value, &queue_names, roles)).collect();
         let consumers = file.consumers.iter().map(|table| self.consumers(&table.value, &queue_names, roles)).collect();
@@ -104,13 +108,14 @@ impl Checker<'_> {
             text: self.text.to_owned(),
             sabotage: named(&file.sabotage, Sabotage::from_name),
             run,
-            cluster: Cluster { nodes, compact_after: file.cluster.compact_after.or(4096) },
+            cluster: Cluster { nodes, spares, compact_after: file.cluster.compact_after.or(4096) },
             queues,
             publishers,
             consumers,
             getters,
             steps,
             expect: Expect::default(),
+            repro: file.repro.0.map(|at| repro(at.value)),
         };
         scenario.expect = self.expect(&file.expect, &scenario);
         scenario
@@ -140,6 +145,7 @@ impl Checker<'_> {
                 duplicate: table.net.duplicate.or(0.0),
             },
             disk: DiskSpeed { sync: self.times(&table.disk.sync, millis(1, 3), weather) },
+            chaos: table.chaos.or(0.0),
             liveness: self.time(&table.liveness, seconds(15), long),
             publish_timeout: self.time(&table.publish_timeout, seconds(10), long),
         }
@@ -175,6 +181,7 @@ impl Checker<'_> {
             queue: self.queue(&table.queue, queues),
             confirms: table.confirms.or(true),
             rate: self.rate(&table.rate),
+            messages: table.messages.0.as_ref().map(|at| at.value),
             body: self.body(table),
             in_flight: table.in_flight.or(100),
             retry: table.retry.or(true),
@@ -275,9 +282,12 @@ impl Checker<'_> {
         let Field(Some(at)) = field else { return String::new() };
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let node_like = at.value.strip_prefix('n').is_some_and(|rest| rest.parse::<u64>().is_ok());
-        if at.value.is_empty() || !at.value.chars().all(allowed) {
+        // It names a folder too.
+        let good = (1..=100).contains(&at.value.len()) && !at.value.starts_with('.');
+        if !good || !at.value.chars().all(allowed) {
             let message = format!("`{}` is no name for {of}", at.value);
-            self.problems.add(&at.span, message, "letters, digits, `-`, `_` and `.`, at least one", None);
+            let label = "1 to 100 letters, digits, `-`, `_` and `.`, not beginning with `.`";
+            self.problems.add(&at.span, message, label, None);
         } else if node_like {
             let message = format!("`{}` is no name for {of}", at.value);
             self.problems.add(&at.span, message, "this is what a node is called", Some("choose another name".into()));
@@ -393,6 +403,16 @@ impl Checker<'_> {
 impl<T: Copy> Field<T> {
     fn or(&self, default: T) -> T {
         self.0.as_ref().map_or(default, |at| at.value)
+    }
+}
+
+fn repro(table: ReproTable) -> Repro {
+    let text = |field: Field<String>| field.0.map(|at| at.value).unwrap_or_default();
+    Repro {
+        violates: text(table.violates),
+        trace: text(table.trace),
+        build: text(table.build),
+        found_by: text(table.found_by),
     }
 }
 

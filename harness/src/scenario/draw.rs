@@ -2,7 +2,8 @@
 //!
 //! Times, `any`, `majority`, `minority` and the rank of `one-follower` are drawn here, before the run begins, from a
 //! generator of their own: the timeline does not depend on what happens in the run. Who leads a queue does, so
-//! `leader:Q` and its like stay open until the step begins; [`resolve`] closes them.
+//! `leader:Q` and its like stay open until the step begins; [`resolve`] closes them. So does when a step with a trigger
+//! begins.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const STREAM: u128 = 0x7469_6d65_6c69_6e65;
 pub struct DrawnStep {
     /// Index into [`Scenario::steps`].
     pub step: usize,
-    /// When it begins, since the start of the load.
+    /// When it begins, since the start of the load, or since the step's trigger.
     pub at: Duration,
     /// How long it lasts; `None`: until a later step ends it, or the load does.
     pub lasts: Option<Duration>,
@@ -37,26 +38,36 @@ pub enum DrawnTarget {
         queue: usize,
         rank: u64,
     },
+    /// The learner at position `rank % learners`, by node number.
+    OneLearner {
+        queue: usize,
+        rank: u64,
+    },
     Node(NodeId),
 }
 
 impl Scenario {
-    /// The timeline for `seed`, in order of time (steps of one instant in the order of the file).
+    /// The timeline for `seed`, in order of time (steps of one instant in the order of the file), those that wait for a
+    /// trigger last. A repeated step is there as often as it is done.
     pub fn draw(&self, seed: u64) -> Vec<DrawnStep> {
         let mut rng = Pcg64::new(u128::from(seed), STREAM);
-        let mut drawn: Vec<DrawnStep> = self
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(index, step)| {
-                let at = step.at.draw(&mut rng);
+        let mut drawn = Vec::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            let mut next = Some(step.at.draw(&mut rng));
+            let mut times = 0;
+            while let Some(at) = next {
                 let lasts = step.lasts.map(|lasts| lasts.draw(&mut rng));
                 let mut taken = Vec::new();
                 let action = step.action.map(|targets| self.draw_targets(targets, &mut taken, &mut rng));
-                DrawnStep { step: index, at, lasts, action }
-            })
-            .collect();
-        drawn.sort_by_key(|step| step.at);
+                drawn.push(DrawnStep { step: index, at, lasts, action });
+                times += 1;
+                next = step.repeat.filter(|repeat| repeat.count.is_none_or(|count| times < count)).and_then(|repeat| {
+                    let again = at + repeat.every.draw(&mut rng);
+                    (again < repeat.until).then_some(again)
+                });
+            }
+        }
+        drawn.sort_by_key(|step| (self.steps[step.step].trigger.is_some(), step.at));
         drawn
     }
 
@@ -70,6 +81,7 @@ impl Scenario {
                 Target::Leader(queue) => drawn.push(DrawnTarget::Leader(queue)),
                 Target::Followers(queue) => drawn.push(DrawnTarget::Followers(queue)),
                 Target::OneFollower(queue) => drawn.push(DrawnTarget::OneFollower { queue, rank: rng.random() }),
+                Target::OneLearner(queue) => drawn.push(DrawnTarget::OneLearner { queue, rank: rng.random() }),
                 Target::Node(node) => {
                     taken.push(node);
                     drawn.push(DrawnTarget::Node(node));
@@ -120,17 +132,23 @@ impl Spread<u64> {
 /// The nodes that `targets` mean now, sorted, each once. A queue without a known leader has nobody at `leader:Q`, and
 /// all its voters among `followers:Q`.
 ///
-/// `leader` tells who leads a queue, `voters` its voting replicas, both by index into [`Scenario::queues`].
+/// `leader` tells who leads a queue, `members` who votes in it and who follows without a vote, both by index into
+/// [`Scenario::queues`].
 pub fn resolve(
     targets: &[DrawnTarget],
     leader: impl Fn(usize) -> Option<NodeId>,
-    voters: impl Fn(usize) -> Vec<NodeId>,
+    members: impl Fn(usize) -> [Vec<NodeId>; 2],
 ) -> Vec<NodeId> {
     let followers = |queue: usize| -> Vec<NodeId> {
         let leader = leader(queue);
-        let mut followers: Vec<NodeId> = voters(queue).into_iter().filter(|node| Some(*node) != leader).collect();
+        let [voters, _] = members(queue);
+        let mut followers: Vec<NodeId> = voters.into_iter().filter(|node| Some(*node) != leader).collect();
         followers.sort();
         followers
+    };
+    let ranked = |nodes: Vec<NodeId>, rank: u64| {
+        let rank = usize::try_from(rank % nodes.len().max(1) as u64).unwrap_or(0);
+        nodes.get(rank).copied()
     };
     let mut nodes = Vec::new();
     for target in targets {
@@ -138,9 +156,12 @@ pub fn resolve(
             DrawnTarget::Leader(queue) => nodes.extend(leader(queue)),
             DrawnTarget::Followers(queue) => nodes.extend(followers(queue)),
             DrawnTarget::OneFollower { queue, rank } => {
-                let followers = followers(queue);
-                let rank = usize::try_from(rank % followers.len().max(1) as u64).unwrap_or(0);
-                nodes.extend(followers.get(rank));
+                nodes.extend(ranked(followers(queue), rank));
+            }
+            DrawnTarget::OneLearner { queue, rank } => {
+                let [_, mut learners] = members(queue);
+                learners.sort();
+                nodes.extend(ranked(learners, rank));
             }
             DrawnTarget::Node(node) => nodes.push(node),
         }
@@ -152,6 +173,8 @@ pub fn resolve(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const TEXT: &str = r#"
@@ -204,6 +227,33 @@ steps = [
     }
 
     #[test]
+    fn a_repeated_step_is_drawn_as_often_as_it_is_done_each_time_anew() {
+        let text = |begins: &str| TEXT.replace(r#"at = "10s""#, begins);
+        let times = |begins: &str, seed| -> Vec<Duration> {
+            let drawn = Scenario::parse("drawn.toml", &text(begins)).expect("the scenario is valid").draw(seed);
+            drawn.iter().filter(|step| step.step == 1).map(|step| step.at).collect()
+        };
+        let seconds = |times: &[u64]| times.iter().map(|second| Duration::from_secs(*second)).collect::<Vec<_>>();
+        assert_eq!(times(r#"every = "20s""#, 1), seconds(&[20, 40]));
+        assert_eq!(times(r#"at = "10s", every = "20s""#, 1), seconds(&[10, 30, 50]));
+        assert_eq!(times(r#"at = "10s", every = "20s", count = 2"#, 1), seconds(&[10, 30]));
+        assert_eq!(times(r#"at = "0s", every = "5s", until = "11s""#, 1), seconds(&[0, 5, 10]));
+        for seed in 0..50 {
+            let times = times(r#"every = "1s..9s""#, seed);
+            let gaps = times.windows(2).map(|pair| pair[1] - pair[0]).chain([times[0]]);
+            assert!(gaps.into_iter().all(|gap| (Duration::from_secs(1)..=Duration::from_secs(9)).contains(&gap)));
+            assert!(times.len() >= 6 && times[0] != times[1] - times[0], "each gap has a draw of its own");
+        }
+        let nodes: BTreeSet<Vec<u64>> = Scenario::parse("drawn.toml", &text(r#"every = "1s""#))
+            .expect("the scenario is valid")
+            .draw(1)
+            .iter()
+            .filter_map(|step| if let Action::DiskStall { node, .. } = &step.action { Some(nodes(node)) } else { None })
+            .collect();
+        assert!(nodes.len() > 1, "each time has targets of its own");
+    }
+
+    #[test]
     fn no_step_draws_a_node_twice() {
         let scenario = scenario();
         for seed in 0..50 {
@@ -223,12 +273,14 @@ steps = [
 
     #[test]
     fn roles_are_resolved_when_the_step_begins() {
-        let voters = |_| [3, 1, 2].map(NodeId).to_vec();
+        let voters = |_| [[3, 1, 2].map(NodeId).to_vec(), [5, 4].map(NodeId).to_vec()];
         let leader = |_| Some(NodeId(2));
         assert_eq!(resolve(&[DrawnTarget::Leader(0)], leader, voters), [NodeId(2)]);
         assert_eq!(resolve(&[DrawnTarget::Followers(0)], leader, voters), [NodeId(1), NodeId(3)]);
         let ranked = |rank| resolve(&[DrawnTarget::OneFollower { queue: 0, rank }], leader, voters);
         assert_eq!([ranked(0), ranked(1), ranked(2)], [[NodeId(1)], [NodeId(3)], [NodeId(1)]]);
+        let learner = |rank| resolve(&[DrawnTarget::OneLearner { queue: 0, rank }], leader, voters);
+        assert_eq!([learner(0), learner(1)], [[NodeId(4)], [NodeId(5)]]);
         assert!(resolve(&[DrawnTarget::Leader(0)], |_| None, voters).is_empty(), "nobody leads");
         let both = [DrawnTarget::Node(NodeId(2)), DrawnTarget::Leader(0)];
         assert_eq!(resolve(&both, leader, voters), [NodeId(2)], "each node once");

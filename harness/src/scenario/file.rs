@@ -86,6 +86,23 @@ pub(super) struct File {
     pub(super) getters: Vec<At<GettersTable>>,
     pub(super) timeline: TimelineTable,
     pub(super) expect: ExpectTable,
+    /// What this file reproduces. Written by `ferret shrink`, read by `ferret replay`; it changes nothing in a run.
+    pub(super) repro: Field<ReproTable>,
+}
+
+/// What a reproducer must show again.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["violates", "trace"]))]
+pub(super) struct ReproTable {
+    /// An invariant, or `panic` for an assertion of the broker's own.
+    pub(super) violates: Field<String>,
+    /// The trace hash of the run that showed it.
+    pub(super) trace: Field<String>,
+    /// Which build of Ferret that was.
+    pub(super) build: Field<String>,
+    /// The command that found the failure first.
+    pub(super) found_by: Field<String>,
 }
 
 /// How long, how often, and in which weather.
@@ -105,6 +122,10 @@ pub(super) struct RunTable {
     pub(super) client: Field<Name<names::ClientName>>,
     pub(super) net: NetTable,
     pub(super) disk: DiskTable,
+    /// How often Warren takes rare but legal turns (syncs held, messages lost, late or twice, logs compacted early, live
+    /// nodes given up): a factor to the usual frequency, 0 to 20. Default 0, never.
+    #[schemars(range(min = 0, max = 20))]
+    pub(super) chaos: Field<f64>,
     /// After the last fault is healed, the time within which all must be well. Default 15s.
     pub(super) liveness: Field<DurationText>,
     /// A publish without an answer for this long has an unknown outcome. Default 10s.
@@ -152,6 +173,9 @@ pub(super) struct ClusterTable {
     /// Broker nodes, called n1, n2, ….
     #[schemars(range(min = 1, max = 7))]
     pub(super) nodes: Field<u64>,
+    /// Nodes beyond those, which wait for a step `add-member`. Default 0.
+    #[schemars(range(min = 0, max = 4))]
+    pub(super) spares: Field<u64>,
     /// Log entries after which a queue's log is cut behind a snapshot. Default 4096.
     #[schemars(range(min = 16, max = 1_000_000))]
     pub(super) compact_after: Field<u64>,
@@ -185,6 +209,9 @@ pub(super) struct PublishersTable {
     pub(super) confirms: Field<bool>,
     /// Messages per virtual second, each client.
     pub(super) rate: Field<f64>,
+    /// The most messages that each client publishes. Default: no limit but the load's end.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub(super) messages: Field<u64>,
     /// Bytes per message, such as `"1KiB"` or `"64B..4KiB"`. Default 128B.
     pub(super) body: Field<SizeRangeText>,
     /// The most publishes without an outcome at a time. Default 100.
@@ -246,13 +273,27 @@ pub(super) struct TimelineTable {
     pub(super) steps: Vec<At<StepTable>>,
 }
 
-/// One thing that is done to the cluster: `at` a time, exactly one action, perhaps `for` some time.
+/// One thing that is done to the cluster: a beginning (`at`, `after`, `when` or `every`), exactly one action, perhaps
+/// `for` some time.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(extend("required" = ["at"]))]
 pub(super) struct StepTable {
     /// When, since the start of the load: a duration, or a range to draw from.
     pub(super) at: Field<DurationRangeText>,
+    /// Once so many messages got so far.
+    pub(super) after: Field<AfterTable>,
+    /// Once something has happened since the start of the load: an event and whom it happens to.
+    pub(super) when: Field<EventText>,
+    /// How long after `after` or `when`: a duration, or a range to draw from. Default 0s.
+    pub(super) delay: Field<DurationRangeText>,
+    /// Again and again, so far apart: a duration, or a range to draw from for each. Each time is a fault of its own,
+    /// with targets drawn anew and an effect of its own. Without `at`, the first comes after one `every`.
+    pub(super) every: Field<DurationRangeText>,
+    /// How often `every` comes. Default: as often as fits.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) count: Field<u64>,
+    /// Until when `every` comes, since the start of the load. Default: the end of the load.
+    pub(super) until: Field<DurationText>,
     /// How long: a duration, or a range to draw from. Without it, until `heal`, `restart` or the end of the load.
     #[serde(rename = "for")]
     pub(super) lasts: Field<DurationRangeText>,
@@ -316,6 +357,34 @@ pub(super) struct StepTable {
     pub(super) client_crash: Field<ClientTable>,
     /// Break all connections of a group of clients, over and over.
     pub(super) churn: Field<ChurnTable>,
+    /// Ask the cluster to let another voter lead a queue.
+    pub(super) transfer_leader: Field<TransferTable>,
+    /// Ask the cluster to give a node a vote in a queue.
+    pub(super) grow: Field<VoterTable>,
+    /// Ask the cluster to take a node's vote in a queue away.
+    pub(super) shrink: Field<VoterTable>,
+    /// Start a spare and ask the cluster to take it in.
+    pub(super) add_member: Field<MemberTable>,
+    /// Ask the cluster to take a node out, for good.
+    pub(super) remove_member: Field<MemberTable>,
+}
+
+/// Exactly one of the keys. Counted over all clients and queues, since the start of the run.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct AfterTable {
+    /// Publishes that were handed to a socket.
+    #[schemars(range(min = 1))]
+    pub(super) published: Field<u64>,
+    /// Publishes that were confirmed.
+    #[schemars(range(min = 1))]
+    pub(super) confirmed: Field<u64>,
+    /// Messages that clients received, redeliveries too.
+    #[schemars(range(min = 1))]
+    pub(super) delivered: Field<u64>,
+    /// Acks that clients sent.
+    #[schemars(range(min = 1))]
+    pub(super) acked: Field<u64>,
 }
 
 /// Exactly one of the keys.
@@ -539,6 +608,32 @@ pub(super) struct ChurnTable {
     pub(super) every: Field<DurationText>,
 }
 
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["queue", "to"]))]
+pub(super) struct TransferTable {
+    pub(super) queue: Field<String>,
+    /// Who leads from then on: a target that means one node.
+    pub(super) to: Field<TargetText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["queue", "node"]))]
+pub(super) struct VoterTable {
+    pub(super) queue: Field<String>,
+    /// Whose vote: a target that means one node.
+    pub(super) node: Field<TargetText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["node"]))]
+pub(super) struct MemberTable {
+    /// A target that means one node; `spare` is the first one.
+    pub(super) node: Field<TargetText>,
+}
+
 /// What a run must show to pass.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
@@ -605,8 +700,15 @@ text!(
     SizeRangeText, "size or range", ["1KiB", "64B..4KiB"]
 );
 text!(
-    /// Whom is meant: `leader:Q`, `followers:Q`, `one-follower:Q`, `majority`, `minority`, `all`, `any`, `n1`.
+    /// Whom is meant: `leader:Q`, `followers:Q`, `one-follower:Q`, `one-learner:Q`,
+    /// `majority`, `minority`, `all`, `any`, `n1`.
     TargetText, "target", ["leader:orders", "any", "n2"]
+);
+
+text!(
+    /// What happens and to whom: `leader-changed:Q`, `redelivered:Q`, `snapshot-installed:Q`, `compacted:Q`, `down:N`,
+    /// `restarted:N`, `reconnected:C`; Q is a queue, N a node or `any`, C a group of clients.
+    EventText, "event", ["leader-changed:orders", "restarted:any"]
 );
 
 /// One target, or a list of them.

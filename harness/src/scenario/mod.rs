@@ -5,16 +5,19 @@
 //! timeline of it for one seed.
 
 mod check;
+mod concrete;
 mod draw;
 mod expect;
 mod file;
 mod model;
+mod operator;
 mod problem;
 mod required;
 pub(crate) mod shape;
 mod steps;
 mod target;
 mod text;
+mod trigger;
 mod trouble;
 
 pub use crate::check::Invariant;
@@ -23,13 +26,23 @@ pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub(crate) use file::{At, Field, Name, names};
 pub use model::{
-    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Getters, Net, Partition,
-    Placement, Publishers, Queue, QueueKind, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step, Trouble, Weather,
+    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Errand, Getters, Net,
+    Partition, Placement, Publishers, Queue, QueueKind, Repro, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step,
+    Trouble, Weather,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
 pub use target::Target;
 pub(crate) use text::{budget, limit};
+pub use trigger::{Happening, Repeat, Tally, Trigger};
+
+/// `5s`, `1.5ms`: a duration as scenario files write it.
+///
+/// # Errors
+/// What is wrong with it, and how to write it.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, (String, String)> {
+    text::duration(text).map_err(|wrong| (wrong.what, wrong.help))
+}
 
 /// The JSON schema of scenario files.
 pub fn schema() -> schemars::Schema {

@@ -6,7 +6,7 @@ use std::{ops::Range, time::Duration};
 
 use warren::platform::{NodeId, Sabotage};
 
-use super::{Expect, Target};
+use super::{Expect, Repeat, Target, Trigger};
 
 /// A scenario, ready to be run with any seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,21 @@ pub struct Scenario {
     /// In the order of the file, which need not be that of time: see [`Scenario::draw`].
     pub steps: Vec<Step>,
     pub expect: Expect,
+    /// What the file reproduces, if it was written for that.
+    pub repro: Option<Repro>,
+}
+
+/// What a reproducer must show again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repro {
+    /// The invariant, or `panic` for an assertion of the broker's own.
+    pub violates: String,
+    /// The trace hash of the run that showed it, 16 hexadecimal digits.
+    pub trace: String,
+    /// Which build of Ferret that was.
+    pub build: String,
+    /// The command that found the failure first.
+    pub found_by: String,
 }
 
 /// How long, how often, and in which weather.
@@ -45,6 +60,8 @@ pub struct Run {
     pub client: ClientKind,
     pub net: Net,
     pub disk: DiskSpeed,
+    /// How often Warren's chaos points take their turns: a factor to their likelihoods; 0 is never.
+    pub chaos: f64,
     /// After the last fault is healed, the time within which all must be well again.
     pub liveness: Duration,
     /// A publish without an answer for this long has an unknown outcome.
@@ -125,13 +142,20 @@ impl<T: Copy> Spread<T> {
 pub struct Cluster {
     /// 1 to 7. Nodes are called `n1`, `n2`, ….
     pub nodes: u64,
+    /// Nodes beyond those, which do not run and are no members until a step adds them.
+    pub spares: u64,
     /// Applied entries after which a group's log is cut behind a snapshot; a quarter as many stay for slow followers.
     pub compact_after: u64,
 }
 
 impl Cluster {
+    /// Those that begin the cluster.
     pub fn node_ids(self) -> impl Iterator<Item = NodeId> {
         (1..=self.nodes).map(NodeId)
+    }
+
+    pub fn spare_ids(self) -> impl Iterator<Item = NodeId> {
+        (self.nodes + 1..=self.nodes + self.spares).map(NodeId)
     }
 }
 
@@ -169,6 +193,8 @@ pub struct Publishers {
     pub confirms: bool,
     /// Messages per virtual second, each.
     pub rate: f64,
+    /// The most messages that each of them publishes, whatever is left of the load; `None` is no limit.
+    pub messages: Option<u64>,
     /// Bytes per message, drawn for each.
     pub body: Spread<u64>,
     /// The most publishes without an outcome at a time; 1 publishes in lock-step.
@@ -224,7 +250,12 @@ pub struct Step {
     pub line: u32,
     /// The step's bytes in [`Scenario::text`].
     pub span: Range<usize>,
+    /// Since the start of the load, or since the trigger.
     pub at: Spread<Duration>,
+    /// What it waits for before that.
+    pub trigger: Option<Trigger>,
+    /// It is done again and again.
+    pub repeat: Option<Repeat>,
     /// `for`: how long it lasts. Without it, until a later step (`heal`, `restart`) or the end of the load.
     pub lasts: Option<Spread<Duration>>,
     /// The step may turn out to have had no effect.
@@ -307,6 +338,47 @@ pub enum Action<N> {
         client: String,
         trouble: ClientTrouble,
     },
+    /// An operator asks the cluster to change its members, or a queue's leader or voters.
+    Operate {
+        node: N,
+        errand: Errand,
+    },
+}
+
+/// What an operator wants. Queues are indices into [`Scenario::queues`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// The node is to lead the queue.
+    TransferLeader { queue: usize },
+    /// The node, a learner, is to vote in it.
+    Grow { queue: usize },
+    /// The node is to vote in it no more.
+    Shrink { queue: usize },
+    /// The node, a spare, is started, and to join the cluster.
+    AddMember,
+    /// The node is to leave the cluster for good.
+    RemoveMember,
+}
+
+impl Errand {
+    /// The queue that it is about, if it is about one.
+    pub fn queue(self) -> Option<usize> {
+        match self {
+            Self::TransferLeader { queue } | Self::Grow { queue } | Self::Shrink { queue } => Some(queue),
+            Self::AddMember | Self::RemoveMember => None,
+        }
+    }
+
+    /// The same errand about another queue.
+    #[must_use]
+    pub fn with_queue(self, queue: usize) -> Self {
+        match self {
+            Self::TransferLeader { .. } => Self::TransferLeader { queue },
+            Self::Grow { .. } => Self::Grow { queue },
+            Self::Shrink { .. } => Self::Shrink { queue },
+            Self::AddMember | Self::RemoveMember => self,
+        }
+    }
 }
 
 /// What a link does to datagrams.
@@ -444,6 +516,11 @@ impl<N> Action<N> {
             Self::Client { trouble: ClientTrouble::Slow { .. }, .. } => "slow-consumer",
             Self::Client { trouble: ClientTrouble::Crash, .. } => "client-crash",
             Self::Client { trouble: ClientTrouble::Churn { .. }, .. } => "churn",
+            Self::Operate { errand: Errand::TransferLeader { .. }, .. } => "transfer-leader",
+            Self::Operate { errand: Errand::Grow { .. }, .. } => "grow",
+            Self::Operate { errand: Errand::Shrink { .. }, .. } => "shrink",
+            Self::Operate { errand: Errand::AddMember, .. } => "add-member",
+            Self::Operate { errand: Errand::RemoveMember, .. } => "remove-member",
         }
     }
 
@@ -481,6 +558,7 @@ impl<N> Action<N> {
             Self::Wipe { node } => Action::Wipe { node: replace(node) },
             Self::Trouble { node, trouble } => Action::Trouble { node: replace(node), trouble: trouble.clone() },
             Self::Client { client, trouble } => Action::Client { client: client.clone(), trouble: trouble.clone() },
+            Self::Operate { node, errand } => Action::Operate { node: replace(node), errand: *errand },
         }
     }
 }

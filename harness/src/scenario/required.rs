@@ -11,8 +11,9 @@ pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
     let manual = || scenario.consumers.iter().filter(|consumers| consumers.ack == AckMode::Manual);
     let requeues = publishes && manual().any(|consumers| consumers.requeue > 0.0);
     let prefetch = publishes && manual().any(|consumers| consumers.prefetch > 0);
-    let restarts =
-        scenario.steps.iter().any(|step| matches!(step.action, Action::Kill { .. } | Action::PowerLoss { .. }));
+    // A step that may miss need not take anything down.
+    let takes_down = |action: &Action<_>| matches!(action, Action::Kill { .. } | Action::PowerLoss { .. });
+    let restarts = scenario.steps.iter().any(|step| !step.may_miss && takes_down(&step.action));
     let replicas = scenario.cluster.nodes > 1;
     Invariant::ALL
         .into_iter()
@@ -26,13 +27,16 @@ pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
             | Invariant::DeliveryCount
             | Invariant::PublisherOrder
             | Invariant::QueueLinearizable => publishes,
+            Invariant::SettleApplied => publishes && manual().next().is_some(),
             Invariant::RequeueOrder => requeues,
             Invariant::Prefetch => prefetch,
             Invariant::ReplicaAgreement | Invariant::LogMatching => replicas,
             Invariant::Durability => restarts,
-            Invariant::OneLeaderPerTerm | Invariant::CommittedStays | Invariant::Monotonic | Invariant::Liveness => {
-                true
-            }
+            Invariant::OneLeaderPerTerm
+            | Invariant::CommittedStays
+            | Invariant::Quorum
+            | Invariant::Monotonic
+            | Invariant::Liveness => true,
         })
         .collect()
 }

@@ -3,18 +3,19 @@
 use std::{ops::Range, time::Duration};
 
 use super::{
-    Action, Partition, Reset, Run, Spread, StallWhat, Step, Target, Trouble,
+    Action, Errand, Partition, Reset, Run, Spread, StallWhat, Step, Target, Trouble,
     check::line_of,
     file::{At, DurationRangeText, Field, OneOrMany, OneWayTable, PartitionTable, ResetTable, StepTable},
     problem::{Problems, suggestion},
     target::Roles,
     text,
+    trigger::Begins,
 };
 
 const ACTIONS: &str = "partition, one-way, kill, power-loss, disk-stall, disk-slow, reset, pause, heal, restart, \
     latency, loss, duplicate, reorder, bandwidth, black-hole, flap, rolling-restart, wipe, \
     slow-cpu, disk-error, bit-rot, misdirect, clock-jump, clock-drift, clock-freeze, slow-consumer, client-crash, \
-    churn";
+    churn, transfer-leader, grow, shrink, add-member, remove-member";
 
 /// Checks steps against the rest of the scenario.
 pub(super) struct Steps<'a> {
@@ -40,7 +41,7 @@ impl Steps<'_> {
 
     fn step(&mut self, position: usize, at: &At<StepTable>) -> Option<Step> {
         let table = &at.value;
-        let begins = self.begins(&table.at);
+        let begins = self.begins(at);
         let lasts = self.range(&table.lasts);
         if let (Some(lasts), Field(Some(field))) = (lasts, &table.lasts)
             && lasts.max == Duration::ZERO
@@ -60,39 +61,37 @@ impl Steps<'_> {
                     | Action::Restart { .. }
                     | Action::Reset(_)
                     | Action::RollingRestart { .. }
+                    | Action::Operate { .. }
                     | Action::Trouble { trouble: Trouble::BitRot { .. }, .. }
             )
         {
             let message = format!("`{}` has its own end", action.kind());
             self.problems.add(&field.span, message, "so it cannot last", Some("leave `for` out".into()));
         }
+        let Begins { at: begins, trigger, repeat } = begins?;
         Some(Step {
             number: u32::try_from(position + 1).expect("a file holds fewer steps"),
             line: line_of(self.text, at.span.start),
             span: at.span.clone(),
-            at: begins?,
+            at: begins,
+            trigger,
+            repeat,
             lasts,
             may_miss: table.may_miss.0.as_ref().is_some_and(|at| at.value),
             action,
         })
     }
 
-    fn begins(&mut self, field: &Field<DurationRangeText>) -> Option<Spread<Duration>> {
-        let begins = self.range(field)?;
-        if let Field(Some(at)) = field
-            && begins.max >= self.run.duration
-        {
-            let label = format!("`duration` is {:?}", self.run.duration);
-            let help = "let it begin earlier, or raise `duration` under `[run]`".to_owned();
-            self.problems.add(&at.span, "this step begins after the end of the run", label, Some(help));
-        }
-        Some(begins)
-    }
-
     /// The one action of a step.
     fn action(&mut self, at: &At<StepTable>) -> Option<Action<Vec<Target>>> {
         let StepTable {
             at: _,
+            after: _,
+            when: _,
+            delay: _,
+            every: _,
+            count: _,
+            until: _,
             lasts: _,
             may_miss: _,
             partition,
@@ -124,6 +123,11 @@ impl Steps<'_> {
             slow_consumer,
             client_crash,
             churn,
+            transfer_leader,
+            grow,
+            shrink,
+            add_member,
+            remove_member,
         } = &at.value;
         let given: Vec<(&str, &Range<usize>)> = [
             ("partition", span(partition)),
@@ -155,6 +159,11 @@ impl Steps<'_> {
             ("slow-consumer", span(slow_consumer)),
             ("client-crash", span(client_crash)),
             ("churn", span(churn)),
+            ("transfer-leader", span(transfer_leader)),
+            ("grow", span(grow)),
+            ("shrink", span(shrink)),
+            ("add-member", span(add_member)),
+            ("remove-member", span(remove_member)),
         ]
         .into_iter()
         .filter_map(|(name, span)| Some((name, span?)))
@@ -214,7 +223,10 @@ impl Steps<'_> {
         if span(heal).is_some() {
             return Some(Action::Heal);
         }
-        self.network(&at.value).or_else(|| self.machine(&at.value)).or_else(|| self.client(&at.value))
+        self.network(&at.value)
+            .or_else(|| self.machine(&at.value))
+            .or_else(|| self.client(&at.value))
+            .or_else(|| self.operator(&at.value))
     }
 
     fn partition(&mut self, at: &At<PartitionTable>) -> Option<Partition<Vec<Target>>> {
@@ -324,6 +336,7 @@ impl Steps<'_> {
                 Action::Kill { .. }
                     | Action::PowerLoss { .. }
                     | Action::Wipe { .. }
+                    | Action::Operate { errand: Errand::RemoveMember, .. }
                     | Action::Trouble {
                         trouble: Trouble::DiskError(_) | Trouble::BitRot { .. } | Trouble::Misdirect { .. },
                         ..

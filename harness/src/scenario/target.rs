@@ -18,6 +18,8 @@ pub enum Target {
     Followers(usize),
     /// `one-follower:Q`: one of them, drawn.
     OneFollower(usize),
+    /// `one-learner:Q`: one of the nodes that follow the queue without a vote, drawn.
+    OneLearner(usize),
     /// Just more than half of the nodes, drawn.
     Majority,
     /// Just less than half of the nodes, drawn; none in a cluster of one or two.
@@ -30,15 +32,16 @@ pub enum Target {
 }
 
 /// Targets that name a queue.
-const OF_QUEUE: [&str; 3] = ["leader", "followers", "one-follower"];
+const OF_QUEUE: [&str; 4] = ["leader", "followers", "one-follower", "one-learner"];
 /// Targets that stand alone.
-const ALONE: [&str; 4] = ["majority", "minority", "all", "any"];
+const ALONE: [&str; 5] = ["majority", "minority", "all", "any", "spare"];
 
 /// What targets can refer to in one scenario.
 #[derive(Clone, Copy)]
 pub(super) struct Roles<'a> {
     pub(super) queues: &'a [Queue],
     pub(super) nodes: u64,
+    pub(super) spares: u64,
 }
 
 impl Roles<'_> {
@@ -48,10 +51,10 @@ impl Roles<'_> {
             return self.of_queue(text, role, queue, span, problems);
         }
         if let Some(number) = text.strip_prefix('n').and_then(|number| number.parse::<u64>().ok()) {
-            if (1..=self.nodes).contains(&number) {
+            if (1..=self.nodes + self.spares).contains(&number) {
                 return Some(Target::Node(NodeId(number)));
             }
-            let last = self.nodes;
+            let last = self.nodes + self.spares;
             let help = format!("the cluster has nodes n1 to n{last}; raise `nodes` under `[cluster]` for more");
             problems.add(span, format!("unknown node `{text}`"), "no such node", Some(help));
             return None;
@@ -66,6 +69,12 @@ impl Roles<'_> {
             "minority" => Some(Target::Minority),
             "all" => Some(Target::All),
             "any" => Some(Target::Any),
+            "spare" if self.spares == 0 => {
+                let help = "write `spares = 1` under `[cluster]`".to_owned();
+                problems.add(span, "there is no spare", "all nodes are members from the start", Some(help));
+                None
+            }
+            "spare" => Some(Target::Node(NodeId(self.nodes + 1))),
             _ => {
                 problems.add(span, format!("unknown target `{text}`"), "not a target", Some(self.help(text)));
                 None
@@ -97,6 +106,10 @@ impl Roles<'_> {
         if role == "leader" {
             return Some(Target::Leader(index));
         }
+        if role == "one-learner" {
+            // Without one at the beginning there may be one later: a queue can shrink.
+            return Some(Target::OneLearner(index));
+        }
         if self.queues[index].group_size < 2 {
             let help = "raise the queue's `group-size`, or name the leader".to_owned();
             problems.add(span, format!("`{queue}` has no followers"), "its group has one replica", Some(help));
@@ -115,7 +128,9 @@ impl Roles<'_> {
             // The role alone is right, the queue was forgotten.
             None => match (closest(text, OF_QUEUE), self.queues.first()) {
                 (Some(role), Some(queue)) => format!("did you mean `{role}:{}`?", queue.name),
-                _ => "targets are leader:Q, followers:Q, one-follower:Q, majority, minority, all, any, n1".to_owned(),
+                _ => "targets are leader:Q, followers:Q, one-follower:Q, one-learner:Q, majority, minority, all, any, \
+                      spare, n1"
+                    .to_owned(),
             },
         }
     }

@@ -93,6 +93,10 @@ impl Steps<'_> {
             (&at.value.node, by.map(|by_nanos| Trouble::ClockJump { by_nanos }))
         } else if let Field(Some(at)) = &table.clock_drift {
             let gain = value(&at.value.rate).map(|rate| ((rate - 1.0) * 1e6).round() as i32);
+            if let (Some(0), Field(Some(rate))) = (gain, &at.value.rate) {
+                let help = "write how fast it runs, such as `rate = 0.9` or `rate = 1.1`".to_owned();
+                self.problems.add(&rate.span, "a clock at this rate is right", "this is no drift", Some(help));
+            }
             (&at.value.node, gain.map(|gain| Trouble::ClockDrift { gain }))
         } else if let Field(Some(at)) = &table.clock_freeze {
             let wall_only = at.value.what.0.as_ref().is_some_and(|what| what.value.text == "wall");

@@ -51,6 +51,27 @@ impl Hunted {
     }
 }
 
+/// What the runs with nothing planted came to, all together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Toll {
+    pub runs: usize,
+    /// Those that were taken for a violation.
+    pub alarms: usize,
+    pub cpu_seconds: f64,
+    pub virtual_seconds: f64,
+}
+
+impl Toll {
+    pub fn of(control: &[Hunted]) -> Self {
+        Self {
+            runs: control.len(),
+            alarms: control.iter().filter(|one| one.catch.is_some()).count(),
+            cpu_seconds: control.iter().fold(0.0, |sum, one| sum + one.cpu_seconds),
+            virtual_seconds: control.iter().fold(0.0, |sum, one| sum + one.virtual_seconds),
+        }
+    }
+}
+
 /// One run as the hunt sees it.
 pub struct Run {
     pub record: RunRecord,

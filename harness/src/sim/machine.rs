@@ -32,6 +32,7 @@ use super::{
     dice::Dice,
     disk::DiskState,
     isolate::panic_message,
+    log,
     net::{Arrival, Departure, Kernel, Segment},
     processor::{Processor, Turn},
     world::Shared,
@@ -516,6 +517,7 @@ impl Future for Shell {
         machine.counters.set(counters);
         let mut slot = self.task.future.borrow_mut();
         let Some(future) = slot.as_mut() else { return Poll::Ready(()) };
+        log::speaks(machine.id, machine.now());
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         match polled {
             Ok(Poll::Pending) if self.process.alive.get() => Poll::Pending,

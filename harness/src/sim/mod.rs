@@ -15,11 +15,13 @@
 //! rounded to ticks.
 
 mod bare;
+mod chaos;
 mod clock;
 mod dice;
 pub mod disk;
 pub mod entropy;
 mod isolate;
+mod log;
 mod machine;
 pub mod net;
 mod platform;
@@ -30,9 +32,11 @@ mod world;
 use std::{future::Future, pin::Pin};
 
 pub use bare::BareTraffic;
+pub use chaos::ChaosCount;
 pub use clock::{ClockCounters, ClockRate};
 pub use disk::{DiskCounters, DiskFault, PowerLoss, SimDisk, SimDiskControl, SimFile};
 pub use isolate::run_isolated;
+pub use log::{LogLine, listen};
 pub use machine::MachineCounters;
 pub use net::{Bandwidth, LinkCounters, Reorder, SimListener, SimStream, StreamConfig};
 pub use platform::SimPlatform;

@@ -3,7 +3,7 @@
 use std::{future::Future, io, rc::Rc, time::Duration};
 
 use tokio::task::AbortHandle;
-use warren::platform::{NodeId, Observation, Platform, Sabotage};
+use warren::platform::{Chaos, NodeId, Observation, Platform, Sabotage};
 
 use super::{
     MachineId, SimDisk, SimListener, SimStream, TraceKind,
@@ -103,6 +103,15 @@ impl Platform for SimPlatform {
         let machine = &self.process.machine;
         machine.world.trace(Some(machine.id), TraceKind::Observation, hash_observation(&observation), 0);
         machine.world.observe(machine.node, observation);
+    }
+
+    fn chance(&self, point: Chaos) -> bool {
+        let machine = &self.process.machine;
+        let yes = machine.world.chaos.ask(point);
+        if yes {
+            machine.world.trace(Some(machine.id), TraceKind::ChaosPoint, point as u64, 0);
+        }
+        yes
     }
 
     fn sabotaged(&self, sabotage: Sabotage) -> bool {

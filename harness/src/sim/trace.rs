@@ -76,6 +76,8 @@ pub enum TraceKind {
     StreamsReset,
     /// Another property of a link has changed. `a`: the other machine, `b`: a hash of the new value.
     LinkChanged,
+    /// The broker took a rare turn. `a`: the chaos point.
+    ChaosPoint,
     /// `a`: hash of the observation.
     Observation,
     /// Whatever the workload records: `a` and `b` are its own.
@@ -175,6 +177,7 @@ impl TraceKind {
             Self::Uncut => "reaches again",
             Self::StreamsReset => "has its connections reset with",
             Self::LinkChanged => "has its link changed to",
+            Self::ChaosPoint => "takes a rare turn at",
             Self::Observation => "observes",
             Self::Client => "records",
         }
@@ -196,6 +199,7 @@ impl TraceKind {
             Self::DiskRotted | Self::DiskMisdirected => Arguments::File("at"),
             Self::DiskPowerLoss => Arguments::Number("bytes lost"),
             Self::DiskWiped => Arguments::Number("bytes gone"),
+            Self::ChaosPoint => Arguments::Number("chaos point"),
             Self::ProcessStarted => Arguments::Number("start"),
             Self::Resumed => Arguments::Number("polls held"),
             Self::ProcessorSlowed => Arguments::Number("nanoseconds a poll"),

@@ -10,11 +10,12 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use warren::platform::{NodeId, Observation, Sabotage};
+use warren::platform::{Chaos, NodeId, Observation, Sabotage};
 
 use super::{
     Bandwidth, ClockRate, LinkCounters, LocalBoxFuture, MachineCounters, MachineId, PowerLoss, Reorder, SimDiskControl,
     SimError, SimPlatform, StreamConfig, TraceEvent, TraceKind, TraceMode,
+    chaos::{ChaosCount, ChaosPoints},
     clock::Clock,
     dice::Dice,
     disk::DiskState,
@@ -75,6 +76,7 @@ pub(super) struct Shared {
     addresses: RefCell<Vec<IpAddr>>,
     connections: Cell<u64>,
     pub(super) sabotage: Cell<Option<Sabotage>>,
+    pub(super) chaos: ChaosPoints,
     sink: ObservationSink,
     failure: RefCell<Option<SimError>>,
 }
@@ -177,6 +179,7 @@ impl World {
             addresses: RefCell::default(),
             connections: Cell::new(0),
             sabotage: Cell::new(None),
+            chaos: ChaosPoints::new(config.seed),
             sink,
             failure: RefCell::default(),
         });
@@ -438,6 +441,16 @@ impl World {
     /// Plants a bug in all processes, or none.
     pub fn set_sabotage(&self, sabotage: Option<Sabotage>) {
         self.0.shared.sabotage.set(sabotage);
+    }
+
+    /// How often the broker's chaos points take their turns from now on: a factor to their likelihoods; 0 is never.
+    pub fn set_chaos(&self, rate: f64) {
+        self.0.shared.chaos.set_rate(rate);
+    }
+
+    /// What the chaos points have done so far, all of them in their order.
+    pub fn chaos(&self) -> Vec<(Chaos, ChaosCount)> {
+        self.0.shared.chaos.counts()
     }
 
     /// Adds an event of the workload or its recorder to the trace.

@@ -23,8 +23,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct DrainPlan {
     /// One role per queue; all with the same client.
     pub roles: Vec<Role>,
-    /// How many nodes there are to go through.
-    pub nodes: usize,
+    /// How many nodes there are to go through now.
+    pub nodes: Rc<dyn Fn() -> usize>,
     /// Virtual time that the drain may take.
     pub limit: Duration,
 }
@@ -42,7 +42,7 @@ pub async fn run<P: Platform>(platform: P, plan: DrainPlan, floor: Rc<Floor>) {
         let last_round = platform.now() - began >= plan.limit;
         troubles.clear();
         for role in &plan.roles {
-            for hop in 0..plan.nodes {
+            for hop in 0..(plan.nodes)() {
                 let (node, address) = (role.choose)(hop);
                 if let Err(trouble) = drain_through(&platform, role, node, &address, &floor).await {
                     troubles.push(format!("{} through {node}: {trouble}", role.setup.queue));

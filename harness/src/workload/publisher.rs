@@ -28,6 +28,8 @@ pub struct PublisherPlan {
     pub role: Role,
     /// Time from one publish to the next.
     pub interval: Duration,
+    /// The last sequence that it begins; retries are not counted. `None` is no limit.
+    pub messages: Option<u64>,
     /// Bytes per message.
     pub body: Spread<u64>,
     /// Publishes without an outcome at any time, at most.
@@ -126,7 +128,7 @@ impl<P: Platform> Publisher<P> {
                 break format!("no outcome within {:?}", self.plan.timeout);
             }
             due = due.max(now.saturating_sub(ARREARS_MAX));
-            while loading && due <= now && outstanding.len() < self.plan.in_flight {
+            while loading && self.has_more() && due <= now && outstanding.len() < self.plan.in_flight {
                 let (tag, message) = self.publish(link, channel);
                 if self.plan.role.setup.confirms {
                     outstanding.insert(tag, Waiting { message, since: now, returned: false });
@@ -135,7 +137,7 @@ impl<P: Platform> Publisher<P> {
                 }
                 due += self.plan.interval;
             }
-            let free = loading && outstanding.len() < self.plan.in_flight;
+            let free = loading && self.has_more() && outstanding.len() < self.plan.in_flight;
             let pause = if free { due.saturating_sub(now).min(PHASE_POLL) } else { PHASE_POLL };
             tokio::select! {
                 biased;
@@ -166,6 +168,11 @@ impl<P: Platform> Publisher<P> {
             self.settle(waiting.message, PublishOutcome::Unknown);
         }
         reason
+    }
+
+    /// Whether there is anything left to publish.
+    fn has_more(&self) -> bool {
+        !self.again.is_empty() || self.plan.messages.is_none_or(|messages| self.plan.sequence_last.get() < messages)
     }
 
     fn publish(&mut self, link: &mut Link, channel: ChannelId) -> (u64, MessageId) {

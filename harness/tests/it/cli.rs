@@ -101,6 +101,7 @@ impl Simulate for Script {
             trace,
             machines: Vec::new(),
             history: History { clients: vec!["pub-1".to_owned()], events, ..History::default() },
+            log: Vec::new(),
             cpu: None,
         }
     }
@@ -146,6 +147,7 @@ fn passed(scenario: &Scenario, seed: u64) -> RunRecord {
             invariant("one-leader-per-term", "terms", 3),
             invariant("requeue-order", "requeues", 0),
         ],
+        chaos: Vec::new(),
         faults: vec![FaultRecord {
             step: 1,
             line: 7,

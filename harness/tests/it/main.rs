@@ -1,5 +1,6 @@
 //! Ferret's integration tests, one binary.
 
+mod chaos;
 mod cli;
 mod determinism;
 mod disk;
@@ -9,11 +10,15 @@ mod gate;
 mod judge;
 mod lapin_lockstep;
 mod machine;
+mod membership;
 mod more_faults;
 mod play;
+mod reproducer;
 mod scenario_errors;
 mod streams;
 mod sweep;
+mod tell;
+mod triggers;
 mod workspace;
 
 use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};

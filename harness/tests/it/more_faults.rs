@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ferret::{faults::CATALOGUE, run::RunOutput};
+use ferret::{
+    faults::{BEGINNINGS, CATALOGUE},
+    run::RunOutput,
+};
 use ferret_reports::{FaultRecord, Verdict};
 
 use super::play::{Play, SECOND, began, confirms, downs, ended, fault, leader, parse, reconnected};
@@ -25,7 +28,7 @@ fn scenario_of(steps: &str) -> String {
 version = 1
 name = "listed"
 run = {{ duration = "20s" }}
-cluster = {{ nodes = 4 }}
+cluster = {{ nodes = 4, spares = 1 }}
 queues = [{{ name = "orders" }}]
 publishers = [{{ name = "pub", queue = "orders", rate = 1 }}]
 consumers = [{{ name = "con", queue = "orders" }}]
@@ -43,9 +46,12 @@ fn every_action_of_the_format_is_listed_with_an_example_of_it() {
     }
     let schema = serde_json::to_value(ferret::scenario::schema()).unwrap();
     let steps = schema["$defs"]["StepTable"]["properties"].as_object().expect("the schema names the steps' keys");
-    let actions: BTreeSet<&str> =
-        steps.keys().map(String::as_str).filter(|key| !["at", "for", "may-miss"].contains(key)).collect();
-    assert_eq!(actions, CATALOGUE.iter().map(|listed| listed.kind).collect());
+    let about = ["delay", "count", "until", "for", "may-miss"];
+    let keys: BTreeSet<&str> = steps.keys().map(String::as_str).filter(|key| !about.contains(key)).collect();
+    assert_eq!(keys, CATALOGUE.iter().chain(BEGINNINGS).map(|listed| listed.kind).collect());
+    for listed in BEGINNINGS {
+        parse(&scenario_of(listed.example));
+    }
 }
 
 #[test]

@@ -105,6 +105,23 @@ mistakes! {
         "partition = { isolate = \"leader:orders\" }, for = \"6s\"" => "reset = { client = \"pubs\" }";
     what_is_expected_to_hold_cannot_be_expected_to_be_violated:
         "invariants = [\"all\"]" => "invariants = [\"prefetch\"]\nviolated = [\"prefetch\"]";
+    a_step_that_never_begins_is_refused: "at = \"5s\", " => "";
+    a_step_with_two_beginnings_is_refused: "at = \"5s\"" => "at = \"5s\", when = \"leader-changed:orders\"";
+    an_unknown_event_is_named_with_the_one_that_was_meant: "at = \"5s\"" => "when = \"leader-chnged:orders\"";
+    an_event_without_whom_it_happens_to_is_completed: "at = \"5s\"" => "when = \"redelivered\"";
+    an_event_of_an_unknown_queue_is_refused: "at = \"5s\"" => "when = \"leader-changed:ordres\"";
+    an_event_of_a_node_beyond_the_cluster_is_refused: "at = \"5s\"" => "when = \"restarted:n5\"";
+    an_event_of_an_unknown_client_is_refused: "at = \"5s\"" => "when = \"reconnected:cno\"";
+    a_count_of_nothing_is_refused: "at = \"5s\"" => "after = {}";
+    a_count_of_two_things_is_refused: "at = \"5s\"" => "after = { confirmed = 5, acked = 5 }";
+    a_count_of_something_unknown_is_named_with_what_was_meant: "at = \"5s\"" => "after = { confirms = 5 }";
+    a_trigger_is_not_repeated: "at = \"5s\"" => "after = { confirmed = 5 }, every = \"5s\"";
+    a_time_has_no_delay: "at = \"5s\"" => "at = \"5s\", delay = \"1s\"";
+    a_count_without_every_is_refused: "at = \"5s\"" => "at = \"5s\", count = 3";
+    more_repetitions_than_fit_are_refused: "at = \"5s\"" => "at = \"5s\", every = \"10s\", count = 7";
+    a_step_repeated_all_the_time_is_refused: "at = \"5s\"" => "every = \"1ms\"";
+    a_repetition_that_ends_before_it_begins_is_refused:
+        "at = \"5s\"" => "at = \"5s\", every = \"1s\", until = \"4s\"";
     a_mistake_of_syntax_has_its_place: "name = \"sample\"" => "name = \"sample";
 }
 

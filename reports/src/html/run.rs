@@ -54,6 +54,7 @@ fn body(run: &RunRecord, number: usize) -> String {
         cursor_data(run, number)
     );
     out.push_str(&tables::faults(run, number));
+    out.push_str(&tables::chaos(run));
     let _ = writeln!(
         out,
         "<div class=columns><div>{}{}{}</div><div>{}</div></div>",

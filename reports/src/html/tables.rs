@@ -52,6 +52,39 @@ pub(super) fn faults(run: &RunRecord, number: usize) -> String {
     out
 }
 
+/// Each chaos point, and how often the broker took its turn there.
+pub(super) fn chaos(run: &RunRecord) -> String {
+    if run.chaos.is_empty() {
+        return String::new();
+    }
+    let fired: u64 = run.chaos.iter().map(|point| point.fired).sum();
+    let points = run.chaos.iter().filter(|point| point.fired > 0).count();
+    let mut rows = String::new();
+    for point in &run.chaos {
+        let class = if point.fired == 0 { " class=faint" } else { "" };
+        let _ = write!(
+            rows,
+            "<tr{class}><th scope=row>{}</th><td class=what>{}</td><td class=r>{}</td><td class=r>{}</td></tr>",
+            html(&point.point),
+            html(&point.sentence),
+            count(point.fired),
+            count(point.asked)
+        );
+    }
+    format!(
+        "<section><h3>Chaos: {} at {} of {}</h3><div class=scroll><table><thead><tr><th scope=col>Point</th><th \
+         scope=col>Turn</th><th scope=col class=r>taken</th><th scope=col class=r>of</th></tr></thead><tbody>{rows}\
+         </tbody></table></div></section>\n",
+        turns(fired),
+        points,
+        some(run.chaos.len(), "point"),
+    )
+}
+
+fn turns(fired: u64) -> String {
+    if fired == 1 { "1 rare turn".to_owned() } else { format!("{} rare turns", count(fired)) }
+}
+
 /// Latency over the whole run.
 pub(super) fn quantiles(run: &RunRecord) -> String {
     let latency = &run.latency;

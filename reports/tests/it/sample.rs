@@ -77,6 +77,7 @@ pub(crate) fn passing(seed: u64) -> RunRecord {
         reasons: Vec::new(),
         invariants: invariants(confirmed),
         faults: faults(),
+        chaos: Vec::new(),
         sometimes: vec![
             SometimesResult { name: "leader-changed".into(), required: true, count: 2 },
             SometimesResult { name: "redelivered".into(), required: true, count: 87 },

@@ -8,10 +8,13 @@ pub(super) fn observation(node: NodeId, observation: &Observation) {
         Observation::Started { .. }
         | Observation::BecameLeader { .. }
         | Observation::SteppedDown { .. }
+        | Observation::Members { .. }
+        | Observation::ChangeBegan { .. }
         | Observation::GroupOpened { .. }
         | Observation::GroupClosed { .. } => tracing::info!(%node, ?observation),
         Observation::Recovered { .. }
         | Observation::EnteredTerm { .. }
+        | Observation::ChannelOpened { .. }
         | Observation::ConsumerAttached { .. }
         | Observation::ConsumerDetached { .. }
         | Observation::VoteGranted { .. }

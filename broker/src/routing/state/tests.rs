@@ -212,3 +212,27 @@ proptest! {
         prop_assert_eq!(state.state_hash(), once.state_hash());
     }
 }
+
+#[test]
+fn members_join_once_and_leave_for_good() {
+    let add = |node| MetaOperation::AddMember { node: NodeId(node), address: "there:1".into() };
+    let remove = |node| MetaOperation::RemoveMember { node: NodeId(node) };
+    let mut state = MetaState::founded_by([1, 2, 3].map(NodeId));
+    let effects =
+        state.apply(&command(1, vec![add(4), add(4), remove(2), remove(2), add(2), remove(9), declare_queue("q")]));
+    let added = effects.iter().filter(|effect| matches!(effect, MetaEffect::MemberAdded { node: NodeId(4), .. }));
+    assert_eq!(added.count(), 1);
+    let placed = effects.iter().find_map(|effect| match effect {
+        MetaEffect::QueueCreated { voters, .. } => Some(voters.clone()),
+        _ => None,
+    });
+    assert_eq!(placed, Some(vec![NodeId(1), NodeId(3)]), "a removed node gets no replica");
+    let refused: Vec<_> = outcomes(effects).iter().map(|outcome| refused_with(outcome).is_some()).collect();
+    assert_eq!(refused, [false, false, false, false, true, true, false]);
+    assert_eq!(state.members().collect::<Vec<_>>(), [1, 3, 4].map(NodeId));
+    assert_eq!(state.joined().collect::<Vec<_>>(), [(NodeId(4), "there:1")]);
+    assert_eq!(MetaState::restore(&state.snapshot()).expect("its own snapshot"), state);
+    let effects = state.apply(&command(8, vec![remove(1), remove(3), remove(4)]));
+    let refused: Vec<_> = outcomes(effects).iter().map(|outcome| refused_with(outcome).is_some()).collect();
+    assert_eq!(refused, [false, false, true], "the last one stays");
+}

@@ -18,38 +18,38 @@ use tokio::{
     task::AbortHandle,
     time::Instant,
 };
-use warren::platform::{Disk, File, Listener, NodeId, Observation, OpenMode, Platform, Sabotage};
+use warren::platform::{Chaos, Disk, File, Listener, NodeId, Observation, OpenMode, Platform, Sabotage};
 
 const PIPE_BYTES: usize = 64 * 1024;
 
 /// What the nodes share: who listens where.
 #[derive(Clone, Default)]
-pub(super) struct World {
+pub(crate) struct World {
     ports: Rc<RefCell<BTreeMap<String, mpsc::UnboundedSender<DuplexStream>>>>,
 }
 
 /// One run of one node's process.
 #[derive(Clone)]
-pub(super) struct MemoryPlatform {
+pub(crate) struct MemoryPlatform {
     node: NodeId,
     world: World,
     disk: MemoryDisk,
     origin: Instant,
     random: Rc<Cell<u64>>,
     tasks: Rc<RefCell<Vec<AbortHandle>>>,
-    pub(super) observed: Rc<RefCell<Vec<Observation>>>,
+    pub(crate) observed: Rc<RefCell<Vec<Observation>>>,
 }
 
 impl MemoryPlatform {
     /// Starts a process of `node` over `disk`.
     #[expect(clippy::disallowed_methods, reason = "this is the clock that Platform::now stands for")]
-    pub(super) fn new(node: NodeId, world: World, disk: MemoryDisk) -> Self {
+    pub(crate) fn new(node: NodeId, world: World, disk: MemoryDisk) -> Self {
         let random = Rc::new(Cell::new(node.0));
         Self { node, world, disk, origin: Instant::now(), random, tasks: Rc::default(), observed: Rc::default() }
     }
 
     /// Ends the process at once.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         for task in self.tasks.borrow().iter() {
             task.abort();
         }
@@ -115,12 +115,16 @@ impl Platform for MemoryPlatform {
         self.observed.borrow_mut().push(observation);
     }
 
+    fn chance(&self, _point: Chaos) -> bool {
+        false
+    }
+
     fn sabotaged(&self, _sabotage: Sabotage) -> bool {
         false
     }
 }
 
-pub(super) struct MemoryListener(mpsc::UnboundedReceiver<DuplexStream>);
+pub(crate) struct MemoryListener(mpsc::UnboundedReceiver<DuplexStream>);
 
 impl Listener for MemoryListener {
     type Stream = DuplexStream;
@@ -134,7 +138,7 @@ impl Listener for MemoryListener {
 type Contents = Rc<RefCell<Vec<u8>>>;
 
 #[derive(Clone, Default)]
-pub(super) struct MemoryDisk {
+pub(crate) struct MemoryDisk {
     files: Rc<RefCell<BTreeMap<String, Contents>>>,
     stall: Rc<Stall>,
 }
@@ -148,12 +152,12 @@ struct Stall {
 
 impl MemoryDisk {
     /// From now on no sync ends.
-    pub(super) fn stall(&self) {
+    pub(crate) fn stall(&self) {
         self.stall.on.set(true);
     }
 
     /// Syncs end again, also those that wait.
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.stall.on.set(false);
         self.stall.over.notify_waiters();
     }
@@ -193,7 +197,7 @@ impl Disk for MemoryDisk {
     }
 }
 
-pub(super) struct MemoryFile {
+pub(crate) struct MemoryFile {
     contents: Contents,
     stall: Rc<Stall>,
 }

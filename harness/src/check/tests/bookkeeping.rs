@@ -93,3 +93,26 @@ fn a_node_that_was_given_another_disk_starts_anew() {
     let story = story.event(EventKind::SyncedDataLost { node: N1 }).up(N1);
     story.tell(N1, found(0, 0)).tell(N1, entered(1)).accepted(Monotonic);
 }
+
+#[test]
+fn in_a_term_a_node_takes_entries_of_that_terms_leader_only() {
+    // n2 leads term 3 with entries 1 and 2 of term 1 in its log; n3 has entry 1, and is in term 3.
+    let elected = || {
+        let story = story().tell(N2, appended(1, 1, 10)).tell(N2, appended(2, 1, 11)).tell(N3, appended(1, 1, 10));
+        let story = story.tell(N3, entered(3)).tell(N3, durable(3, 0)).tell(N2, entered(3)).tell(N2, leader(3));
+        story.tell(N2, appended(3, 3, 30))
+    };
+    elected().tell(N3, appended(2, 2, 12)).rejected(LogMatching, "in term 3 of g2, appended entry 2 of term 2");
+    elected().tell(N3, appended(2, 1, 11)).tell(N3, appended(3, 3, 30)).accepted(LogMatching);
+    let longer = elected().tell(N3, appended(2, 1, 11)).tell(N3, appended(3, 1, 13));
+    longer.rejected(LogMatching, "the log of n2, its leader, ended at 2");
+    // Term 3 is not on its disk yet, or it has moved on: it may have been sent the entry in another term.
+    let between = |stand: Observation| {
+        let story = story().tell(N2, appended(1, 1, 10)).tell(N3, durable(1, 0)).tell(N3, entered(1));
+        story.tell(N3, stand).tell(N3, appended(1, 1, 10))
+    };
+    between(entered(3)).accepted(LogMatching);
+    between(durable(1, 1)).accepted(LogMatching);
+    let nobody = story().tell(N2, appended(1, 1, 10)).tell(N3, entered(3)).tell(N3, durable(3, 0));
+    nobody.tell(N3, appended(1, 1, 10)).rejected(LogMatching, "that term had no leader");
+}

@@ -156,10 +156,11 @@ fn gets_and_other_channels_do_not_count_against_the_prefetch() {
 }
 
 #[test]
-fn messages_that_the_broker_took_back_do_not_count_against_the_prefetch() {
+fn what_the_broker_took_back_counts_against_the_prefetch_until_its_client_settles_it() {
     // The node of con-1 was given up as lost: what it held went to con-2; then it was served again.
-    let taken = three().again(CON_2, m(1)).again(CON_2, m(2));
-    taken.fresh(CON, m(3)).accepted(Prefetch);
+    let taken = || three().again(CON_2, m(1)).again(CON_2, m(2));
+    taken().fresh(CON, m(3)).rejected(Prefetch, "held 3 unsettled messages of orders");
+    taken().ack(CON, 1).fresh(CON, m(3)).accepted(Prefetch);
 }
 
 #[test]

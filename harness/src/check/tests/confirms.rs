@@ -29,6 +29,16 @@ fn what_is_returned_is_not_delivered() {
 }
 
 #[test]
+fn what_is_returned_although_its_queue_is_there_is_reported() {
+    let returned = |story: Story| story.publish(m(2)).outcome(m(2), PublishOutcome::Returned);
+    returned(story().put(m(1))).rejected(ConfirmProtocol, "but its queue, orders, had taken pub-1/1");
+    // Nobody knows whether the queue was there: another channel's node may know more, and the first was not taken yet.
+    returned(story().put(m2(1))).accepted(ConfirmProtocol);
+    returned(story().publish(m(1))).confirm(m(1)).accepted(ConfirmProtocol);
+    returned(story().publish_to(OTHER, m(1)).confirm(m(1))).accepted(ConfirmProtocol);
+}
+
+#[test]
 fn a_publish_that_is_passed_over_is_reported() {
     let passed = |seconds| {
         let story = story().publish(m(1)).put(m(2)).wait(seconds);

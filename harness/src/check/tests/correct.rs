@@ -34,7 +34,8 @@ struct Wire {
     down: VecDeque<Down>,
     /// As the queue sees it: tag to message number.
     held: BTreeMap<u64, u64>,
-    /// Held through the consumer: what counts against the prefetch.
+    /// Given through the consumer and not settled by the client, also what was taken back meanwhile: what counts
+    /// against the prefetch.
     credit_used: Vec<u64>,
     /// As the client sees it.
     unsettled: Vec<u64>,
@@ -145,8 +146,8 @@ impl Model {
                 self.wire(channel).down.push_back(Down::Confirm(message));
             }
             Some(Up::Settle(tag, settle)) => {
+                self.wire(channel).credit_used.retain(|used| *used != tag);
                 if let Some(number) = self.wire(channel).held.remove(&tag) {
-                    self.wire(channel).credit_used.retain(|used| *used != tag);
                     if matches!(settle, Settle::Ack { .. }) {
                         self.tell(Observation::Settled { group: GROUP, message: number });
                     } else {
@@ -243,9 +244,7 @@ impl Model {
     }
 
     fn take_back(&mut self, channel: ChannelId) {
-        let wire = self.wire(channel);
-        wire.credit_used.clear();
-        let held = std::mem::take(&mut wire.held);
+        let held = std::mem::take(&mut self.wire(channel).held);
         held.into_values().for_each(|number| self.requeue(number));
     }
 
@@ -263,7 +262,9 @@ impl Model {
         let again = ChannelId(self.channels);
         self.channels += 1;
         self.client_of.insert(client, again);
-        self.event(EventKind::ChannelOpened { client: ClientId(client), channel: again, node: N2 });
+        let name = format!("{}:1", self.story.history.clients[client as usize]);
+        self.tell(Observation::ChannelOpened { channel: again.0.into(), client: name });
+        self.event(EventKind::ChannelOpened { client: ClientId(client), channel: again, node: N1 });
         if consumes {
             self.subscribe(again);
         }

@@ -96,3 +96,57 @@ fn no_message_stays_assigned_to_a_process_that_is_gone() {
         .drained()
         .accepted(Liveness);
 }
+
+/// n3 is down from now on, and holds message 1; n1 leads, and has something committed half a minute later.
+fn exiled(given_back: &[Observation]) -> Story {
+    let assigned = Observation::Assigned { group: GROUP, message: 1, owner: N3, channel: 1, consumer: None, count: 0 };
+    let first: &[Observation] = &[enqueued(1), assigned];
+    let story = told_by(story().tell(N1, opened()).tell(N1, leader(1)).put(m(1)), N1, &[first]);
+    let story =
+        given_back.iter().fold(story.down(N3, NodeDown::PowerLost).wait(6), |story, fact| story.tell(N1, fact.clone()));
+    story.tell(N1, applied(2, 1, 2, 2))
+}
+
+#[test]
+fn what_a_node_holds_that_is_gone_goes_back_while_another_one_leads() {
+    let much_later = |story: Story| story.wait(30).tell(N1, committed(3, 1)).healed();
+    let kept = "message 1 of orders still belonged to n3";
+    much_later(exiled(&[])).rejected(Liveness, kept);
+    much_later(exiled(&[requeued(1)])).is(Liveness, InvariantVerdict::Undecided);
+    // It was not gone for long enough, or is back, or nobody led all the time.
+    exiled(&[]).tell(N1, committed(3, 1)).healed().is(Liveness, InvariantVerdict::Undecided);
+    much_later(exiled(&[]).up(N3)).is(Liveness, InvariantVerdict::Undecided);
+    let stepped = Observation::SteppedDown { group: GROUP, term: Term(1) };
+    much_later(exiled(&[]).tell(N1, stepped.clone())).is(Liveness, InvariantVerdict::Undecided);
+    let elected_late = exiled(&[]).tell(N1, stepped).wait(25).tell(N2, leader(2));
+    elected_late.tell(N2, committed(3, 2)).healed().is(Liveness, InvariantVerdict::Undecided);
+}
+
+/// con-1 consumes through channel 7 of n1, and has acked all it had; what its queue then did is `dropped`.
+fn consuming(dropped: &[Observation], credit_back: bool) -> Story {
+    let told = Observation::ChannelOpened { channel: 7, client: "con-1:51".to_owned() };
+    let channel = ChannelId(9);
+    let attached =
+        Observation::ConsumerAttached { group: GROUP, owner: N1, channel: 7, consumer: 1, prefetch: Some(1) };
+    let story = [N1, N2, N3].into_iter().fold(story(), |story, node| story.tell(node, opened()));
+    let story = story.tell(N1, leader(1)).tell(N1, told).opened(2, channel, N1).subscribe(channel, 1);
+    let first: &[Observation] = &[attached, enqueued(1), assigned(1, 7, Some(1), 0)];
+    let story = told_by(story, N1, &[first]).put(m(1)).tell(N1, delivered(1, 7, 0, 1)).fresh(channel, m(1));
+    let story = if credit_back { story.ack(channel, 1) } else { story };
+    let story = dropped.iter().fold(story.tell(N1, settled(1)), |story, fact| story.tell(N1, fact.clone()));
+    let story = story.tell(N1, applied(2, 1, 2, 2));
+    let story = [N2, N3].into_iter().fold(story, |story, node| story.tell(node, snapshot(2, 1, 2)));
+    story.healed().wait(20)
+}
+
+#[test]
+fn a_consumer_that_lives_and_has_credit_is_not_forgotten() {
+    let detached = Observation::ConsumerDetached { group: GROUP, owner: N1, channel: 7, consumer: 1 };
+    let again = Observation::ConsumerAttached { group: GROUP, owner: N1, channel: 7, consumer: 1, prefetch: None };
+    let dropped = [detached.clone()];
+    consuming(&dropped, true).drained().rejected(Liveness, "con-1 consumed from orders on channel 9 of n1");
+    consuming(&[], true).drained().accepted(Liveness);
+    consuming(&[detached, again], true).drained().accepted(Liveness);
+    // It still holds what it may hold.
+    consuming(&dropped, false).drained().accepted(Liveness);
+}

@@ -8,7 +8,9 @@ mod fifo;
 mod liveness;
 mod ownership;
 mod queue;
+mod quorum;
 mod replicas;
+mod settles;
 
 use std::collections::BTreeMap;
 

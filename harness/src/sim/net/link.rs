@@ -13,6 +13,9 @@ use crate::sim::dice::Dice;
 /// What a segment needs on the wire beyond its payload: about what IP and TCP need.
 const HEADER_BYTES: u64 = 40;
 
+/// What holds a segment up for less than this is not felt, and not counted: latencies come in whole milliseconds.
+const FELT: Duration = Duration::from_millis(1);
+
 /// A share of segments that is held back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reorder {
@@ -43,14 +46,14 @@ pub struct LinkCounters {
     /// Lost by chance.
     pub lost: u64,
     pub duplicated: u64,
-    /// Segments with added latency, and its sum.
+    /// Segments with added latency of a millisecond or more, and the sum of all.
     pub delayed: u64,
     pub delayed_for: Duration,
-    /// Segments held back so that others overtake them.
+    /// Segments held back, for a millisecond or more, so that others overtake them.
     pub held_back: u64,
     /// Segments that arrived after one that was sent later, for whatever reason.
     pub overtaken: u64,
-    /// Segments that waited at the bottleneck, and the sum of their waits.
+    /// Segments that waited at the bottleneck for a millisecond or more, and the sum of all waits.
     pub queued: u64,
     pub queued_for: Duration,
     /// Dropped because the bottleneck's queue was full.
@@ -130,20 +133,21 @@ impl Link {
             }
             delays.busy_until = begins + (bytes * 1_000_000_000).div_ceil(bytes_per_second.max(1));
             held = Duration::from_nanos(delays.busy_until - now);
-            counters.queued += 1;
+            counters.queued += u64::from(held >= FELT);
             counters.queued_for += held;
         }
         if !delays.latency.end.is_zero() {
             let extra = dice.duration(&delays.latency);
-            counters.delayed += 1;
+            counters.delayed += u64::from(extra >= FELT);
             counters.delayed_for += extra;
             held += extra;
         }
         if let Some(reorder) = &delays.reorder
             && dice.chance(reorder.share)
         {
-            counters.held_back += 1;
-            held += dice.duration(&reorder.delay);
+            let back = dice.duration(&reorder.delay);
+            counters.held_back += u64::from(back >= FELT);
+            held += back;
         }
         Some(held.as_nanos() as u64)
     }

@@ -1,0 +1,181 @@
+//! `ferret replay`: a reproducer again, to the byte, with a closer look if wanted.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use clap::Args;
+use ferret_reports::Verdict;
+
+use super::{
+    Streams,
+    build_id::build_id,
+    check::report_invalid,
+    exit,
+    interrupt::Interrupt,
+    paths::Selection,
+    pool,
+    simulate::{Request, Simulate, Simulated},
+    terminal,
+};
+use crate::{
+    explain::Narrator,
+    history::Nanos,
+    progress::Progress,
+    scenario::{Repro, duration},
+    search::shrink::Goal,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  ferret replay orders-17.repro.toml
+      Runs it once more: the same violation, the same trace hash. Says so; or that the code has
+      changed since, and whether the violation is still there.
+  ferret replay orders-17.repro.toml --node n2
+      With everything that n2 went through: what it appended, synced, promised, applied.
+  ferret replay orders-17.repro.toml --log --until 14.2s
+      With what the brokers say through `tracing`, in virtual time, up to that moment.
+  ferret replay orders-17.repro.toml --node n2 --log --until 14.2s
+      Both, of one node.
+
+Exit codes: 100 violated again · 0 mended: it holds now, in a build that is another one ·
+103 the same build gave another run · 2, 3 as in `ferret run`";
+
+/// Replay a reproducer that `ferret shrink` wrote
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES, after_help = "See `ferret replay --help` for examples and exit codes.")]
+pub(super) struct ReplayArgs {
+    /// The reproducer
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+
+    /// End the run at this virtual time, and tell what happened before
+    #[arg(long, value_name = "TIME", value_parser = virtual_time)]
+    until: Option<Duration>,
+
+    /// Tell everything that this node went through
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+
+    /// Tell what the brokers say through `tracing`, of one node with `--node`
+    #[arg(long)]
+    log: bool,
+}
+
+fn virtual_time(text: &str) -> Result<Duration, String> {
+    duration(text).map_err(|(what, help)| format!("{what}; {help}"))
+}
+
+/// Events told before `--until` when no node is named.
+const LAST_EVENTS: usize = 30;
+
+pub(super) fn replay<S: Simulate>(
+    args: &ReplayArgs,
+    simulate: &S,
+    interrupt: &Interrupt,
+    streams: &mut Streams<'_>,
+) -> io::Result<u8> {
+    let selection = Selection::read(std::slice::from_ref(&args.path));
+    if !selection.is_valid() {
+        report_invalid(&selection, streams)?;
+        return Ok(exit::INVALID_SCENARIO);
+    }
+    let (Some(scenario), Some(repro)) =
+        (selection.scenarios.first(), selection.scenarios.first().and_then(|scenario| scenario.repro.as_ref()))
+    else {
+        let path = args.path.display();
+        writeln!(streams.err, "ferret: {path} is no reproducer (it has no [repro]); use `ferret run {path}`")?;
+        return Ok(exit::USAGE);
+    };
+    if let Some(node) = &args.node
+        && !scenario.cluster.node_ids().any(|known| known.to_string() == *node)
+    {
+        writeln!(streams.err, "ferret: there is no node {node}; the nodes are n1 to n{}", scenario.cluster.nodes)?;
+        return Ok(exit::USAGE);
+    }
+    let request = Request { until: args.until, log: args.log, ..Request::default() };
+    let seed = scenario.run.seeds.from;
+    let (simulated, _) = pool::simulate_apart(simulate, scenario, seed, &request, interrupt, &Progress::default());
+    tell(args, &simulated, streams)?;
+    if let Some(until) = args.until {
+        writeln!(streams.out, "stopped at {:.3} s, as asked; nothing is judged", until.as_secs_f64())?;
+        return Ok(exit::PASS);
+    }
+    if interrupt.asked() {
+        return Ok(exit::INCOMPLETE);
+    }
+    conclude(repro, &simulated, streams)
+}
+
+/// Events and log lines, in order of time.
+fn tell<S>(args: &ReplayArgs, simulated: &Simulated<S>, streams: &mut Streams<'_>) -> io::Result<()> {
+    let narrator = Narrator::new(&simulated.history);
+    let mut lines: Vec<(Nanos, String)> = Vec::new();
+    if args.node.is_some() || (args.until.is_some() && !args.log) {
+        let all = narrator.events().filter(|event| args.node.as_ref().is_none_or(|node| event.who == *node));
+        let told: Vec<_> = all.collect();
+        let skip = if args.node.is_some() { 0 } else { told.len().saturating_sub(LAST_EVENTS) };
+        lines.extend(
+            told.into_iter().skip(skip).map(|event| (Nanos(event.at_ns), format!("{:<8}  {}", event.who, event.what))),
+        );
+    }
+    for line in &simulated.log {
+        let machine = simulated.machines.get(line.machine.0 as usize).map_or("?", String::as_str);
+        if args.node.as_ref().is_none_or(|node| machine == node) {
+            lines.push((line.at, format!("{machine:<8}  {:<5} {}", line.level, line.text)));
+        }
+    }
+    lines.sort_by_key(|(at, _)| *at);
+    for (at, line) in lines {
+        writeln!(streams.out, "{:>12.6} s  {line}", at.seconds())?;
+    }
+    Ok(())
+}
+
+fn conclude<S>(repro: &Repro, simulated: &Simulated<S>, streams: &mut Streams<'_>) -> io::Result<u8> {
+    let record = &simulated.record;
+    let style = streams.out_style;
+    let same_trace = record.trace_hash == repro.trace;
+    let same_build = repro.build == build_id();
+    let goal = Goal::from_name(&repro.violates);
+    let again = goal.is_some_and(|goal| goal.is_shown_by(record));
+    writeln!(streams.out, "{}", terminal::run_line(record, record.scenario.name.len(), style))?;
+    write!(streams.out, "{}", terminal::failure(record, style))?;
+    let name = &repro.violates;
+    let (text, code) = match (same_trace, again) {
+        (true, true) => {
+            let text = format!("reproduced to the byte: {name} is violated again, with the trace hash {}", repro.trace);
+            (style.bad(&text), Verdict::Violated.exit_code())
+        }
+        (false, true) if !same_build => {
+            let text = format!(
+                "the code has changed since (build {} then, {} now): another trace, but {name} is still violated",
+                or_unknown(&repro.build),
+                build_id()
+            );
+            (style.bad(&text), Verdict::Violated.exit_code())
+        }
+        (_, false) if !same_build => {
+            let text = format!(
+                "the code has changed since (build {} then, {} now): {name} is not violated any more",
+                or_unknown(&repro.build),
+                build_id()
+            );
+            (style.good(&text), exit::PASS)
+        }
+        _ => {
+            let text = format!(
+                "not deterministic, or the file was edited: the same build gave the trace hash {}, not {}, and {name} is \
+                 {}violated",
+                record.trace_hash,
+                repro.trace,
+                if again { "" } else { "not " }
+            );
+            (style.bad(&text), Verdict::NotDeterministic.exit_code())
+        }
+    };
+    writeln!(streams.out, "{text}")?;
+    Ok(code)
+}
+
+fn or_unknown(build: &str) -> &str {
+    if build.is_empty() { "unknown" } else { build }
+}

@@ -1,0 +1,133 @@
+//! Reads what a run left on disk.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use ferret_reports::{RunRecord, Verdict};
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+
+use crate::history::{Event, History};
+
+/// The folder of one run, and what is in it.
+#[derive(Debug)]
+pub(super) struct RunFolder {
+    pub(super) path: PathBuf,
+    pub(super) record: RunRecord,
+}
+
+/// Why a path leads to no run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoRun {
+    #[error("{} has no run.json, nor has any folder below it: name a folder that `ferret run` left", .0.display())]
+    NothingThere(PathBuf),
+    #[error("{}: {error}", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("{} was written by another version of Ferret: {error}", path.display())]
+    Unknown { path: PathBuf, error: serde_json::Error },
+    #[error("{} holds {} runs; name one of them, such as {}", path.display(), runs.len(), runs[0].display())]
+    Many { path: PathBuf, runs: Vec<PathBuf> },
+}
+
+impl RunFolder {
+    /// Every run at or below `path`, by name.
+    pub(super) fn all(path: &Path) -> Result<Vec<Self>, NoRun> {
+        let mut folders = Vec::new();
+        collect(path, 3, &mut folders).map_err(|error| NoRun::Unreadable { path: path.to_owned(), error })?;
+        if folders.is_empty() {
+            return Err(NoRun::NothingThere(path.to_owned()));
+        }
+        folders.into_iter().map(Self::read).collect()
+    }
+
+    /// The one run at or below `path`, or the first that did not pass.
+    pub(super) fn failed(path: &Path) -> Result<Self, NoRun> {
+        let mut runs = Self::all(path)?;
+        let worst = runs.iter().enumerate().max_by_key(|(index, run)| (run.record.verdict, usize::MAX - index));
+        match worst {
+            Some((index, run)) if runs.len() == 1 || run.record.verdict > Verdict::Pass => Ok(runs.swap_remove(index)),
+            _ => Err(many(path, &runs)),
+        }
+    }
+
+    /// The one run at or below `path`.
+    pub(super) fn only(path: &Path) -> Result<Self, NoRun> {
+        let mut runs = Self::all(path)?;
+        if runs.len() > 1 { Err(many(path, &runs)) } else { Ok(runs.swap_remove(0)) }
+    }
+
+    fn read(path: PathBuf) -> Result<Self, NoRun> {
+        let file = path.join("run.json");
+        let text = fs::read(&file).map_err(|error| NoRun::Unreadable { path: file.clone(), error })?;
+        match serde_json::from_slice(&text) {
+            Ok(record) => Ok(Self { path, record }),
+            Err(error) => Err(NoRun::Unknown { path: file, error }),
+        }
+    }
+
+    /// The run's events.
+    pub(super) fn history(&self) -> Result<History, NoRun> {
+        let path = self.path.join("history.jsonl.gz");
+        let unreadable = |error| NoRun::Unreadable { path: path.clone(), error };
+        let unknown = |error| NoRun::Unknown { path: path.clone(), error };
+        let file = File::open(&path).map_err(unreadable)?;
+        let mut lines = BufReader::new(MultiGzDecoder::new(BufReader::new(file))).lines();
+        let head = lines.next().transpose().map_err(unreadable)?.unwrap_or_default();
+        let mut history = serde_json::from_str::<Head>(&head).map_err(unknown)?.into_history();
+        for line in lines {
+            let line = line.map_err(unreadable)?;
+            history.events.push(serde_json::from_str::<Event>(&line).map_err(unknown)?);
+        }
+        Ok(history)
+    }
+}
+
+/// The first line of a history.
+#[derive(Deserialize)]
+struct Head {
+    clients: Vec<String>,
+    queues: Vec<String>,
+    nodes: Vec<warren::platform::NodeId>,
+    faults: Vec<String>,
+}
+
+impl Head {
+    fn into_history(self) -> History {
+        let Self { clients, queues, nodes, faults } = self;
+        History { clients, queues, nodes, faults, events: Vec::new() }
+    }
+}
+
+fn many(path: &Path, runs: &[RunFolder]) -> NoRun {
+    NoRun::Many { path: path.to_owned(), runs: runs.iter().map(|run| run.path.clone()).collect() }
+}
+
+/// Folders with a `run.json`, at most `depth` below `path`.
+fn collect(path: &Path, depth: u32, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    if path.join("run.json").is_file() && path.join("history.jsonl.gz").is_file() {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    if depth == 0 {
+        return Ok(());
+    }
+    let mut folders: Vec<PathBuf> = fs::read_dir(path)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()?
+        .into_iter()
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort_by_key(|folder| natural(folder));
+    folders.iter().try_for_each(|folder| collect(folder, depth - 1, found))
+}
+
+/// `seed-9` before `seed-10`.
+fn natural(folder: &Path) -> (String, u64) {
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let (text, number) = name.split_at(name.len() - digits);
+    (text.to_owned(), number.parse().unwrap_or(0))
+}

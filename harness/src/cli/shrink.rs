@@ -1,0 +1,255 @@
+//! `ferret shrink`, and what `ferret run --shrink` does with a failing seed: a small scenario that fails the same way.
+
+use std::{
+    fs, io,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use ferret_reports::{RunRecord, Verdict};
+use warren::platform::Sabotage;
+
+use super::{
+    Streams,
+    build_id::build_id,
+    check::report_invalid,
+    exit,
+    interrupt::Interrupt,
+    laboratory::{Laboratory, Silence},
+    paths::Selection,
+    pool,
+    run::{client_parser, sabotage_parser},
+    simulate::{Request, Simulate},
+    terminal,
+};
+use crate::{
+    progress::Progress,
+    scenario::{ClientKind, Expect, Repro, Scenario, Seeds},
+    search::shrink::{self, Found, Goal, Sights},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  ferret shrink scenarios/gate/quorum-leader-loss.toml --seed 17
+      From a seed that fails to a small scenario that violates the same invariant: fewer faults,
+      messages, clients, queues and nodes, shorter faults, an earlier end, plainer weather.
+      Writes quorum-leader-loss-17.repro.toml: concrete, with nothing left to chance but the seed.
+  ferret shrink my.toml --seed 17 --invariant durability --budget 300
+      The one invariant to keep violated, if there are several, and five minutes instead of one.
+  ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
+      The same for the first failing seed of each scenario of a sweep.
+  ferret replay my-17.repro.toml
+      What to do with the result: see it fail again, today or after a change.
+
+Ctrl-C ends the search early and keeps the best so far.
+
+Exit codes: 100 shrunk, for it fails · 0 the seed does not fail, there is nothing to shrink ·
+2, 3, 4 as in `ferret run`";
+
+/// Shrink a failing seed to a minimal scenario that fails the same way
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES, after_help = "See `ferret shrink --help` for examples and exit codes.")]
+pub(super) struct ShrinkArgs {
+    /// The scenario file
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+
+    /// The seed that fails; the default is the first one that the file names
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// The invariant to keep violated (or `panic`); the default is the first one that is
+    #[arg(long, value_name = "NAME", value_parser = goal)]
+    invariant: Option<Goal>,
+
+    /// Plant a bug in every node, whatever the scenario says
+    #[arg(long, value_name = "NAME", value_parser = sabotage_parser())]
+    sabotage: Option<Sabotage>,
+
+    /// The client library to use, whatever the scenario says
+    #[arg(long, value_name = "KIND", value_parser = client_parser())]
+    client: Option<ClientKind>,
+
+    /// How long to search, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    budget: u64,
+
+    /// The file to write; the default is `SCENARIO-SEED.repro.toml` in this folder
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// How many runs at a time; the default is the number of processor cores
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+}
+
+fn goal(text: &str) -> Result<Goal, String> {
+    Goal::from_name(text)
+        .ok_or_else(|| format!("`{text}` is no invariant; the README lists them, and there is `panic`"))
+}
+
+/// A search and its means.
+pub(super) struct Search<'a> {
+    /// The scenario as its file says it, with what the command line changed.
+    pub(super) scenario: &'a Scenario,
+    pub(super) seed: u64,
+    /// What to keep; the first failure of the run if `None`.
+    pub(super) goal: Option<Goal>,
+    pub(super) budget: Duration,
+    pub(super) workers: usize,
+    /// The command that showed the failure.
+    pub(super) found_by: &'a str,
+}
+
+pub(super) fn shrink<S: Simulate>(
+    args: &ShrinkArgs,
+    simulate: &S,
+    interrupt: &Interrupt,
+    streams: &mut Streams<'_>,
+) -> io::Result<u8> {
+    let selection = Selection::read(std::slice::from_ref(&args.path));
+    if !selection.is_valid() {
+        report_invalid(&selection, streams)?;
+        return Ok(exit::INVALID_SCENARIO);
+    }
+    let [scenario] = &selection.scenarios[..] else {
+        writeln!(streams.err, "ferret: {} is not one scenario; name one file", args.path.display())?;
+        return Ok(exit::NOTHING_SELECTED);
+    };
+    let seed = args.seed.unwrap_or(scenario.run.seeds.from);
+    let mut changed = scenario.clone();
+    changed.sabotage = args.sabotage.or(scenario.sabotage);
+    changed.run.client = args.client.unwrap_or(scenario.run.client);
+    let request = Request { sabotage: args.sabotage, client: args.client, ..Request::default() };
+    let found_by = pool::replay_line(scenario, seed, &request);
+    let search = Search {
+        scenario: &changed,
+        seed,
+        goal: args.invariant,
+        budget: Duration::from_secs(args.budget),
+        workers: pool::workers(args.jobs),
+        found_by: &found_by,
+    };
+    let default = PathBuf::from(format!("{}-{seed}.repro.toml", scenario.name));
+    let out = args.out.as_deref().unwrap_or(&default);
+    match search.run(simulate, interrupt, streams, out)? {
+        Some(_) => Ok(Verdict::Violated.exit_code()),
+        None if interrupt.asked() => Ok(exit::INCOMPLETE),
+        None => Ok(exit::PASS),
+    }
+}
+
+impl Search<'_> {
+    /// Shrinks, tells of it on the output, and writes the file, whose path it gives. `None` if the seed does not fail.
+    pub(super) fn run<S: Simulate>(
+        &self,
+        simulate: &S,
+        interrupt: &Interrupt,
+        streams: &mut Streams<'_>,
+        out: &Path,
+    ) -> io::Result<Option<PathBuf>> {
+        let _silence = Silence::keep();
+        let request = Request::default();
+        let (first, _) =
+            pool::simulate_apart(simulate, self.scenario, self.seed, &request, interrupt, &Progress::default());
+        let shown = Goal::all_of(&first.record);
+        let Some(goal) = self.goal.or(shown.first().copied()).filter(|goal| shown.contains(goal)) else {
+            let wanted = self.goal.map_or("nothing is violated".to_owned(), |goal| format!("{} holds", goal.name()));
+            writeln!(
+                streams.out,
+                "{} with seed {}: {wanted}, there is nothing to shrink",
+                self.scenario.name, self.seed
+            )?;
+            return Ok(None);
+        };
+        let concrete = prepared(self.scenario.concrete(self.seed, &first.history), goal);
+        let concrete = Scenario::parse(&concrete.path, &concrete.to_toml())
+            .map_err(|problems| io::Error::other(format!("a concrete scenario is not valid: {problems:?}")))?;
+        let mut laboratory = Laboratory::new(simulate, interrupt, streams, goal, (self.workers, self.budget));
+        // A timeline that waited for a leader may begin a tick off, and miss.
+        let start = laboratory.try_one(&concrete).unwrap_or_else(|| {
+            let mut drawn = prepared(self.scenario.clone(), goal);
+            drawn.run.seeds = Seeds { from: self.seed, count: 1 };
+            let sights = Sights::of(goal, &first.record, &first.history);
+            Found { scenario: drawn, record: first.record.clone(), sights }
+        });
+        let exact = start.record.trace_hash == first.record.trace_hash;
+        let before = start.size();
+        let best = shrink::shrink(goal, start, &mut laboratory);
+        laboratory.clear();
+        let (runs, spent) = (laboratory.runs, laboratory.elapsed());
+        let removed = best.size().less_than(&before);
+        let repro = self.write(goal, &best, &removed, out)?;
+        let style = streams.out_style;
+        let stopped = if interrupt.asked() { ", stopped early" } else { "" };
+        writeln!(
+            streams.out,
+            "shrunk            {}  seed {}: {removed} ({runs} runs in {:.0} s{stopped})",
+            self.scenario.name,
+            self.seed,
+            spent.as_secs_f64(),
+        )?;
+        let because = format!("{}: {}", goal.name(), goal.explanation(&best.record));
+        writeln!(streams.out, "{}", style.bad(&terminal::wrapped("  still violated: ", &because, style.width)))?;
+        for step in &best.scenario.steps {
+            writeln!(streams.out, "  {}", best.scenario.step(step))?;
+        }
+        if !exact {
+            writeln!(streams.out, "  (the concrete timeline is not to the tick that of the seed)")?;
+        }
+        writeln!(streams.out, "  replay: ferret replay {}", pool::quoted(&repro.display().to_string()))?;
+        Ok(Some(repro))
+    }
+
+    fn write(&self, goal: Goal, best: &Found, removed: &str, out: &Path) -> io::Result<PathBuf> {
+        let mut scenario = best.scenario.clone();
+        scenario.repro = Some(Repro {
+            violates: goal.name().to_owned(),
+            trace: best.record.trace_hash.clone(),
+            build: build_id().to_owned(),
+            found_by: self.found_by.to_owned(),
+        });
+        let size = best.size();
+        let faults = if size.faults == 1 { "fault" } else { "faults" };
+        let messages = if size.messages == 1 { "message" } else { "messages" };
+        let head = format!(
+            "# Violates {} with {} {faults} and {} {messages}.\n# Shrunk from {}: {removed}.\n\n",
+            goal.name(),
+            size.faults,
+            size.messages,
+            self.found_by,
+        );
+        if let Some(parent) = out.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(out, head + &scenario.to_toml())?;
+        Ok(out.to_owned())
+    }
+}
+
+/// A scenario that asks for the goal and for nothing else.
+fn prepared(mut scenario: Scenario, goal: Goal) -> Scenario {
+    scenario.name += "-repro";
+    scenario.tags.clear();
+    scenario.repro = None;
+    scenario.expect = Expect::default();
+    if let Goal::Violates(invariant) = goal {
+        scenario.expect.invariants.insert(invariant);
+    }
+    scenario
+}
+
+/// The first failing record of each scenario, by index.
+pub(super) fn first_failures(records: &[RunRecord]) -> Vec<usize> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut failures = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        if !Goal::all_of(record).is_empty() && !seen.contains(&record.scenario.path.as_str()) {
+            seen.push(&record.scenario.path);
+            failures.push(index);
+        }
+    }
+    failures
+}

@@ -1,0 +1,102 @@
+//! A run told to a person: what happened to a message, where, and which faults mattered.
+//!
+//! Everything told here is read from the history and the record; nothing is judged anew. [`Narrator`] puts single
+//! events into words, [`life`] gathers the life of one message across client, log, replicas and disks, [`story`] makes
+//! prose of it.
+
+pub mod life;
+mod replicas;
+pub mod story;
+
+use std::fmt;
+
+use ferret_reports::WitnessEvent;
+
+use crate::{
+    check::ledger::Ledger,
+    history::{ClientId, History},
+};
+
+pub use self::{life::Life, story::Story};
+
+/// Tells events of one history.
+pub struct Narrator<'h> {
+    pub(crate) ledger: Ledger<'h>,
+}
+
+impl<'h> Narrator<'h> {
+    pub fn new(history: &'h History) -> Self {
+        Self { ledger: Ledger::new(history) }
+    }
+
+    /// The event at `position`, in words.
+    pub fn event(&self, position: usize) -> Option<WitnessEvent> {
+        (position < self.ledger.history.events.len()).then(|| self.ledger.line(position))
+    }
+
+    /// All events, in words.
+    pub fn events(&self) -> impl Iterator<Item = WitnessEvent> {
+        (0..self.ledger.history.events.len()).map(|position| self.ledger.line(position))
+    }
+
+    /// The messages that a text speaks of, in its order, each once.
+    pub fn messages_in(&self, text: &str) -> Vec<MessageName> {
+        let mut found: Vec<MessageName> = Vec::new();
+        for word in text.split(|c: char| c.is_whitespace() || ",;:()".contains(c)) {
+            if let Ok(name) = self.message(word.trim_end_matches('.'))
+                && !found.contains(&name)
+            {
+                found.push(name);
+            }
+        }
+        found
+    }
+
+    /// `pub-1/417`.
+    ///
+    /// # Errors
+    /// Why no message of this run is called so.
+    pub fn message(&self, text: &str) -> Result<MessageName, String> {
+        let wrong = || format!("`{text}` is no message: write PUBLISHER/NUMBER, such as `pub-1/417`");
+        let (client, sequence) = text.rsplit_once('/').ok_or_else(wrong)?;
+        let sequence: u64 = sequence.parse().map_err(|_| wrong())?;
+        let clients = &self.ledger.history.clients;
+        let Some(index) = clients.iter().position(|known| known == client) else {
+            return Err(format!("there is no client `{client}` in this run; there are {}", clients.join(", ")));
+        };
+        let publisher = ClientId(u32::try_from(index).unwrap_or(u32::MAX));
+        let sent = |last: &mut u64, id: &crate::history::MessageId| {
+            if id.publisher == publisher {
+                *last = (*last).max(id.sequence);
+            }
+        };
+        let mut last = 0;
+        self.ledger.attempts.iter().for_each(|attempt| sent(&mut last, &attempt.id));
+        let known = self
+            .ledger
+            .attempts
+            .iter()
+            .any(|attempt| attempt.id.publisher == publisher && attempt.id.sequence == sequence);
+        if !known {
+            return Err(match last {
+                0 => format!("{client} published nothing"),
+                last => format!("{client} never published {text}; its last is {client}/{last}"),
+            });
+        }
+        Ok(MessageName { publisher, sequence, text: text.to_owned() })
+    }
+}
+
+/// A message as people name it: all attempts to publish one sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageName {
+    pub publisher: ClientId,
+    pub sequence: u64,
+    text: String,
+}
+
+impl fmt::Display for MessageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}

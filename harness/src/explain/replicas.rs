@@ -1,0 +1,143 @@
+//! What each node did with one log entry: in memory, on disk, promised, committed, applied, and whether it came back.
+
+use std::collections::BTreeMap;
+
+use warren::platform::{NodeId, Observation};
+
+use super::{Narrator, life::Entry};
+use crate::{
+    check::verdict::down,
+    faults::ClusterView,
+    history::{EventKind, Nanos},
+};
+
+/// One node and one entry of a queue's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    pub node: NodeId,
+    /// It led the queue when the entry was appended.
+    pub led: bool,
+    pub appended: Option<Nanos>,
+    /// As far as the node itself believes.
+    pub durable: Option<Nanos>,
+    /// It told the leader that it has the entry.
+    pub promised: Option<Nanos>,
+    pub committed: Option<Nanos>,
+    pub applied: Option<Nanos>,
+    /// What became of the node, and of the entry there, later.
+    pub fates: Vec<(Nanos, String)>,
+}
+
+impl Narrator<'_> {
+    /// What each node did with `entry` from `since` on.
+    pub(super) fn replicas(&self, entry: Entry, since: Nanos) -> Vec<Replica> {
+        let ledger = &self.ledger;
+        let queue = ledger.group(entry.group);
+        let mut view = ClusterView::default();
+        let new = |node: &NodeId| (*node, Replica::new(*node));
+        let mut replicas: BTreeMap<NodeId, Replica> = ledger.history.nodes.iter().map(new).collect();
+        let mut leader = None;
+        // What was appended under that index: entry and term, to notice when another takes its place.
+        let mut contents = None;
+        for event in &ledger.history.events {
+            let at = event.at;
+            match &event.kind {
+                EventKind::NodeDown { node, how } => {
+                    view.node_down(*node);
+                    let Some(replica) = replicas.get_mut(node).filter(|replica| replica.appended.is_some()) else {
+                        continue;
+                    };
+                    replica.fates.push((at, down(*how).to_owned()));
+                }
+                EventKind::SyncedDataLost { node } => {
+                    if let Some(replica) = replicas.get_mut(node) {
+                        replica.fates.push((at, "lost what its disk had synced".to_owned()));
+                    }
+                }
+                EventKind::Observed { node, observation } => {
+                    view.observe(*node, observation);
+                    if at < since {
+                        continue;
+                    }
+                    let Some(replica) = replicas.get_mut(node) else { continue };
+                    replica.observe(at, entry, observation, &mut contents);
+                    if replica.appended == Some(at) && leader.is_none() {
+                        leader = view.leader(&queue);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for replica in replicas.values_mut() {
+            replica.led = Some(replica.node) == leader;
+        }
+        replicas.into_values().collect()
+    }
+}
+
+impl Replica {
+    fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            led: false,
+            appended: None,
+            durable: None,
+            promised: None,
+            committed: None,
+            applied: None,
+            fates: Vec::new(),
+        }
+    }
+
+    fn observe(&mut self, at: Nanos, entry: Entry, observation: &Observation, contents: &mut Option<(u64, u64)>) {
+        let covers = |group, index| group == entry.group && index >= entry.index;
+        match *observation {
+            Observation::Appended { group, index, term, hash } if group == entry.group && index == entry.index => {
+                let new = (term.0, hash);
+                let known = *contents.get_or_insert(new);
+                if self.appended.is_none() && known == new {
+                    self.appended = Some(at);
+                } else if known != new {
+                    self.fates.push((at, format!("another entry took its place, of term {}", term.0)));
+                } else {
+                    self.fates.push((at, "appended it again".to_owned()));
+                }
+            }
+            Observation::Appended { group, index, term, .. }
+                if group == entry.group && index < entry.index && self.appended.is_some() =>
+            {
+                self.fates.push((at, format!("cut its log back to {} for the leader of term {}", index.0, term.0)));
+            }
+            Observation::Persisted { group, last } if covers(group, last) && self.appended.is_some() => {
+                self.durable.get_or_insert(at);
+            }
+            Observation::AppendAcknowledged { group, index, .. } if covers(group, index) && self.appended.is_some() => {
+                self.promised.get_or_insert(at);
+            }
+            Observation::Committed { group, index, .. } if covers(group, index) => {
+                self.committed.get_or_insert(at);
+            }
+            Observation::Applied { group, index, .. } if group == entry.group && index == entry.index => {
+                self.applied.get_or_insert(at);
+            }
+            Observation::SnapshotInstalled { group, index, .. } if covers(group, index) => {
+                self.fates.push((at, format!("took a snapshot that covers it (up to {})", index.0)));
+            }
+            Observation::Recovered { group, last, snapshot, .. } if group == entry.group && self.appended.is_some() => {
+                let last = last.0.max(snapshot.0);
+                let fate = if last >= entry.index { "came back with it" } else { "came back without it" };
+                self.fates.push((at, format!("{fate}: its log ends at {}", last.0)));
+            }
+            Observation::BecameLeader { group, term } if group == entry.group && self.knows_nothing_else() => {
+                let fate = if self.appended.is_some() { "elected leader" } else { "elected leader without it" };
+                self.fates.push((at, format!("{fate}, term {}", term.0)));
+            }
+            _ => {}
+        }
+    }
+
+    /// A life after the first few fates is another story.
+    fn knows_nothing_else(&self) -> bool {
+        self.fates.len() < 6
+    }
+}

@@ -1,0 +1,164 @@
+//! The violation of one invariant, in prose.
+
+use ferret_reports::{FaultRecord, InvariantResult, InvariantVerdict, RunRecord};
+
+use super::{Life, MessageName, Narrator};
+use crate::{
+    check::{Invariant, verdict::seconds},
+    history::{Nanos, PublishOutcome},
+    search::shrink::Goal,
+};
+
+/// Messages told of, at most.
+const MESSAGES_MAX: usize = 3;
+/// A fault matters to what happens within so long after it: time for an election.
+const AFTERMATH: u64 = 5_000_000_000;
+
+/// What a run's failure was.
+pub struct Story {
+    /// What broke, in a sentence.
+    pub headline: String,
+    /// Sentences that tell how.
+    pub prose: Vec<String>,
+    /// Faults that were under way, or just over.
+    pub faults: Vec<FaultRecord>,
+    /// The broken invariant with its witness.
+    pub broken: Option<InvariantResult>,
+    /// The other invariants that were violated.
+    pub also: Vec<String>,
+    /// The messages that it is about.
+    pub lives: Vec<Life>,
+}
+
+impl Story {
+    /// The story of `record`'s first violation; of `message`, if one is named.
+    pub fn of(narrator: &Narrator<'_>, record: &RunRecord, message: Option<&MessageName>) -> Self {
+        let goals = Goal::all_of(record);
+        let broken =
+            goals.first().and_then(|goal| record.invariants.iter().find(|result| result.name == goal.name()).cloned());
+        let others = record.invariants.iter().filter(|result| {
+            result.verdict == InvariantVerdict::Violated && broken.as_ref().is_none_or(|one| one.name != result.name)
+        });
+        let also = others.map(|result| result.name.clone()).collect();
+        let names = match message {
+            Some(message) => vec![message.clone()],
+            None => broken.iter().flat_map(|result| messages_of(narrator, result)).take(MESSAGES_MAX).collect(),
+        };
+        let lives: Vec<Life> = names.iter().map(|name| narrator.life(name)).collect();
+        let span = span(&lives, broken.as_ref().filter(|_| message.is_none()));
+        let faults: Vec<FaultRecord> = match span {
+            Some(span) => record.faults.iter().filter(|fault| matters(fault, span)).cloned().collect(),
+            None => record.faults.iter().filter(|fault| fault.began_ns.is_some()).cloned().collect(),
+        };
+        let mut prose: Vec<String> = lives.iter().map(|life| told(narrator, life)).collect();
+        prose.extend(faults.iter().map(fault_told));
+        let seed = format!("{} seed {}", record.scenario.name, record.seed);
+        let headline = match (message, &broken) {
+            (Some(message), _) => format!("{message} in {seed}"),
+            (None, Some(result)) => {
+                let promise = Invariant::from_name(&result.name).map_or("", Invariant::describe);
+                let why = result.explanation.as_deref().unwrap_or("no witness was given");
+                format!("{seed} broke {}: {promise}. But {why}.", result.name)
+            }
+            (None, None) => match record.reasons.first() {
+                Some(reason) => format!("{seed}: {reason}"),
+                None => format!("{seed} passed: there is nothing to explain; name a message with --message"),
+            },
+        };
+        Self { headline, prose, faults, broken: broken.filter(|_| message.is_none()), also, lives }
+    }
+}
+
+/// The messages that the explanation and the witness speak of.
+fn messages_of(narrator: &Narrator<'_>, result: &InvariantResult) -> Vec<MessageName> {
+    let mut text = result.explanation.clone().unwrap_or_default();
+    for event in &result.witness {
+        text += " ";
+        text += &event.what;
+    }
+    narrator.messages_in(&text)
+}
+
+/// From the first event of the messages, or of the witness, to the last.
+fn span(lives: &[Life], broken: Option<&InvariantResult>) -> Option<(u64, u64)> {
+    let of_lives = lives.iter().flat_map(|life| [life.span.0.0, life.span.1.0]);
+    let witness = broken.into_iter().flat_map(|result| &result.witness).filter(|event| event.who != "run");
+    let times: Vec<u64> = of_lives.chain(witness.map(|event| event.at_ns)).collect();
+    Some((*times.iter().min()?, *times.iter().max()?))
+}
+
+fn matters(fault: &FaultRecord, (first, last): (u64, u64)) -> bool {
+    let ended = fault.ended_ns.unwrap_or(u64::MAX).saturating_add(AFTERMATH);
+    fault.began_ns.is_some_and(|began| began <= last && ended >= first)
+}
+
+/// The life of a message in a few sentences.
+fn told(narrator: &Narrator<'_>, life: &Life) -> String {
+    let ledger = &narrator.ledger;
+    let at = |time: Nanos| seconds(time.0);
+    let mut sentences: Vec<String> = Vec::new();
+    for (number, attempt) in life.attempts.iter().enumerate() {
+        let through = attempt.through.map(|node| format!(" through {node}")).unwrap_or_default();
+        let what = if number == 0 {
+            format!("{} was published to {}", life.name, life.queue)
+        } else {
+            "It was tried again".into()
+        };
+        let outcome = match attempt.outcome {
+            Some((PublishOutcome::Confirmed, told)) => format!(", and confirmed at {}", at(told)),
+            Some((PublishOutcome::Nacked, told)) => format!(", and refused at {}", at(told)),
+            Some((PublishOutcome::Returned, told)) => format!(", and returned at {}", at(told)),
+            Some((PublishOutcome::Unknown, told)) => {
+                format!("; at {} its publisher gave up waiting for an answer", at(told))
+            }
+            None => "; no answer ever came".to_owned(),
+        };
+        sentences.push(format!("{what}{through} at {}{outcome}", at(attempt.at)));
+    }
+    if let Some(entry) = life.entry {
+        let sure = if entry.guessed { ", as far as the order of events tells," } else { "" };
+        let number = life.number.map(|number| format!(" as message {number}")).unwrap_or_default();
+        let leader =
+            life.replicas.iter().find(|replica| replica.led).map(|replica| format!(", which {} led", replica.node));
+        sentences.push(format!(
+            "Entry {} of the log of {}{sure} carried it{number}{}",
+            entry.index.0,
+            ledger.group(entry.group),
+            leader.unwrap_or_default()
+        ));
+        let durable: Vec<String> = life
+            .replicas
+            .iter()
+            .filter(|replica| replica.durable.is_some())
+            .map(|replica| replica.node.to_string())
+            .collect();
+        sentences.push(match durable.len() {
+            0 => "No node ever had it on disk".to_owned(),
+            count => format!("{} of {} nodes had it on disk: {}", count, life.replicas.len(), durable.join(", ")),
+        });
+        for replica in &life.replicas {
+            for (time, fate) in
+                replica.fates.iter().filter(|(_, fate)| fate.contains("without it") || fate.contains("another entry"))
+            {
+                sentences.push(format!("{}: {fate}, at {}", replica.node, at(*time)));
+            }
+        }
+    }
+    sentences.push(match life.deliveries {
+        0 => "Nobody ever received it".to_owned(),
+        1 => "It was received once".to_owned(),
+        count => format!("It was received {count} times"),
+    });
+    match life.settled {
+        Some(settled) => sentences.push(format!("Its settle committed at {}", at(settled))),
+        None if life.deliveries > 0 => sentences.push("No settle of it ever committed".to_owned()),
+        None => {}
+    }
+    sentences.join(". ") + "."
+}
+
+fn fault_told(fault: &FaultRecord) -> String {
+    let began = fault.began_ns.map_or("never".to_owned(), seconds);
+    let ended = fault.ended_ns.map(|ended| format!(" until {}", seconds(ended))).unwrap_or_default();
+    format!("Fault: {}, from {began}{ended}: {}.", fault.description, fault.effect)
+}

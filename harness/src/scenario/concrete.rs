@@ -1,0 +1,595 @@
+//! From a scenario back to the text of a file, and from a seed's draws to a scenario that has none left.
+//!
+//! [`Scenario::to_toml`] writes what [`Scenario::parse`] reads to the same scenario; what has its default is left out.
+//! [`Scenario::concrete`] replaces what a timeline left to chance by what came of it in one run. Roles that are not a
+//! matter of chance (`leader:Q`, `followers:Q`) stay: they are resolved when the step begins, in every run anew.
+
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
+
+use warren::platform::NodeId;
+
+use super::{
+    AckMode, Action, ClientKind, ClientTrouble, DiskError, Errand, Happening, Partition, Placement, Publishers,
+    QueueKind, Repeat, Reset, Scenario, Seeds, Spread, StallWhat, Step, Target, Trigger, Trouble, Weather, resolve,
+};
+use crate::{
+    faults::ClusterView,
+    history::{Event, EventKind, History, Nanos},
+};
+
+impl Scenario {
+    /// The scenario with the timeline that `seed` drew, as it took place in `history`, and with no other seed. Steps
+    /// that never began are gone.
+    pub fn concrete(&self, seed: u64, history: &History) -> Self {
+        let begun = begun(self, history);
+        let first = history.events.iter().find(|event| matches!(event.kind, EventKind::Publish { .. }));
+        // The load begins with the tick that follows the first publish; that, or the end of waiting for it.
+        let tick = u64::try_from(self.run.tick.as_nanos()).unwrap_or(u64::MAX);
+        let origin = Nanos(first.map_or(0, |event| (event.at.0 / tick + 1) * tick));
+        let mut concrete = self.clone();
+        concrete.steps.clear();
+        for (fault, drawn) in self.draw(seed).into_iter().enumerate() {
+            let Some(Begun { at, leaders, members }) = begun.get(&fault).cloned() else { continue };
+            let written = &self.steps[drawn.step];
+            let members = |queue: usize| members[queue].clone();
+            // A drawn follower is one node from now on, which does not wait for a leader.
+            let mut waits_no_more = written.trigger.is_some();
+            let mut drawn_from = Vec::new();
+            let _ = written.action.map(|targets| drawn_from.push(targets.clone()));
+            let mut drawn_from = drawn_from.into_iter();
+            let action = drawn.action.map(|drawn| {
+                let mut targets = Vec::new();
+                for target in drawn_from.next().unwrap_or_default() {
+                    match target {
+                        Target::Leader(_) | Target::Followers(_) | Target::Node(_) | Target::All => {
+                            targets.push(target);
+                        }
+                        Target::Any
+                        | Target::Majority
+                        | Target::Minority
+                        | Target::OneFollower(_)
+                        | Target::OneLearner(_) => {}
+                    }
+                }
+                for one in drawn {
+                    let nodes = resolve(std::slice::from_ref(one), |queue| leaders[queue], members);
+                    match one {
+                        super::DrawnTarget::Leader(_) | super::DrawnTarget::Followers(_) => {}
+                        super::DrawnTarget::OneFollower { .. } | super::DrawnTarget::OneLearner { .. } => {
+                            waits_no_more = true;
+                            targets.extend(nodes.into_iter().map(Target::Node));
+                        }
+                        super::DrawnTarget::Node(_) => {
+                            let named = |node: &NodeId| {
+                                targets.contains(&Target::Node(*node)) || targets.contains(&Target::All)
+                            };
+                            let new: Vec<NodeId> = nodes.into_iter().filter(|node| !named(node)).collect();
+                            targets.extend(new.into_iter().map(Target::Node));
+                        }
+                    }
+                }
+                targets
+            });
+            let since = Duration::from_nanos(at.0.saturating_sub(origin.0));
+            let waited = written.trigger.is_some() || (waits_no_more && since > drawn.at + self.run.tick * 2);
+            concrete.steps.push(Step {
+                at: Spread::exactly(if waited { since } else { drawn.at }),
+                lasts: drawn.lasts.map(Spread::exactly),
+                trigger: None,
+                repeat: None,
+                action,
+                ..written.clone()
+            });
+        }
+        concrete.steps.sort_by_key(|step| step.at.min);
+        concrete.run.seeds = Seeds { from: seed, count: 1 };
+        concrete
+    }
+
+    /// The text of a file that says the same. Thresholds and what must happen sometimes are written too; line numbers
+    /// and comments are those of the new text.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        let out = &mut text;
+        line(out, "version", 1);
+        line(out, "name", quoted(&self.name));
+        if !self.description.is_empty() {
+            line(out, "description", quoted(&self.description));
+        }
+        if !self.tags.is_empty() {
+            line(out, "tags", list(&self.tags));
+        }
+        if let Some(sabotage) = self.sabotage {
+            line(out, "sabotage", quoted(sabotage.name()));
+        }
+        self.write_run(out);
+        out.push_str("\n[cluster]\n");
+        line(out, "nodes", self.cluster.nodes);
+        if self.cluster.spares > 0 {
+            line(out, "spares", self.cluster.spares);
+        }
+        if self.cluster.compact_after != 4096 {
+            line(out, "compact-after", self.cluster.compact_after);
+        }
+        for queue in &self.queues {
+            out.push_str("\n[[queues]]\n");
+            line(out, "name", quoted(&queue.name));
+            let QueueKind::Quorum = queue.kind;
+            if queue.group_size != self.cluster.nodes.min(3) {
+                line(out, "group-size", queue.group_size);
+            }
+        }
+        self.write_clients(out);
+        if !self.steps.is_empty() {
+            out.push_str("\n[timeline]\nsteps = [\n");
+            for step in &self.steps {
+                let _ = writeln!(out, "  {},", self.step(step));
+            }
+            out.push_str("]\n");
+        }
+        self.write_expect(out);
+        if let Some(repro) = &self.repro {
+            out.push_str("\n[repro]\n");
+            line(out, "violates", quoted(&repro.violates));
+            line(out, "trace", quoted(&repro.trace));
+            for (key, value) in [("build", &repro.build), ("found-by", &repro.found_by)] {
+                if !value.is_empty() {
+                    line(out, key, quoted(value));
+                }
+            }
+        }
+        text
+    }
+
+    fn write_run(&self, out: &mut String) {
+        let run = &self.run;
+        out.push_str("\n[run]\n");
+        line(out, "duration", time(run.duration));
+        let seconds = Duration::from_secs;
+        for (key, value, default) in [
+            ("drain", run.drain, seconds(20)),
+            ("liveness", run.liveness, seconds(15)),
+            ("publish-timeout", run.publish_timeout, seconds(10)),
+            ("tick", run.tick, Duration::from_millis(1)),
+        ] {
+            if value != default {
+                line(out, key, time(value));
+            }
+        }
+        line(out, "seeds", format!("{{ from = {}, count = {} }}", run.seeds.from, run.seeds.count));
+        if run.client != ClientKind::Native {
+            line(out, "client", quoted(run.client.name()));
+        }
+        let mut net = Vec::new();
+        if run.net.latency != millis(1, 5) {
+            net.push(format!("latency = {}", times(run.net.latency)));
+        }
+        for (key, share) in [("loss", run.net.loss), ("duplicate", run.net.duplicate)] {
+            if share != 0.0 {
+                net.push(format!("{key} = {share}"));
+            }
+        }
+        if !net.is_empty() {
+            line(out, "net", format!("{{ {} }}", net.join(", ")));
+        }
+        if run.disk.sync != millis(1, 3) {
+            line(out, "disk", format!("{{ sync = {} }}", times(run.disk.sync)));
+        }
+    }
+
+    fn write_clients(&self, out: &mut String) {
+        let head = |out: &mut String, table: &str, name: &str, count: u32, queue: usize| {
+            let _ = writeln!(out, "\n[[{table}]]");
+            line(out, "name", quoted(name));
+            if count != 1 {
+                line(out, "count", count);
+            }
+            line(out, "queue", quoted(&self.queues[queue].name));
+        };
+        for group in &self.publishers {
+            let Publishers { name, count, queue, confirms, rate, messages, body, in_flight, retry, node } = group;
+            head(out, "publishers", name, *count, *queue);
+            line(out, "rate", rate);
+            if let Some(messages) = messages {
+                line(out, "messages", messages);
+            }
+            if *body != Spread::exactly(128) {
+                line(out, "body", sizes(*body));
+            }
+            if !confirms {
+                line(out, "confirms", false);
+            }
+            if *in_flight != 100 {
+                line(out, "in-flight", in_flight);
+            }
+            if !retry {
+                line(out, "retry", false);
+            }
+            self.write_placement(out, *node);
+        }
+        for group in &self.consumers {
+            head(out, "consumers", &group.name, group.count, group.queue);
+            if group.ack == AckMode::Auto {
+                line(out, "ack", quoted("auto"));
+            }
+            if group.prefetch != 50 {
+                line(out, "prefetch", group.prefetch);
+            }
+            if group.work != Spread::exactly(Duration::ZERO) {
+                line(out, "work", times(group.work));
+            }
+            if group.requeue != 0.0 {
+                line(out, "requeue", group.requeue);
+            }
+            self.write_placement(out, group.node);
+        }
+        for group in &self.getters {
+            head(out, "getters", &group.name, group.count, group.queue);
+            line(out, "rate", group.rate);
+            if group.ack == AckMode::Auto {
+                line(out, "ack", quoted("auto"));
+            }
+            self.write_placement(out, group.node);
+        }
+    }
+
+    fn write_placement(&self, out: &mut String, node: Placement) {
+        if let Placement::At(target) = node {
+            line(out, "node", self.target(&target));
+        }
+    }
+
+    fn write_expect(&self, out: &mut String) {
+        let expect = &self.expect;
+        out.push_str("\n[expect]\n");
+        let names = |set: &std::collections::BTreeSet<super::Invariant>| {
+            list(&set.iter().map(|invariant| invariant.name()).collect::<Vec<_>>())
+        };
+        line(out, "invariants", names(&expect.invariants));
+        if !expect.violated.is_empty() {
+            line(out, "violated", names(&expect.violated));
+        }
+        if !expect.sometimes.is_empty() {
+            line(out, "sometimes", list(&expect.sometimes.iter().map(|what| what.name()).collect::<Vec<_>>()));
+        }
+        if !expect.thresholds.is_empty() {
+            let limit = |one: &super::Threshold| format!("{} = {}", quoted(one.metric.name()), quoted(&one.text));
+            let limits: Vec<String> = expect.thresholds.iter().map(limit).collect();
+            line(out, "thresholds", format!("{{ {} }}", limits.join(", ")));
+        }
+    }
+
+    /// A step as a line of the timeline.
+    pub fn step(&self, step: &Step) -> String {
+        let mut text = format!("{{ {}, {}", self.begins(step), self.action(&step.action));
+        if let Some(lasts) = step.lasts {
+            let _ = write!(text, ", for = {}", times(lasts));
+        }
+        if step.may_miss {
+            text.push_str(", may-miss = true");
+        }
+        text + " }"
+    }
+
+    fn begins(&self, step: &Step) -> String {
+        let delay = if step.at == Spread::exactly(Duration::ZERO) {
+            String::new()
+        } else {
+            format!(", delay = {}", times(step.at))
+        };
+        match &step.trigger {
+            Some(Trigger::Reached(tally, count)) => return format!("after = {{ {} = {count} }}{delay}", tally.name()),
+            Some(Trigger::Happened(happening)) => return format!("when = {}{delay}", self.happening(happening)),
+            None => {}
+        }
+        let mut text = format!("at = {}", times(step.at));
+        if let Some(Repeat { every, count, until }) = step.repeat {
+            let _ = write!(text, ", every = {}", times(every));
+            if let Some(count) = count {
+                let _ = write!(text, ", count = {count}");
+            }
+            if until != self.run.duration {
+                let _ = write!(text, ", until = {}", time(until));
+            }
+        }
+        text
+    }
+
+    fn happening(&self, happening: &Happening) -> String {
+        let of_queue = |event: &str, queue: usize| quoted(&format!("{event}:{}", self.queues[queue].name));
+        let of_node = |event: &str, node: &Option<NodeId>| {
+            quoted(&node.map_or_else(|| format!("{event}:any"), |node| format!("{event}:{node}")))
+        };
+        match happening {
+            Happening::LeaderChanged(queue) => of_queue("leader-changed", *queue),
+            Happening::Redelivered(queue) => of_queue("redelivered", *queue),
+            Happening::SnapshotInstalled(queue) => of_queue("snapshot-installed", *queue),
+            Happening::Compacted(queue) => of_queue("compacted", *queue),
+            Happening::Down(node) => of_node("down", node),
+            Happening::Restarted(node) => of_node("restarted", node),
+            Happening::Reconnected(client) => quoted(&format!("reconnected:{client}")),
+        }
+    }
+
+    fn action(&self, action: &Action<Vec<Target>>) -> String {
+        let one = |key: &str, nodes: &Vec<Target>| format!("{{ {key} = {} }}", self.targets(nodes));
+        let node = |nodes: &Vec<Target>| format!("node = {}", self.targets(nodes));
+        let value = match action {
+            Action::Partition(Partition::Isolate(nodes)) => one("isolate", nodes),
+            Action::Partition(Partition::Halves(halves)) => {
+                let halves: Vec<String> = halves.iter().map(|half| self.target_list(half)).collect();
+                format!("{{ halves = [{}] }}", halves.join(", "))
+            }
+            Action::Partition(Partition::Bridge(nodes)) => one("bridge", nodes),
+            Action::Partition(Partition::Ring) => "{ ring = \"all\" }".to_owned(),
+            Action::OneWay { from, to } => format!("{{ from = {}, to = {} }}", self.targets(from), self.targets(to)),
+            Action::Kill { node }
+            | Action::PowerLoss { node }
+            | Action::Pause { node }
+            | Action::Restart { node }
+            | Action::BlackHole { node }
+            | Action::Wipe { node }
+            | Action::Reset(Reset::Node(node)) => one("node", node),
+            Action::DiskStall { node, what: StallWhat::Sync } => one("node", node),
+            Action::DiskStall { node: nodes, what: StallWhat::All } => format!("{{ {}, what = \"all\" }}", node(nodes)),
+            Action::DiskSlow { node: nodes, sync } => format!("{{ {}, sync = {} }}", node(nodes), times(*sync)),
+            Action::Reset(Reset::Client(client)) => format!("{{ client = {} }}", quoted(client)),
+            Action::Heal => quoted("all"),
+            Action::Weather { from, to, weather } => {
+                let how = match weather {
+                    Weather::Latency(add) => format!("add = {}", times(*add)),
+                    Weather::Loss(share) | Weather::Duplicate(share) => format!("share = {share}"),
+                    Weather::Reorder { share, delay } => format!("share = {share}, delay = {}", times(*delay)),
+                    Weather::Bandwidth { bytes_per_second, queue_bytes } => {
+                        format!("rate = \"{bytes_per_second}B\", queue = \"{queue_bytes}B\"")
+                    }
+                };
+                format!("{{ from = {}, to = {}, {how} }}", self.targets(from), self.targets(to))
+            }
+            Action::Flap { isolate, period } => {
+                format!("{{ isolate = {}, period = {} }}", self.targets(isolate), time(*period))
+            }
+            Action::RollingRestart { node: nodes, down, pause } => {
+                format!("{{ {}, down = {}, pause = {} }}", node(nodes), time(*down), time(*pause))
+            }
+            Action::Trouble { node: nodes, trouble } => {
+                let how = match trouble {
+                    Trouble::SlowCpu { poll } => format!(", poll = {}", time(*poll)),
+                    Trouble::DiskError(DiskError::Sync) => ", what = \"sync\"".to_owned(),
+                    Trouble::DiskError(DiskError::Read) => ", what = \"read\"".to_owned(),
+                    Trouble::DiskError(DiskError::NoSpace) => ", what = \"no-space\"".to_owned(),
+                    Trouble::BitRot { bits } => format!(", bits = {bits}"),
+                    Trouble::Misdirect { writes } => format!(", writes = {writes}"),
+                    Trouble::ClockJump { by_nanos } => {
+                        let key = if *by_nanos < 0 { "back" } else { "forward" };
+                        format!(", {key} = {}", time(Duration::from_nanos(by_nanos.unsigned_abs())))
+                    }
+                    Trouble::ClockDrift { gain } => format!(", rate = {}", 1.0 + f64::from(*gain) / 1e6),
+                    Trouble::ClockFreeze { wall_only: true } => ", what = \"wall\"".to_owned(),
+                    Trouble::ClockFreeze { wall_only: false } => String::new(),
+                };
+                format!("{{ {}{how} }}", node(nodes))
+            }
+            Action::Operate { node, errand } => {
+                let key = if matches!(errand, Errand::TransferLeader { .. }) { "to" } else { "node" };
+                let queue = errand.queue().map(|queue| format!("queue = {}, ", quoted(&self.queues[queue].name)));
+                format!("{{ {}{key} = {} }}", queue.unwrap_or_default(), self.targets(node))
+            }
+            Action::Client { client, trouble } => {
+                let how = match trouble {
+                    ClientTrouble::Slow { poll } => format!(", poll = {}", time(*poll)),
+                    ClientTrouble::Crash => String::new(),
+                    ClientTrouble::Churn { every } => format!(", every = {}", time(*every)),
+                };
+                format!("{{ client = {}{how} }}", quoted(client))
+            }
+        };
+        format!("{} = {value}", action.kind())
+    }
+
+    fn targets(&self, targets: &[Target]) -> String {
+        if let [target] = targets { self.target(target) } else { self.target_list(targets) }
+    }
+
+    fn target_list(&self, targets: &[Target]) -> String {
+        format!("[{}]", targets.iter().map(|target| self.target(target)).collect::<Vec<_>>().join(", "))
+    }
+
+    fn target(&self, target: &Target) -> String {
+        let queue = |role: &str, queue: usize| quoted(&format!("{role}:{}", self.queues[queue].name));
+        match *target {
+            Target::Leader(of) => queue("leader", of),
+            Target::Followers(of) => queue("followers", of),
+            Target::OneFollower(of) => queue("one-follower", of),
+            Target::OneLearner(of) => queue("one-learner", of),
+            Target::Majority => quoted("majority"),
+            Target::Minority => quoted("minority"),
+            Target::All => quoted("all"),
+            Target::Any => quoted("any"),
+            Target::Node(node) => quoted(&node.to_string()),
+        }
+    }
+}
+
+/// When a step began, and who led and who made up each queue then.
+#[derive(Clone)]
+struct Begun {
+    at: Nanos,
+    leaders: Vec<Option<NodeId>>,
+    /// Who votes in it, and who follows without a vote.
+    members: Vec<[Vec<NodeId>; 2]>,
+}
+
+/// By number of the fault; those that never began are missing.
+fn begun(scenario: &Scenario, history: &History) -> BTreeMap<usize, Begun> {
+    let mut view = ClusterView::default();
+    let mut begun = BTreeMap::new();
+    for Event { at, kind } in &history.events {
+        match kind {
+            EventKind::Observed { node, observation } => view.observe(*node, observation),
+            EventKind::NodeDown { node, .. } => view.node_down(*node),
+            EventKind::FaultBegan { fault } => {
+                let leaders = scenario.queues.iter().map(|queue| view.leader(&queue.name)).collect();
+                let all = || [scenario.cluster.node_ids().collect(), Vec::new()];
+                let members = |queue: &super::Queue| view.members(&queue.name).unwrap_or_else(all);
+                let members = scenario.queues.iter().map(members).collect();
+                begun.insert(*fault as usize, Begun { at: *at, leaders, members });
+            }
+            _ => {}
+        }
+    }
+    begun
+}
+
+fn line(out: &mut String, key: &str, value: impl std::fmt::Display) {
+    let _ = writeln!(out, "{key} = {value}");
+}
+
+/// A string as TOML writes it.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.replace(['\n', '\r'], " ")).to_string()
+}
+
+fn list<T: AsRef<str>>(items: &[T]) -> String {
+    format!("[{}]", items.iter().map(|item| quoted(item.as_ref())).collect::<Vec<_>>().join(", "))
+}
+
+fn millis(min: u64, max: u64) -> Spread<Duration> {
+    Spread { min: Duration::from_millis(min), max: Duration::from_millis(max) }
+}
+
+/// A duration without loss, in the largest unit that has it whole.
+pub(crate) fn length(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
+    let (size, unit) = units.into_iter().find(|(size, _)| nanos.is_multiple_of(*size)).unwrap_or((1, "ns"));
+    format!("{}{unit}", nanos / size)
+}
+
+fn time(duration: Duration) -> String {
+    quoted(&length(duration))
+}
+
+fn times(spread: Spread<Duration>) -> String {
+    if spread.min == spread.max {
+        return time(spread.min);
+    }
+    quoted(&format!("{}..{}", length(spread.min), length(spread.max)))
+}
+
+fn sizes(spread: Spread<u64>) -> String {
+    if spread.min == spread.max {
+        return quoted(&format!("{}B", spread.min));
+    }
+    quoted(&format!("{}B..{}B", spread.min, spread.max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `scenario` without what only the text knows: places.
+    fn placeless(mut scenario: Scenario) -> Scenario {
+        scenario.text.clear();
+        for step in &mut scenario.steps {
+            (step.line, step.span) = (0, 0..0);
+        }
+        scenario
+    }
+
+    fn shipped() -> Vec<(String, Scenario)> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
+        let mut found = Vec::new();
+        let mut folders = vec![std::path::PathBuf::from(root)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("the folder is there") {
+                let path = entry.expect("it can be read").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "toml") {
+                    let text = std::fs::read_to_string(&path).expect("it can be read");
+                    let name = path.display().to_string();
+                    let scenario = Scenario::parse(&name, &text).expect("shipped scenarios are valid");
+                    found.push((name, scenario));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn what_is_written_is_read_to_the_same_scenario() {
+        let shipped = shipped();
+        assert!(shipped.len() > 10);
+        for (name, scenario) in shipped {
+            let text = scenario.to_toml();
+            let again = Scenario::parse(&name, &text).unwrap_or_else(|problems| panic!("{text}\n{problems:?}"));
+            assert_eq!(placeless(again), placeless(scenario), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_action_is_written_as_it_is_read() {
+        let text = r#"
+version = 1
+name = "actions"
+description = "A \"quoted\" name"
+run = { duration = "60s", client = "native", tick = "500us" }
+cluster = { nodes = 5 }
+queues = [{ name = "orders", group-size = 5 }]
+publishers = [{ name = "pub", queue = "orders", rate = 0.5, messages = 7, confirms = false, retry = false }]
+[timeline]
+steps = [
+  { at = "1s", partition = { bridge = "n1" }, for = "1500ms" },
+  { at = "2s", partition = { ring = "all" }, for = "1s" },
+  { at = "3s", one-way = { from = "n1", to = ["n2", "n3"] }, for = "1s" },
+  { at = "4s", disk-stall = { node = "all", what = "all" }, for = "1s" },
+  { at = "5s", disk-slow = { node = "n1", sync = "10ms..20ms" }, for = "1s" },
+  { at = "6s", latency = { from = "n1", to = "n2", add = "1ms..2ms" }, for = "1s" },
+  { at = "7s", reorder = { from = "n1", to = "n2", share = 0.25, delay = "3ms" }, for = "1s" },
+  { at = "8s", bandwidth = { from = "n1", to = "n2", rate = "10KiB" }, for = "1s" },
+  { at = "9s", flap = { isolate = "n1", period = "500ms" }, for = "3s" },
+  { at = "10s", rolling-restart = { node = "all" } },
+  { at = "11s", slow-cpu = { node = "n1", poll = "100us" }, for = "1s" },
+  { at = "12s", disk-error = { node = "n1", what = "no-space" }, for = "1s" },
+  { at = "13s", bit-rot = { node = "n1", bits = 3 }, may-miss = true },
+  { at = "14s", clock-jump = { node = "n1", back = "1234567ns" }, for = "1s" },
+  { at = "15s", clock-drift = { node = "n1", rate = 0.9 }, for = "1s" },
+  { at = "16s", clock-freeze = { node = "n1", what = "wall" }, for = "1s" },
+  { at = "17s", slow-consumer = { client = "pub", poll = "1ms" }, for = "1s" },
+  { at = "18s", client-crash = { client = "pub" }, for = "1s" },
+  { at = "19s", churn = { client = "pub", every = "300ms" }, for = "1s" },
+  { at = "20s", reset = { client = "pub" } },
+  { at = "21s", wipe = { node = "n2" }, for = "1s" },
+  { at = "22s", restart = { node = "n2" } },
+  { at = "23s", heal = "all" },
+  { at = "24s", transfer-leader = { queue = "orders", to = "n2" } },
+  { at = "25s", grow = { queue = "orders", node = "any" }, may-miss = true },
+  { after = { confirmed = 10 }, delay = "1ms..2ms", pause = { node = "n1" }, for = "1s" },
+  { when = "leader-changed:orders", pause = { node = "n1" }, for = "1s" },
+  { when = "down:any", pause = { node = "n1" }, for = "1s" },
+  { at = "1s", every = "2s..3s", until = "40s", pause = { node = "n1" }, for = "1s" },
+  { every = "5s", count = 3, pause = { node = "n1" }, for = "1s" },
+]
+[expect]
+invariants = ["durability"]
+sometimes = ["leader-changed"]
+thresholds = { "confirm.p99" = "< 400ms" }
+[repro]
+violates = "durability"
+trace = "0123456789abcdef"
+"#;
+        let scenario = Scenario::parse("actions.toml", text).expect("the scenario is valid");
+        let written = scenario.to_toml();
+        let again =
+            Scenario::parse("actions.toml", &written).unwrap_or_else(|problems| panic!("{written}{problems:?}"));
+        assert_eq!(placeless(again), placeless(scenario));
+    }
+
+    #[test]
+    fn durations_are_written_in_the_largest_unit_that_has_them_whole() {
+        let written =
+            [5_000_000_000, 1_500_000_000, 250_000, 1_234_567].map(|nanos| length(Duration::from_nanos(nanos)));
+        assert_eq!(written, ["5s", "1500ms", "250us", "1234567ns"]);
+    }
+}

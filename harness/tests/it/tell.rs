@@ -1,0 +1,294 @@
+//! What `explain` and `diff` tell of runs, with a script in the place of the simulation.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::Path,
+    sync::{Mutex, atomic::AtomicBool},
+};
+
+use ferret::{
+    cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
+    history::{
+        ChannelId, ClientId, Delivery, Event, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome, QueueId,
+        Settle,
+    },
+    progress::Progress,
+    run::{self, Bare, RunOptions},
+    scenario::Scenario,
+};
+use ferret_reports::{FaultRecord, InvariantVerdict, RunRecord};
+use tempfile::TempDir;
+use warren::platform::{GroupId, LogIndex, NodeId, Observation, Term};
+
+const SCENARIO: &str = r#"version = 1
+name = "told"
+run = { duration = "10s" }
+cluster = { nodes = 3 }
+queues = [{ name = "orders" }]
+publishers = [{ name = "pub", queue = "orders", rate = 1 }]
+consumers = [{ name = "con", queue = "orders" }]
+"#;
+
+const GROUP: GroupId = GroupId(2);
+const MS: u64 = 1_000_000;
+
+/// Gives the histories that it holds, one per run.
+struct Script(Mutex<Vec<History>>);
+
+impl Simulate for Script {
+    type Event = String;
+
+    fn simulate(&self, scenario: &Scenario, seed: u64, _: &Request, _: &AtomicBool, _: &Progress) -> Simulated<String> {
+        let history = self.0.lock().expect("no test panics with it").remove(0);
+        let record = judged(scenario, seed, &history);
+        Simulated { record, trace: Vec::new(), machines: Vec::new(), history, log: Vec::new(), cpu: None }
+    }
+
+    fn bare(&self, _: &Scenario, _: &Simulated<String>) -> Option<Bare> {
+        None
+    }
+
+    fn describe(event: &String, _: &[String]) -> String {
+        event.clone()
+    }
+}
+
+/// The record of a run with this history, as the checkers see it.
+fn judged(scenario: &Scenario, seed: u64, history: &History) -> RunRecord {
+    let mut scenario = scenario.clone();
+    scenario.path = "told.toml".to_owned();
+    let fault = FaultRecord {
+        step: 1,
+        line: 8,
+        kind: "power-loss".into(),
+        description: "cut the power of n1 (leader of orders) for 2 s".into(),
+        began_ns: Some(1_050 * MS),
+        ended_ns: Some(3_050 * MS),
+        nodes: vec!["n1".into()],
+        effect: "n1 lost 212 unsynced bytes".into(),
+        bit: true,
+        may_miss: false,
+    };
+    let faults = if history.faults.is_empty() { Vec::new() } else { vec![fault] };
+    let mut record = run::judged(&scenario, seed, &RunOptions::default(), history.clone(), faults);
+    record.wall_seconds = 0.5;
+    record
+}
+
+struct Tape(History);
+
+impl Tape {
+    fn new() -> Self {
+        Self(History {
+            clients: ["pub-1", "con-1", "drain-1"].map(str::to_owned).to_vec(),
+            queues: vec!["orders".into()],
+            nodes: [1, 2, 3].map(NodeId).to_vec(),
+            faults: Vec::new(),
+            events: Vec::new(),
+        })
+    }
+
+    fn at(&mut self, ms: u64, kind: EventKind) -> &mut Self {
+        self.0.events.push(Event { at: Nanos(ms * MS), kind });
+        self
+    }
+
+    fn node(&mut self, ms: u64, node: u64, observation: Observation) -> &mut Self {
+        self.at(ms, EventKind::Observed { node: NodeId(node), observation })
+    }
+
+    /// Three nodes, a queue led by n1, a publisher there, a consumer with n2.
+    fn begin(&mut self) -> &mut Self {
+        for node in 1..=3 {
+            self.at(0, EventKind::NodeUp { node: NodeId(node) });
+            self.node(100, node, Observation::GroupOpened { group: GROUP, queue: "orders".into() });
+        }
+        self.node(200, 1, Observation::BecameLeader { group: GROUP, term: Term(1) });
+        self.at(300, opened(0, 0, 1));
+        self.at(310, opened(1, 1, 2));
+        self.at(320, EventKind::Subscribe { channel: ChannelId(1), queue: QueueId(0), prefetch: 50, no_ack: false })
+    }
+
+    fn publish(&mut self, ms: u64, sequence: u64) -> &mut Self {
+        self.at(ms, EventKind::Publish { message: message(sequence), queue: QueueId(0), channel: ChannelId(0) })
+    }
+
+    fn appended(&mut self, ms: u64, node: u64, index: u64, term: u64) -> &mut Self {
+        let (index, term) = (LogIndex(index), Term(term));
+        self.node(ms, node, Observation::Appended { group: GROUP, index, term, hash: index.0 * 7 + term.0 })
+    }
+
+    fn applied(&mut self, ms: u64, node: u64, index: u64, term: u64) -> &mut Self {
+        let (index, term) = (LogIndex(index), Term(term));
+        self.node(ms, node, Observation::Committed { group: GROUP, index, term });
+        self.node(ms, node, Observation::Enqueued { group: GROUP, last: index.0 });
+        self.node(
+            ms,
+            node,
+            Observation::Applied { group: GROUP, index, term, hash: index.0 * 7 + term.0, state_hash: index.0 },
+        )
+    }
+
+    fn confirmed(&mut self, ms: u64, sequence: u64) -> &mut Self {
+        self.at(ms, EventKind::PublishOutcome { message: message(sequence), outcome: PublishOutcome::Confirmed })
+    }
+
+    fn end(&mut self) -> History {
+        self.at(9_000, EventKind::LoadStopped).at(9_000, EventKind::Healed).at(9_100, EventKind::DrainBegan);
+        self.at(9_200, EventKind::DrainEnded { complete: true, reason: String::new() }).at(9_300, EventKind::Ended);
+        std::mem::take(&mut self.0)
+    }
+}
+
+fn opened(client: u32, channel: u32, node: u64) -> EventKind {
+    EventKind::ChannelOpened { client: ClientId(client), channel: ChannelId(channel), node: NodeId(node) }
+}
+
+fn message(sequence: u64) -> MessageId {
+    MessageId { publisher: ClientId(0), sequence, attempt: 1 }
+}
+
+/// n1 confirms what only its memory holds, and loses power.
+fn loss() -> History {
+    let mut tape = Tape::new();
+    tape.0.faults = vec!["cut the power of n1 (leader of orders) for 2 s".into()];
+    tape.begin().publish(1_000, 1).appended(1_002, 1, 1, 1).appended(1_004, 2, 1, 1);
+    tape.applied(1_010, 1, 1, 1).confirmed(1_012, 1);
+    tape.at(1_050, EventKind::FaultBegan { fault: 0 });
+    tape.at(1_050, EventKind::NodeDown { node: NodeId(2), how: NodeDown::Killed });
+    tape.at(1_050, EventKind::NodeDown { node: NodeId(1), how: NodeDown::PowerLost });
+    let recovered = |last: u64| Observation::Recovered {
+        group: GROUP,
+        term: Term(1),
+        vote: None,
+        commit: LogIndex(0),
+        snapshot: (LogIndex(0), Term(0)),
+        last: (LogIndex(last), Term(last)),
+    };
+    tape.at(1_500, EventKind::NodeUp { node: NodeId(2) }).node(1_520, 2, recovered(0));
+    tape.node(2_000, 3, Observation::BecameLeader { group: GROUP, term: Term(2) });
+    tape.appended(2_010, 3, 1, 2).appended(2_020, 2, 1, 2);
+    tape.at(3_050, EventKind::FaultEnded { fault: 0 }).at(3_050, EventKind::NodeUp { node: NodeId(1) });
+    tape.node(3_080, 1, recovered(0));
+    tape.end()
+}
+
+/// The same publish without a fault: delivered and acked.
+fn delivery() -> History {
+    let mut tape = Tape::new();
+    tape.begin().publish(1_000, 1).appended(1_002, 1, 1, 1).appended(1_004, 2, 1, 1).appended(1_005, 3, 1, 1);
+    for (ms, node) in [(1_006, 1), (1_007, 2)] {
+        tape.node(ms, node, Observation::Persisted { group: GROUP, last: LogIndex(1) });
+    }
+    tape.node(1_007, 2, Observation::AppendAcknowledged { group: GROUP, term: Term(1), index: LogIndex(1) });
+    tape.applied(1_010, 1, 1, 1).confirmed(1_012, 1).applied(1_013, 2, 1, 1);
+    tape.node(1_013, 2, Observation::Delivered { group: GROUP, message: 1, channel: 4, count: 0, tag: 1 });
+    let delivery = Delivery { message: Some(message(1)), redelivered: false, delivery_count: None, tag: 1 };
+    tape.at(1_016, EventKind::Deliver { channel: ChannelId(1), queue: QueueId(0), delivery });
+    tape.at(1_020, EventKind::Settle { channel: ChannelId(1), tag: 1, settle: Settle::Ack { multiple: false } });
+    tape.end()
+}
+
+/// Runs of the given histories, and what the command line then says.
+struct Told {
+    folder: TempDir,
+}
+
+impl Told {
+    fn of(histories: Vec<History>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let file = folder.path().join("told.toml");
+        fs::write(&file, SCENARIO).expect("a scenario is written");
+        for (number, history) in histories.into_iter().enumerate() {
+            let out = folder.path().join(format!("run-{}", number + 1));
+            let args = [text(&file), "--out", text(&out), "--seed", "1"];
+            call("run", &args, &Script(Mutex::new(vec![history])));
+        }
+        Self { folder }
+    }
+
+    fn call(&self, verb: &str, runs: &[&str], options: &[&str]) -> (u8, String) {
+        let runs: Vec<String> = runs.iter().map(|run| self.folder.path().join(run).display().to_string()).collect();
+        let args: Vec<&str> = runs.iter().map(String::as_str).chain(options.iter().copied()).collect();
+        let (code, told) = call(verb, &args, &Script(Mutex::default()));
+        (code, told.replace(&self.folder.path().display().to_string(), "DIR"))
+    }
+}
+
+fn call(verb: &str, args: &[&str], script: &Script) -> (u8, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = {
+        let (out, err) = (&mut out, &mut err);
+        let mut streams = Streams { out, err, out_style: Style::PLAIN, err_style: Style::PLAIN, progress: false };
+        let verb = ["ferret", verb];
+        let args = verb.iter().chain(args).map(OsString::from);
+        cli::main(args, script, &Interrupt::default(), &mut streams)
+    };
+    (code, String::from_utf8_lossy(&out).into_owned() + &String::from_utf8_lossy(&err))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a plain name")
+}
+
+#[test]
+fn the_story_of_a_lost_message_is_told_across_client_log_replicas_and_faults() {
+    let runs = Told::of(vec![loss()]);
+    let (code, told) = runs.call("explain", &["run-1"], &[]);
+    assert_eq!(code, exit::PASS, "{told}");
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn the_life_of_any_message_is_told() {
+    let runs = Told::of(vec![delivery()]);
+    let (code, told) = runs.call("explain", &["run-1"], &["--message", "pub-1/1"]);
+    assert_eq!(code, exit::PASS, "{told}");
+    insta::assert_snapshot!(told);
+    let refused = |message: &str| runs.call("explain", &["run-1"], &["--message", message]);
+    let never = "ferret: pub-1 never published pub-1/9; its last is pub-1/1\n";
+    assert_eq!(refused("pub-1/9"), (exit::USAGE, never.to_owned()));
+    assert_eq!(refused("con-1/1").1, "ferret: con-1 published nothing\n");
+    assert!(refused("417").1.starts_with("ferret: `417` is no message: write PUBLISHER/NUMBER"));
+}
+
+#[test]
+fn two_runs_are_told_apart_by_their_first_different_event_and_their_figures() {
+    let runs = Told::of(vec![delivery(), loss()]);
+    let (code, told) = runs.call("diff", &["run-1", "run-2"], &[]);
+    assert_eq!(code, exit::PASS, "{told}");
+    insta::assert_snapshot!(told);
+    let (_, same) = runs.call("diff", &["run-1", "run-1"], &[]);
+    assert!(same.contains("the histories are equal: 39 events\nno figure moved\n"), "{same}");
+}
+
+#[test]
+fn a_folder_without_a_run_is_refused() {
+    let runs = Told::of(Vec::new());
+    let (code, told) = runs.call("explain", &["."], &[]);
+    assert_eq!(code, exit::USAGE);
+    assert_eq!(
+        told,
+        "ferret: DIR/. has no run.json, nor has any folder below it: name a folder that `ferret run` left\n"
+    );
+    let (code, told) = runs.call("diff", &["nowhere", "nowhere"], &[]);
+    assert_eq!(code, exit::USAGE);
+    assert!(told.starts_with("ferret: DIR/nowhere: No such file"), "{told}");
+}
+
+#[test]
+fn the_worst_of_several_runs_is_explained_and_a_diff_wants_one() {
+    let runs = Told::of(vec![delivery(), loss()]);
+    let (_, told) = runs.call("explain", &["."], &[]);
+    assert!(told.contains("broke no-confirmed-loss"), "{told}");
+    let (code, told) = runs.call("diff", &[".", "run-1"], &[]);
+    assert_eq!(code, exit::USAGE);
+    assert!(
+        told.starts_with("ferret: DIR/. holds 2 runs; name one of them, such as DIR/./run-1/told/seed-1"),
+        "{told}"
+    );
+    let violated = |run: &RunRecord| run.invariants.iter().any(|one| one.verdict == InvariantVerdict::Violated);
+    let record = fs::read(runs.folder.path().join("run-1/told/seed-1/run.json")).expect("the run left its record");
+    assert!(!violated(&serde_json::from_slice(&record).expect("it is a record")), "its twin is well");
+}
