@@ -135,7 +135,13 @@ pub async fn join<P: Platform>(
         _ if platform.sabotaged(Sabotage::IncarnationFromClock) => platform.wall().as_secs() / 60,
         incarnation => incarnation,
     };
-    let (wal, recovered) = Wal::open(platform.disk().clone(), config.wal).await?;
+    let (wal, recovered) = match Wal::open(platform.disk().clone(), config.wal).await {
+        Err(StorageError::Corrupt { .. }) if platform.sabotaged(Sabotage::CorruptStartsEmpty) => {
+            storage::discard(platform.disk()).await?;
+            Wal::open(platform.disk().clone(), config.wal).await?
+        }
+        opened => opened?,
+    };
     let address = config.cluster_address.clone();
     let listener = platform.listen(&address).await.map_err(|source| NodeError::Listen { address, source })?;
 

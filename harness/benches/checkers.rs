@@ -58,6 +58,7 @@ fn minute() -> History {
         queues: vec!["orders".to_owned()],
         nodes: nodes.to_vec(),
         faults: Vec::new(),
+        locks: Vec::new(),
         events: events.map(|(at, kind)| Event { at: Nanos(at as u64 * step), kind }).collect(),
     }
 }

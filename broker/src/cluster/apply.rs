@@ -87,7 +87,7 @@ impl<P: Platform> Inner<P> {
         }
         let mut pending = Pending::new(self.config.resend_after);
         pending.push(Operation::Start, super::OPERATION_BYTES);
-        let queue = Queue { state: QueueState::default(), pending, confirmed_early: BTreeSet::new() };
+        let queue = Queue { state: QueueState::default(), pending, told: BTreeSet::new() };
         self.queues.borrow_mut().insert(group, queue);
         self.driver.open(OpenGroup { group, name, members, campaign });
     }
@@ -198,7 +198,7 @@ impl<P: Platform> Inner<P> {
     /// Tells the channel the result, unless a planted bug has told it before.
     fn conclude(&self, group: GroupId, channel: u64, sequence: u64, outcome: Outcome) {
         if let Some(queue) = self.queues.borrow_mut().get_mut(&group)
-            && queue.confirmed_early.remove(&sequence)
+            && queue.told.remove(&sequence)
         {
             return;
         }

@@ -35,7 +35,15 @@ impl<P: Platform> Host for ClusterHost<P> {
             }
         } else {
             match postcard::from_bytes::<Command>(command) {
-                Ok(command) => self.inner.apply_queue(group, &command),
+                Ok(mut command) => {
+                    let publishes = |operation: &Operation| matches!(operation, Operation::Publish { .. });
+                    let platform = &self.inner.platform;
+                    let other = platform.sabotaged(Sabotage::OwnOrder) && self.inner.session.node.0.is_multiple_of(2);
+                    if other && command.operations.iter().all(publishes) {
+                        command.operations.reverse();
+                    }
+                    self.inner.apply_queue(group, &command);
+                }
                 Err(error) => tracing::error!(%group, %error, "skipped a command that does not decode"),
             }
         }
@@ -54,6 +62,10 @@ impl<P: Platform> Host for ClusterHost<P> {
         }
         if self.inner.platform.sabotaged(Sabotage::SnapshotEmpty) {
             return QueueState::default().snapshot();
+        }
+        if self.inner.platform.sabotaged(Sabotage::SnapshotForgetsCounts) {
+            let queues = self.inner.queues.borrow();
+            return queues.get(&group).map(|queue| queue.state.clone().without_counts().snapshot()).unwrap_or_default();
         }
         self.inner.queues.borrow().get(&group).map(|queue| queue.state.snapshot()).unwrap_or_default()
     }
@@ -145,6 +157,9 @@ impl<P: Platform> Host for ClusterHost<P> {
         }
         let mut stuck = inner.meta.borrow_mut().pending.rewind_if_stuck(now);
         for queue in inner.queues.borrow_mut().values_mut() {
+            if inner.platform.sabotaged(Sabotage::FirstBatchLost) && queue.pending.is_untried() {
+                continue;
+            }
             stuck |= queue.pending.rewind_if_stuck(now);
             if queue.pending.bytes() > 0 && inner.platform.chance(Chaos::ResendEarly) {
                 queue.pending.rewind();

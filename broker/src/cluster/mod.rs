@@ -104,8 +104,8 @@ struct Meta {
 struct Queue {
     state: QueueState,
     pending: Pending<Operation>,
-    /// Publishes that a planted bug has confirmed already.
-    confirmed_early: BTreeSet<u64>,
+    /// Operations whose outcome a planted bug has told already, or keeps to itself.
+    told: BTreeSet<u64>,
 }
 
 impl<P: Platform> Cluster<P> {
@@ -206,7 +206,7 @@ impl<P: Platform> Cluster<P> {
             queue.pending.push(twin, bytes);
         }
         if publish && inner.platform.sabotaged(Sabotage::ConfirmBeforeMajority) && inner.leads(group) {
-            queue.confirmed_early.insert(sequence);
+            queue.told.insert(sequence);
             let event = ChannelEvent::Outcome { group, sequence, outcome: Outcome::Done };
             inner.channels.borrow().tell(channel.unwrap_or_default(), event);
         }
@@ -220,6 +220,9 @@ impl<P: Platform> Cluster<P> {
         let mut groups = self.inner.channels.borrow_mut().close(channel);
         if self.platform().sabotaged(Sabotage::CloseForgetsHeld) {
             groups.clear();
+        }
+        if self.platform().sabotaged(Sabotage::CloseWithoutLeader) {
+            groups.retain(|group| self.has_leader(*group));
         }
         for group in groups {
             self.submit(group, Operation::CloseChannel { channel });
@@ -277,6 +280,13 @@ impl<P: Platform> Inner<P> {
         } else if let Some(queue) = self.queues.borrow_mut().get_mut(&group) {
             if self.platform.sabotaged(Sabotage::ResendRenumbered) {
                 queue.pending.renumber();
+            }
+            if self.platform.sabotaged(Sabotage::ConfirmLostWithLeader) {
+                let publishes = |operation: &Operation| matches!(operation, Operation::Publish { .. });
+                queue.told.extend(queue.pending.proposed(publishes));
+            }
+            if self.platform.sabotaged(Sabotage::FirstBatchLost) && queue.pending.is_untried() {
+                return;
             }
             queue.pending.rewind();
         }

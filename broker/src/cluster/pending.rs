@@ -124,6 +124,17 @@ impl<T: Clone> Pending<T> {
         self.proposed_bytes = 0;
     }
 
+    /// The sequences of those proposed operations that `wanted` picks, for planted bugs.
+    pub(super) fn proposed(&self, wanted: impl Fn(&T) -> bool) -> Vec<u64> {
+        let proposed = (self.first..).zip(self.operations.range(..self.proposed));
+        proposed.filter(|(_, (operation, _))| wanted(operation)).map(|(sequence, _)| sequence).collect()
+    }
+
+    /// Whether something is proposed and nothing was ever applied, for planted bugs.
+    pub(super) fn is_untried(&self) -> bool {
+        self.first == 1 && self.proposed > 0
+    }
+
     /// Submits what is proposed once more, under new numbers: a planted bug.
     pub(super) fn renumber(&mut self) {
         let proposed: Vec<(T, usize)> = self.operations.range(..self.proposed).cloned().collect();

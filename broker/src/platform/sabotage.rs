@@ -48,6 +48,7 @@ planted! {
     ConfirmBeforeMajority, "confirm-before-majority", "the leader's node confirms a publish before a majority has it", ["no-confirmed-loss", "queue-linearizable"];
     ConfirmAhead, "confirm-ahead", "a confirm covers everything published so far, applied or not", ["no-confirmed-loss", "confirm-protocol", "queue-linearizable"];
     ConfirmSwallowed, "confirm-swallowed", "one confirm in a hundred is never sent", ["liveness", "confirm-protocol"];
+    ConfirmLostWithLeader, "confirm-lost-with-leader", "what waits for its confirm while the leader changes never gets it", ["liveness", "confirm-protocol"];
     // Append and sync.
     SkipSync, "skip-sync", "the log is written and never synced", ["no-confirmed-loss", "durability", "committed-stays", "replica-agreement"];
     PromiseBeforeWrite, "promise-before-write", "votes and acknowledgements leave before what they promise is written", ["durability", "no-confirmed-loss", "committed-stays"];
@@ -56,15 +57,19 @@ planted! {
     ForgetVote, "forget-vote", "a restarted node forgets whom it voted for in its current term", ["durability", "one-leader-per-term"];
     ForgetTail, "forget-tail", "recovery takes the last synced entries of a log for a torn tail and cuts them", ["durability", "committed-stays", "no-confirmed-loss"];
     RecoverNothing, "recover-nothing", "a restarted node has forgotten the logs of its queues", ["durability", "no-confirmed-loss", "monotonic"];
+    NewIdentity, "new-identity", "a restarted node is a stranger to the other members of its queues", ["liveness"];
     RecoverCommitAhead, "recover-commit-ahead", "recovery takes every entry that it finds for a committed one", ["quorum", "committed-stays", "replica-agreement", "liveness"];
+    CorruptStartsEmpty, "corrupt-starts-empty", "a node that finds its log corrupt drops it and starts without one", ["no-confirmed-loss", "committed-stays", "one-leader-per-term", "replica-agreement"];
     ReuseIncarnation, "reuse-incarnation", "every start of a node uses the session of its first one", ["no-confirmed-loss", "liveness"];
     // Election and vote.
     ElectBehind, "elect-behind", "a node votes for candidates whose log lacks what it has", ["committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
     VoteTwice, "vote-twice", "a node gives its vote of one term to everyone who asks", ["one-leader-per-term", "durability", "single-vote"];
     AcceptOldTerm, "accept-old-term", "a follower accepts entries from the leader of an earlier term", ["committed-stays", "replica-agreement", "log-matching", "panic"];
+    StalledLeaderStays, "stalled-leader-stays", "a leader whose disk does not answer goes on leading", ["liveness"];
     // Commit and apply.
-    CommitAlone, "commit-alone", "a leader commits what its own disk has synced, without a majority", ["quorum", "committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
+    CommitAlone, "commit-alone", "a leader commits what its own disk has synced, without a majority", ["quorum", "lock", "committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
     SkipEntry, "skip-entry", "a follower leaves out one committed entry in a hundred", ["replica-agreement"];
+    OwnOrder, "own-order", "some replicas apply the publishes of one command in an order of their own", ["replica-agreement", "publisher-order", "attempts-bound", "no-fresh-duplicate"];
     RestampEntries, "restamp-entries", "a follower stores entries of earlier terms under the leader's term", ["committed-stays", "log-matching", "replica-agreement"];
     // Membership.
     LearnersCount, "learners-count", "a leader counts the acknowledgements of learners towards the majority", ["quorum", "committed-stays", "no-confirmed-loss", "replica-agreement", "panic"];
@@ -77,9 +82,11 @@ planted! {
     ForgetSnapshot, "forget-snapshot", "a restarted node begins behind its snapshot without having read it", ["replica-agreement", "no-confirmed-loss"];
     RestoreIgnored, "restore-ignored", "a follower takes a snapshot's index and keeps its old state", ["replica-agreement"];
     SnapshotUnwritten, "snapshot-unwritten", "a snapshot from the leader is installed and not written to the log", ["durability", "liveness"];
+    SnapshotForgetsCounts, "snapshot-forgets-counts", "a snapshot does not keep how often messages were put back", ["delivery-count", "replica-agreement", "no-fresh-duplicate"];
     // Dedup and resend.
     PublishTwice, "publish-twice", "one publish in a hundred enters the queue twice", ["attempts-bound", "no-fresh-duplicate"];
     ResendRenumbered, "resend-renumbered", "what is resent after a change of leader counts as new", ["attempts-bound", "no-fresh-duplicate"];
+    FirstBatchLost, "first-batch-lost", "what a session proposes is not resent as long as nothing of it was applied", ["liveness"];
     NoResend, "no-resend", "what a dead leader was given is not proposed to the next one", ["liveness"];
     // Order.
     ReorderBatch, "reorder-batch", "publishes that travel in one command are written in reverse order", ["publisher-order", "queue-linearizable"];
@@ -97,6 +104,7 @@ planted! {
     DropAck, "drop-ack", "one ack in twenty is not passed on to the queue", ["settle-applied"];
     NackDrops, "nack-drops", "a nack with requeue drops the message", ["settle-applied"];
     CloseForgetsHeld, "close-forgets-held", "what a closed channel held is not given back", ["no-confirmed-loss", "liveness", "single-owner"];
+    CloseWithoutLeader, "close-without-leader", "what a channel holds that is closed while its queue has no leader is not given back", ["no-confirmed-loss", "liveness", "single-owner"];
     StaleEmptyGet, "stale-empty-get", "a get is answered from the node's own replica if that is empty", ["queue-linearizable"];
     // Metadata and routing.
     RouteAroundLeaderless, "route-around-leaderless", "a publish to a queue without a leader is confirmed and kept nowhere", ["no-confirmed-loss", "confirm-protocol"];

@@ -328,6 +328,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         if let Some(oldest) = self.in_flight.front_mut()
             && !oldest.stalled
             && now.saturating_sub(oldest.since) > limit
+            && !self.platform.sabotaged(Sabotage::StalledLeaderStays)
         {
             oldest.stalled = true;
             let led = self.led();

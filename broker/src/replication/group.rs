@@ -63,7 +63,7 @@ impl Group {
         let snapshot_bytes = snapshot.map_or(0, |snapshot| snapshot.data.len() as u64);
         let commit = recovered.as_ref().map_or(0, |group| group.hard_state.commit.0);
         let raft_config = raft::Config {
-            id: config.node.0,
+            id: tamper::identity(platform, config.node, open.group, recovered.is_some()),
             election_tick: config.election_ticks,
             heartbeat_tick: config.heartbeat_ticks,
             min_election_tick: config.election_ticks,

@@ -8,7 +8,7 @@ use super::{
     wire::{MessageKind, WireMessage},
 };
 use crate::{
-    platform::{GroupId, LogIndex, Platform, Sabotage, Term},
+    platform::{GroupId, LogIndex, NodeId, Platform, Sabotage, Term},
     storage::{HardState, RecoveredGroup},
 };
 
@@ -20,6 +20,15 @@ pub(super) fn opened<P: Platform>(platform: &P, open: &OpenGroup, recovered: Opt
         snapshot.members = open.members.clone();
     }
 }
+
+/// Who a node is to the others of a group.
+pub(super) fn identity<P: Platform>(platform: &P, node: NodeId, group: GroupId, restarted: bool) -> u64 {
+    let new = restarted && group != GroupId::META && platform.sabotaged(Sabotage::NewIdentity);
+    if new { node.0 + STRANGERS } else { node.0 }
+}
+
+/// Nobody's node has a number as high.
+const STRANGERS: u64 = 1_000_000;
 
 /// Spoils what Raft makes of a peer's message.
 pub(super) fn stepped<P: Platform>(platform: &P, node: &mut RawNode<GroupLog>) {

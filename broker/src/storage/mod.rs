@@ -18,10 +18,21 @@ mod wal;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::platform::{GroupId, LogIndex, NodeId, Term};
+use crate::platform::{Disk, GroupId, LogIndex, NodeId, Term};
 pub use error::StorageError;
 pub use incarnation::next_incarnation;
 pub use wal::{Wal, WalConfig};
+
+/// Removes the whole log, for a planted bug: nothing that the node promised is left.
+///
+/// # Errors
+/// [`StorageError::Io`].
+pub(crate) async fn discard<D: Disk>(disk: &D) -> Result<(), StorageError> {
+    for number in segment::list(disk).await? {
+        segment::remove(disk, number).await?;
+    }
+    Ok(())
+}
 
 /// One entry of a group's Raft log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

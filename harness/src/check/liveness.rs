@@ -6,6 +6,8 @@
 //! - every group has a leader;
 //! - every running replica has applied what any replica had applied one bound before the end;
 //! - no message is ready while a consumer has credit, after any entry of the log (see [`super::starvation`]);
+//! - no leader leads on for longer than the bound while its disk does not answer, faults or not (see
+//!   [`super::stalled`]);
 //! - no message is still assigned to a process that is gone, or to a node whose clients have all left; also while
 //!   faults go on, where the queue had a leader all the time (see [`super::gone`]);
 //! - every consumer that lives is served (see [`super::forgotten`]);
@@ -21,6 +23,7 @@ use super::{
     forgotten::forgotten,
     gone::held_by_the_gone,
     ledger::{Drain, Ledger, Position},
+    stalled::stalled_leader,
     starvation::{Holder, Key, Mirrored, mirror},
     verdict::{Judgement, Witness, seconds},
 };
@@ -59,7 +62,9 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let early = end < owed;
     let (due, patience) = if early { (end, 0) } else { (owed, bound) };
     let Mirrored { checked, starved, held, attached } = mirror(ledger);
-    if let Some(witness) = starved {
+    let (synced, stalled) = stalled_leader(ledger, bound);
+    let checked = checked + synced;
+    if let Some(witness) = starved.or(stalled) {
         return Judgement::violated(checked, UNIT, witness);
     }
     let (gone, witness) = held_by_the_gone(ledger, bound);

@@ -6,10 +6,10 @@
 //!
 //! Client side: `loss`, `delivery`, `order`, `prefetch`, `confirms`, `linearizability` (on top of the bare algorithm
 //! in [`fifo`]), and the second halves of `requeue` and `count`. White-box: their first halves, `ownership`,
-//! `replication`, `quorum`, `progress` (with `leadership`), `durability`. Both: `settles`, and `liveness` with
-//! `starvation`, `gone` and `forgotten`. What they share: `ledger` (the history, indexed), `pairing` (clients' channels
-//! as their nodes know them), `tape` (what happened to each queue, in log order), `logs` (each node's log, rebuilt),
-//! `verdict` (what is concluded, and how a witness is told).
+//! `replication`, `quorum`, `progress` (with `leadership`), `durability`. Both: `settles`, `lock`, and `liveness` with
+//! `starvation`, `stalled`, `gone` and `forgotten`. What they share: `ledger` (the history, indexed), `pairing`
+//! (clients' channels as their nodes know them), `tape` (what happened to each queue, in log order), `logs` (each
+//! node's log, rebuilt), `verdict` (what is concluded, and how a witness is told).
 
 mod confirms;
 mod count;
@@ -22,6 +22,7 @@ mod leadership;
 pub(crate) mod ledger;
 mod linearizability;
 mod liveness;
+mod lock;
 mod logs;
 mod loss;
 mod order;
@@ -34,6 +35,7 @@ mod replication;
 mod requeue;
 pub mod sample;
 mod settles;
+mod stalled;
 mod starvation;
 pub(crate) mod tape;
 #[cfg(test)]
@@ -48,6 +50,11 @@ use serde::{Deserialize, Serialize};
 use verdict::Judgement;
 
 use crate::history::History;
+
+/// How often a client was given a lock while another believed to have it.
+pub(crate) fn lock_overlaps(history: &History) -> u64 {
+    lock::overlap(history).times
+}
 
 /// What the checkers need to know besides the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,11 +93,12 @@ pub enum Invariant {
     Quorum,
     Monotonic,
     Durability,
+    Lock,
     Liveness,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::NoConfirmedLoss,
         Self::NoPhantom,
         Self::NoFreshDuplicate,
@@ -111,6 +119,7 @@ impl Invariant {
         Self::Quorum,
         Self::Monotonic,
         Self::Durability,
+        Self::Lock,
         Self::Liveness,
     ];
 
@@ -137,6 +146,7 @@ impl Invariant {
             Self::ReplicaAgreement => "replica-agreement",
             Self::Quorum => "quorum",
             Self::Durability => "durability",
+            Self::Lock => "lock",
             Self::Liveness => "liveness",
         }
     }
@@ -168,6 +178,7 @@ impl Invariant {
             Self::ReplicaAgreement => "replicas that have applied the same entries have the same state",
             Self::Quorum => "a majority of the voters has what is committed, and they change one at a time",
             Self::Durability => "a restarted node remembers every vote and log entry that it promised",
+            Self::Lock => "no two clients hold the lock at once: the one message of its queue",
             Self::Liveness => "after the last heal everything works again within the bound",
         }
     }
@@ -201,6 +212,7 @@ fn judge(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgemen
         Invariant::ReplicaAgreement => replication::replica_agreement(ledger),
         Invariant::Quorum => quorum::quorum(ledger),
         Invariant::Durability => durability::durability(ledger),
+        Invariant::Lock => lock::lock(ledger),
         Invariant::Liveness => liveness::liveness(ledger, config),
     }
 }

@@ -136,6 +136,7 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
         "clients": history.clients,
         "queues": history.queues,
         "nodes": history.nodes,
+        "locks": history.locks,
         "faults": history.faults,
     });
     serde_json::to_writer(&mut lines, &header)?;

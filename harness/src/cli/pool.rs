@@ -15,6 +15,7 @@ use std::{
 };
 
 use ferret_reports::{Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
+use warren::platform::Sabotage;
 
 use super::{
     artifacts::{self, Keep},
@@ -44,6 +45,8 @@ pub(super) struct Job<'a> {
     /// No later job is of the same scenario.
     pub(super) last: bool,
     pub(super) seed: u64,
+    /// The planted bug to switch on instead of the scenario's.
+    pub(super) sabotage: Option<Sabotage>,
     /// Where its files go.
     pub(super) folder: PathBuf,
 }
@@ -160,7 +163,8 @@ impl<S: Simulate> Pool<'_, S> {
     }
 
     fn simulate(&self, job: &Job<'_>, progress: &Progress) -> Simulated<S::Event> {
-        simulate_apart(self.simulate, job.scenario, job.seed, &self.request, self.interrupt, progress).0
+        let request = Request { sabotage: job.sabotage.or(self.request.sabotage), ..self.request };
+        simulate_apart(self.simulate, job.scenario, job.seed, &request, self.interrupt, progress).0
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
-use ferret_reports::{RunRecord, Slice};
+use ferret_reports::{InvariantVerdict, RunRecord, Slice, Verdict};
 use serde_json::json;
 use warren::platform::Sabotage;
 
@@ -46,6 +46,9 @@ Examples:
       With a planted bug in every node: the run must fail, or the checkers are blind.
   ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
       The first failing seed of each scenario, shrunk to the least that still fails.
+  ferret run scenarios/incidents --sabotage matching
+      With each scenario's own bug, as its `matching-sabotage` names it: 100 if every run fails,
+      104 if one does not.
   ferret run scenarios/smoke --message-format json | jq -r .verdict
       For programs: one JSON object per run on standard output, nothing else.
   ferret run scenarios -E 'tag(gate) & !name(soak)' --seeds 1..500 --max-fail 3
@@ -121,9 +124,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = Keep::All)]
     keep: Keep,
 
-    /// Plant a bug in every node, whatever the scenario says: the run should then fail
-    #[arg(long, value_name = "NAME", value_parser = sabotage_parser())]
-    sabotage: Option<Sabotage>,
+    /// Plant a bug in every node, whatever the scenario says: the run should then fail; `matching` is the bug that the
+    /// scenario names
+    #[arg(long, value_name = "NAME", value_parser = planted_parser())]
+    sabotage: Option<Planted>,
 
     /// Run everything twice and compare the two event by event
     #[arg(long)]
@@ -162,6 +166,16 @@ pub(super) enum MessageFormat {
     Json,
 }
 
+/// Which bug to plant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Planted {
+    Bug(Sabotage),
+    /// Each scenario's own.
+    Matching,
+}
+
+const MATCHING: &str = "matching";
+
 fn budget_parser(text: &str) -> Result<Duration, String> {
     budget(text).map_err(|wrong| format!("{}: {}", wrong.what, wrong.help))
 }
@@ -171,12 +185,25 @@ pub(super) fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
         .map(|name| Sabotage::from_name(&name).expect("clap has checked the name"))
 }
 
+fn planted_parser() -> impl TypedValueParser<Value = Planted> {
+    let names = Sabotage::ALL.map(Sabotage::name).into_iter().chain([MATCHING]);
+    PossibleValuesParser::new(names).map(|name| Sabotage::from_name(&name).map_or(Planted::Matching, Planted::Bug))
+}
+
 pub(super) fn client_parser() -> impl TypedValueParser<Value = ClientKind> {
     PossibleValuesParser::new(ClientKind::ALL.map(ClientKind::name))
         .map(|name| ClientKind::from_name(&name).expect("clap has checked the name"))
 }
 
 impl RunArgs {
+    /// The bug to plant in the runs of `scenario`, if it is not for the scenario to say.
+    fn sabotage_of(&self, scenario: &Scenario) -> Option<Sabotage> {
+        match self.sabotage? {
+            Planted::Bug(bug) => Some(bug),
+            Planted::Matching => scenario.matching_sabotage,
+        }
+    }
+
     /// One seed that the user picked out runs alone; any other sweep runs the stored ones first.
     fn seeds_of(&self, scenario: &Scenario, stored: &[u64]) -> Seeds {
         match (self.seed, self.seeds) {
@@ -222,6 +249,17 @@ pub(super) fn run<S: Simulate>(
             return nothing_picked(text, &args.paths, streams);
         }
     }
+    let matching = args.sabotage == Some(Planted::Matching);
+    let unmatched: Vec<&str> = selection
+        .scenarios
+        .iter()
+        .filter(|scenario| matching && scenario.matching_sabotage.is_none())
+        .map(|scenario| scenario.path.as_str())
+        .collect();
+    if !unmatched.is_empty() {
+        writeln!(streams.err, "nothing to plant: no `matching-sabotage` in {}", unmatched.join(", "))?;
+        return Ok(exit::USAGE);
+    }
     let artifacts = Artifacts::create(args.out.as_deref())?;
     let seeds: Vec<Seeds> = selection.picked().map(|(scenario, stored)| args.seeds_of(scenario, stored)).collect();
     let sweep = Sweep {
@@ -231,12 +269,8 @@ pub(super) fn run<S: Simulate>(
         slice: args.partition,
         // One seed that the user picked out need not show what a scenario's seeds show together.
         sometimes: args.seed.is_none(),
-        request: Request {
-            sabotage: args.sabotage,
-            client: args.client,
-            record_trace: args.verify_determinism,
-            ..Request::default()
-        },
+        sabotage: selection.scenarios.iter().map(|scenario| args.sabotage_of(scenario)).collect(),
+        request: Request { client: args.client, record_trace: args.verify_determinism, ..Request::default() },
         twice: args.verify_determinism,
         limits: Limits::new(args.budget, args.max_fail.map(NonZeroUsize::get)),
         workers: pool::workers(args.jobs),
@@ -260,7 +294,19 @@ pub(super) fn run<S: Simulate>(
     if args.save_failures {
         stored::save(&swept.records, streams.err)?;
     }
-    Ok(swept.verdict().exit_code())
+    let missed: Vec<&RunRecord> = swept.records.iter().filter(|record| matching && missed(record)).collect();
+    for record in &missed {
+        let (name, seed) = (&record.scenario.name, record.seed);
+        let bug = record.sabotage.as_deref().unwrap_or_default();
+        writeln!(streams.err, "{name} seed {seed}: nothing told of the planted bug {bug}")?;
+    }
+    let code = swept.verdict().exit_code();
+    Ok(if !missed.is_empty() && code == Verdict::Violated.exit_code() { Verdict::Vacuous.exit_code() } else { code })
+}
+
+/// Whether a run with a planted bug shows nothing of it.
+fn missed(record: &RunRecord) -> bool {
+    !record.invariants.iter().any(|result| result.verdict == InvariantVerdict::Violated)
 }
 
 /// Writes a reproducer beside the files of the first failing run of each scenario.
@@ -276,7 +322,7 @@ fn shrink_failures<S: Simulate>(
         }
         let (run, record) = (&swept.record.runs[index], &swept.records[index]);
         let mut scenario = sweep.scenarios[run.scenario as usize].clone();
-        scenario.sabotage = args.sabotage.or(scenario.sabotage);
+        scenario.sabotage = args.sabotage_of(&scenario).or(scenario.sabotage);
         scenario.run.client = args.client.unwrap_or(scenario.run.client);
         let search = shrink::Search {
             scenario: &scenario,

@@ -10,7 +10,7 @@ use ferret_reports::{RunRecord, Verdict};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 
-use crate::history::{Event, History};
+use crate::history::{Event, History, QueueId};
 
 /// The folder of one run, and what is in it.
 #[derive(Debug)]
@@ -92,12 +92,13 @@ struct Head {
     queues: Vec<String>,
     nodes: Vec<warren::platform::NodeId>,
     faults: Vec<String>,
+    locks: Vec<QueueId>,
 }
 
 impl Head {
     fn into_history(self) -> History {
-        let Self { clients, queues, nodes, faults } = self;
-        History { clients, queues, nodes, faults, events: Vec::new() }
+        let Self { clients, queues, nodes, faults, locks } = self;
+        History { clients, queues, nodes, faults, locks, events: Vec::new() }
     }
 }
 

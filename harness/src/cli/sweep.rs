@@ -12,6 +12,8 @@ use ferret_reports::{
     PlannedRun, RunRecord, SWEEP_VERSION, Slice, Stopped, SweepRecord, SweptRun, SweptScenario, Verdict,
 };
 
+use warren::platform::Sabotage;
+
 use super::{
     Streams,
     artifacts::{self, Artifacts, Keep},
@@ -43,6 +45,8 @@ pub(super) struct Sweep<'a> {
     pub(super) slice: Option<Slice>,
     /// Judge what must happen at least once over the seeds of a scenario.
     pub(super) sometimes: bool,
+    /// Per scenario, the planted bug to switch on instead of its own.
+    pub(super) sabotage: Vec<Option<Sabotage>>,
     pub(super) request: Request,
     /// Run everything twice and compare.
     pub(super) twice: bool,
@@ -122,7 +126,8 @@ impl Sweep<'_> {
         let job = |run: &PlannedRun| {
             let group = run.scenario as usize;
             let folder = artifacts.run_folder(&folders[group], run.seed);
-            Job { scenario: &self.scenarios[group], group, last: later.insert(group), seed: run.seed, folder }
+            let (scenario, sabotage) = (&self.scenarios[group], self.sabotage[group]);
+            Job { scenario, group, last: later.insert(group), seed: run.seed, sabotage, folder }
         };
         let mut jobs: Vec<Job<'_>> = planned.iter().rev().map(job).collect();
         jobs.reverse();
@@ -193,8 +198,11 @@ impl Sweep<'_> {
 
     fn request_text(&self) -> String {
         let mut options = Vec::new();
-        if let Some(sabotage) = self.request.sabotage {
-            options.push(format!("--sabotage {}", sabotage.name()));
+        let bugs: BTreeSet<&str> = self.sabotage.iter().flatten().map(|bug| bug.name()).collect();
+        match bugs.first() {
+            Some(bug) if bugs.len() == 1 => options.push(format!("--sabotage {bug}")),
+            Some(_) => options.push("--sabotage matching".to_owned()),
+            None => {}
         }
         if let Some(client) = self.request.client {
             options.push(format!("--client {}", client.name()));

@@ -406,7 +406,9 @@ impl Nemesis {
     fn wipe(&mut self, fault: u32, nodes: &[NodeId]) -> Vec<Thing> {
         let things = self.take_down(fault, nodes, NodeDown::PowerLost);
         for node in nodes {
-            self.world.disk(self.nodes[node]).wipe();
+            if self.world.disk(self.nodes[node]).wipe() > 0 {
+                self.recorder.record(EventKind::SyncedDataLost { node: *node });
+            }
         }
         let majority = self.present().len() / 2 + 1;
         let effect = self.holds.effect(fault);
@@ -439,8 +441,13 @@ impl Nemesis {
                 (Thing::Disk, Grip::DiskError(*error))
             }
             Trouble::BitRot { bits } => {
-                let flipped: u64 = machines.iter().map(|machine| self.world.disk(*machine).rot(*bits)).sum();
-                self.holds.effect(fault).felt += flipped;
+                for (node, machine) in nodes.iter().zip(&machines) {
+                    let flipped = self.world.disk(*machine).rot(*bits);
+                    self.holds.effect(fault).felt += flipped;
+                    if flipped > 0 {
+                        self.recorder.record(EventKind::SyncedDataLost { node: *node });
+                    }
+                }
                 return Vec::new();
             }
             Trouble::Misdirect { writes } => (Thing::Platter, Grip::Misdirect(*writes)),

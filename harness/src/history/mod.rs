@@ -192,6 +192,8 @@ pub struct History {
     pub clients: Vec<String>,
     pub queues: Vec<String>,
     pub nodes: Vec<NodeId>,
+    /// Queues that hold one message, which clients use as a lock.
+    pub locks: Vec<QueueId>,
     /// What each fault of the timeline was, in words.
     pub faults: Vec<String>,
     pub events: Vec<Event>,

@@ -19,6 +19,7 @@ use crate::{
         drain::{self, DrainPlan},
         getter::{self, GetterPlan},
         link::LinkSetup,
+        lock::{self, LockerPlan},
         publisher::{self, PublisherPlan},
     },
 };
@@ -48,11 +49,19 @@ pub fn names(scenario: &Scenario) -> (History, Vec<ClientRole>) {
     for getters in &scenario.getters {
         group(&getters.name, getters.count, "getter");
     }
+    for lockers in &scenario.lockers {
+        group(&lockers.name, lockers.count, "locker");
+    }
+    let locks = scenario.locks();
+    for queue in &locks {
+        roles.push(ClientRole { name: format!("{}-seeder", scenario.queues[*queue].name), role: "seeder" });
+    }
     roles.push(ClientRole { name: "drain".into(), role: "drain" });
     let history = History {
         clients: roles.iter().map(|role| role.name.clone()).collect(),
         queues: scenario.queues.iter().map(|queue| queue.name.clone()).collect(),
         nodes: scenario.cluster.node_ids().chain(scenario.cluster.spare_ids()).collect(),
+        locks: locks.into_iter().map(queue_id).collect(),
         ..History::default()
     };
     (history, roles)
@@ -148,6 +157,22 @@ pub fn add_clients(
             cast.add(&group.name, move |platform, floor| getter::run(platform, plan.clone(), floor));
         }
     }
+    for group in &scenario.lockers {
+        for member in 0..group.count {
+            let plan = LockerPlan {
+                role: cast.role(group.queue, group.node, member, false, 1),
+                take: group.take,
+                hold: group.hold,
+                retry: group.retry,
+                timeout: GET_TIMEOUT,
+            };
+            cast.add(&group.name, move |platform, floor| lock::run(platform, plan.clone(), floor));
+        }
+    }
+    for queue in scenario.locks() {
+        let role = cast.role(queue, Placement::Spread, 0, true, 0);
+        cast.add("seeder", move |platform, floor| lock::seed(platform, role.clone(), floor));
+    }
     let plan = DrainPlan {
         roles: (0..scenario.queues.len())
             .map(|queue| cast.role(queue, Placement::Spread, 0, false, DRAIN_PREFETCH))
@@ -177,7 +202,7 @@ impl Cast<'_> {
         let wanted = &self.scenario.queues[queue];
         Role {
             client: ClientId(self.client_next),
-            queue: QueueId(u32::try_from(queue).expect("few queues")),
+            queue: queue_id(queue),
             setup: LinkSetup {
                 queue: wanted.name.clone(),
                 group_size: Some(u32::try_from(wanted.group_size).expect("at most 7")),
@@ -229,6 +254,10 @@ impl Cast<'_> {
         let machine = self.world.add_machine(&name, NodeId(0), boot);
         self.machines.entry(group.to_owned()).or_default().push(machine);
     }
+}
+
+fn queue_id(queue: usize) -> QueueId {
+    QueueId(u32::try_from(queue).expect("few queues"))
 }
 
 /// The cluster's members, as far as known.

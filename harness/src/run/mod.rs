@@ -28,7 +28,7 @@ use crate::{
     progress::{Phase, Progress},
     scenario::{ClientKind, Scenario},
     search::thread_cpu,
-    sim::{self, LogLine, TraceEvent},
+    sim::{self, LogLine, SimError, TraceEvent},
 };
 
 /// What the command line may change of a scenario.
@@ -130,7 +130,11 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
         record.reasons.push("the run was stopped before its end".into());
     }
     if let Some(error) = played.failure {
-        record.verdict = Verdict::Internal;
+        // A broker may well fall over a bug that was planted in it; what it had violated by then is what counts.
+        let fell = scenario.sabotage.is_some() && matches!(error, SimError::Panic { .. });
+        if !fell || record.verdict != Verdict::Violated {
+            record.verdict = Verdict::Internal;
+        }
         record.reasons.insert(0, format!("the simulation failed: {error}"));
     }
     RunOutput { record, trace: played.trace, machines: played.machines, history, log: played.log, cpu: None }

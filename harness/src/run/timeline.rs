@@ -10,7 +10,7 @@ use crate::history::{ChannelId, ClientId, Event, EventKind, History, MessageId, 
 /// A client's name for people, and what it does.
 pub struct ClientRole {
     pub name: String,
-    /// "publisher", "consumer", "getter" or "drain".
+    /// "publisher", "consumer", "getter", "locker", "seeder" or "drain".
     pub role: &'static str,
 }
 

@@ -8,6 +8,7 @@ use ferret_reports::{
 use warren::platform::{GroupId, Observation};
 
 use crate::{
+    check,
     history::{EventKind, History, Nanos, PublishOutcome},
     scenario::{Expect, Invariant, Limit, Metric, Quantile, Sometimes},
 };
@@ -104,6 +105,8 @@ pub fn sometimes(history: &History, required: &BTreeSet<Sometimes>) -> Vec<Somet
             _ => {}
         }
     }
+    let overlaps = Sometimes::ALL.iter().position(|known| *known == Sometimes::LockOverlap).expect("ALL holds all");
+    counts[overlaps] = check::lock_overlaps(history);
     Sometimes::ALL
         .iter()
         .zip(counts)

@@ -68,9 +68,9 @@ impl Scenario {
 
 /// Turns tables into what they mean. What is missing or wrong has been reported; a harmless value stands in for it,
 /// which nobody sees, because a file with problems never becomes a scenario.
-struct Checker<'a> {
-    problems: &'a mut Problems,
-    text: &'a str,
+pub(super) struct Checker<'a> {
+    pub(super) problems: &'a mut Problems,
+    pub(super) text: &'a str,
 }
 
 impl Checker<'_> {
@@ -97,6 +97,8 @@ impl Checker<'_> {
             file.publishers.iter().map(|table| self.publishers(&table.value, &queue_names, roles)).collect();
         let consumers = file.consumers.iter().map(|table| self.consumers(&table.value, &queue_names, roles)).collect();
         let getters = file.getters.iter().map(|table| self.getters(&table.value, &queue_names, roles)).collect();
+        let lockers = file.lockers.iter().map(|table| self.lockers(&table.value, &queue_names, roles)).collect();
+        self.locks_are_alone(&file);
         let clients = self.client_names(&file);
         let mut steps = Steps { problems: self.problems, text: self.text, roles, clients: &clients, run: &run };
         let steps = steps.check(&file.timeline.steps);
@@ -107,12 +109,14 @@ impl Checker<'_> {
             path: path.to_owned(),
             text: self.text.to_owned(),
             sabotage: named(&file.sabotage, Sabotage::from_name),
+            matching_sabotage: named(&file.matching_sabotage, Sabotage::from_name),
             run,
             cluster: Cluster { nodes, spares, compact_after: file.cluster.compact_after.or(4096) },
             queues,
             publishers,
             consumers,
             getters,
+            lockers,
             steps,
             expect: Expect::default(),
             repro: file.repro.0.map(|at| repro(at.value)),
@@ -228,13 +232,16 @@ impl Checker<'_> {
         let publishers = file.publishers.iter().map(|table| &table.value.name);
         let consumers = file.consumers.iter().map(|table| &table.value.name);
         let getters = file.getters.iter().map(|table| &table.value.name);
+        let lockers = file.lockers.iter().map(|table| &table.value.name);
         let mut seen = BTreeMap::new();
         let mut names = Vec::new();
-        for field in publishers.chain(consumers).chain(getters) {
+        let mut clients = 0;
+        for field in publishers.chain(consumers).chain(getters).chain(lockers) {
+            clients += 1;
             self.unique(&mut seen, field, "group of clients");
             names.extend(field.0.as_ref().map(|at| at.value.clone()));
         }
-        if names.is_empty() && file.publishers.is_empty() && file.consumers.is_empty() && file.getters.is_empty() {
+        if clients == 0 {
             let help = "add `[[publishers]]` with `name = \"pub\"`, `queue`, `rate = 100`".to_owned();
             self.problems.add(&(0..0), "the scenario has no clients", "nobody publishes or consumes", Some(help));
         }
@@ -278,7 +285,7 @@ impl Checker<'_> {
         thresholds
     }
 
-    fn name(&mut self, field: &Field<String>, of: &str) -> String {
+    pub(super) fn name(&mut self, field: &Field<String>, of: &str) -> String {
         let Field(Some(at)) = field else { return String::new() };
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let node_like = at.value.strip_prefix('n').is_some_and(|rest| rest.parse::<u64>().is_ok());
@@ -305,7 +312,7 @@ impl Checker<'_> {
         }
     }
 
-    fn queue(&mut self, field: &Field<String>, queues: &[&str]) -> usize {
+    pub(super) fn queue(&mut self, field: &Field<String>, queues: &[&str]) -> usize {
         let Field(Some(at)) = field else { return 0 };
         queues.iter().position(|name| *name == at.value).unwrap_or_else(|| {
             let help = super::problem::suggestion(&at.value, queues);
@@ -342,7 +349,7 @@ impl Checker<'_> {
         }
     }
 
-    fn placement(&mut self, field: &Field<super::file::TargetText>, roles: Roles<'_>) -> Placement {
+    pub(super) fn placement(&mut self, field: &Field<super::file::TargetText>, roles: Roles<'_>) -> Placement {
         match field {
             Field(None) => Placement::Spread,
             Field(Some(at)) if at.value.0 == "spread" => Placement::Spread,
@@ -369,7 +376,7 @@ impl Checker<'_> {
         }
     }
 
-    fn times<T: AsRef<str>>(
+    pub(super) fn times<T: AsRef<str>>(
         &mut self,
         field: &Field<T>,
         default: Spread<Duration>,
@@ -401,7 +408,7 @@ impl Checker<'_> {
 }
 
 impl<T: Copy> Field<T> {
-    fn or(&self, default: T) -> T {
+    pub(super) fn or(&self, default: T) -> T {
         self.0.as_ref().map_or(default, |at| at.value)
     }
 }
@@ -417,7 +424,7 @@ fn repro(table: ReproTable) -> Repro {
 }
 
 /// The thing that a name stands for; the schema has checked that it is known.
-fn named<K, T>(field: &Field<Name<K>>, from_name: impl Fn(&str) -> Option<T>) -> Option<T> {
+pub(super) fn named<K, T>(field: &Field<Name<K>>, from_name: impl Fn(&str) -> Option<T>) -> Option<T> {
     field.0.as_ref().and_then(|at| from_name(&at.value.text))
 }
 

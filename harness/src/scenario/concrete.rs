@@ -10,7 +10,8 @@ use warren::platform::NodeId;
 
 use super::{
     AckMode, Action, ClientKind, ClientTrouble, DiskError, Errand, Happening, Partition, Placement, Publishers,
-    QueueKind, Repeat, Reset, Scenario, Seeds, Spread, StallWhat, Step, Target, Trigger, Trouble, Weather, resolve,
+    QueueKind, Repeat, Reset, Scenario, Seeds, Spread, StallWhat, Step, Take, Target, Trigger, Trouble, Weather,
+    resolve,
 };
 use crate::{
     faults::ClusterView,
@@ -160,6 +161,9 @@ impl Scenario {
         if run.client != ClientKind::Native {
             line(out, "client", quoted(run.client.name()));
         }
+        if run.chaos != 0.0 {
+            line(out, "chaos", run.chaos);
+        }
         let mut net = Vec::new();
         if run.net.latency != millis(1, 5) {
             net.push(format!("latency = {}", times(run.net.latency)));
@@ -229,6 +233,16 @@ impl Scenario {
             if group.ack == AckMode::Auto {
                 line(out, "ack", quoted("auto"));
             }
+            self.write_placement(out, group.node);
+        }
+        for group in &self.lockers {
+            head(out, "lockers", &group.name, group.count, group.queue);
+            if group.take == Take::Consume {
+                line(out, "take", quoted("consume"));
+            } else {
+                line(out, "retry", times(group.retry));
+            }
+            line(out, "hold", times(group.hold));
             self.write_placement(out, group.node);
         }
     }

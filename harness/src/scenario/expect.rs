@@ -38,10 +38,12 @@ pub enum Sometimes {
     GetEmpty,
     /// A publish was returned as unroutable.
     Returned,
+    /// A client was given a lock while another, cut off, believed to have it.
+    LockOverlap,
 }
 
 impl Sometimes {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LeaderChanged,
         Self::Redelivered,
         Self::UnknownOutcome,
@@ -51,6 +53,7 @@ impl Sometimes {
         Self::Reconnected,
         Self::GetEmpty,
         Self::Returned,
+        Self::LockOverlap,
     ];
 
     /// The name in scenario files and reports.
@@ -65,6 +68,7 @@ impl Sometimes {
             Self::Reconnected => "reconnected",
             Self::GetEmpty => "get-empty",
             Self::Returned => "returned",
+            Self::LockOverlap => "lock-overlap",
         }
     }
 

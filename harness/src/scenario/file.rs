@@ -78,12 +78,16 @@ pub(super) struct File {
     pub(super) tags: Vec<At<String>>,
     /// A planted bug to switch on in every node. For scenarios that prove that a checker can fail.
     pub(super) sabotage: Field<Name<names::SabotageName>>,
+    /// A planted bug of the kind that the scenario is about. `ferret run --sabotage matching` switches it on, and the run
+    /// must then fail.
+    pub(super) matching_sabotage: Field<Name<names::SabotageName>>,
     pub(super) run: RunTable,
     pub(super) cluster: ClusterTable,
     pub(super) queues: Vec<At<QueueTable>>,
     pub(super) publishers: Vec<At<PublishersTable>>,
     pub(super) consumers: Vec<At<ConsumersTable>>,
     pub(super) getters: Vec<At<GettersTable>>,
+    pub(super) lockers: Vec<At<LockersTable>>,
     pub(super) timeline: TimelineTable,
     pub(super) expect: ExpectTable,
     /// What this file reproduces. Written by `ferret shrink`, read by `ferret replay`; it changes nothing in a run.
@@ -263,6 +267,29 @@ pub(super) struct GettersTable {
     pub(super) rate: Field<f64>,
     /// Default manual.
     pub(super) ack: Field<Name<names::AckName>>,
+    /// Which node to connect to: a target, or `"spread"` over all. Default spread.
+    pub(super) node: Field<TargetText>,
+}
+
+/// Clients that use a queue of one message as a lock: they take it, hold it for a while, and give it back.
+///
+/// The harness puts the message into the queue. Nobody but lockers may use that queue.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["name", "queue"]))]
+pub(super) struct LockersTable {
+    /// The clients are called name-1, name-2, ….
+    pub(super) name: Field<String>,
+    /// How many clients. Default 3.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) count: Field<u32>,
+    pub(super) queue: Field<String>,
+    /// With gets, or through a consumer with a prefetch of 1. Default get.
+    pub(super) take: Field<Name<names::TakeName>>,
+    /// Time from taking the lock to giving it back: a duration or a range. Default 100ms..500ms.
+    pub(super) hold: Field<DurationRangeText>,
+    /// Time from a get that found nothing, or from giving back, to the next get. Default 50ms..200ms.
+    pub(super) retry: Field<DurationRangeText>,
     /// Which node to connect to: a target, or `"spread"` over all. Default spread.
     pub(super) node: Field<TargetText>,
 }
@@ -826,6 +853,7 @@ pub(crate) mod names {
         ClientName, "client", ClientKind::ALL.into_iter().map(ClientKind::name).collect();
         QueueTypeName, "queue type", vec!["quorum"];
         AckName, "ack mode", vec!["manual", "auto"];
+        TakeName, "way to take a lock", vec!["get", "consume"];
         StallName, "kind of stall", vec!["sync", "all"];
         HealName, "thing to heal", vec!["all"];
         RingName, "ring", vec!["all"];

@@ -9,6 +9,7 @@ mod concrete;
 mod draw;
 mod expect;
 mod file;
+mod lockers;
 mod model;
 mod operator;
 mod problem;
@@ -26,9 +27,9 @@ pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub(crate) use file::{At, Field, Name, names};
 pub use model::{
-    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Errand, Getters, Net,
-    Partition, Placement, Publishers, Queue, QueueKind, Repro, Reset, Run, Scenario, Seeds, Spread, StallWhat, Step,
-    Trouble, Weather,
+    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Errand, Getters, Lockers,
+    Net, Partition, Placement, Publishers, Queue, QueueKind, Repro, Reset, Run, Scenario, Seeds, Spread, StallWhat,
+    Step, Take, Trouble, Weather,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};

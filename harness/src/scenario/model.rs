@@ -20,6 +20,8 @@ pub struct Scenario {
     pub text: String,
     /// The planted bug that the scenario itself switches on.
     pub sabotage: Option<Sabotage>,
+    /// A planted bug of the kind that the scenario is about; it is off unless asked for, and the run must find it.
+    pub matching_sabotage: Option<Sabotage>,
     pub run: Run,
     pub cluster: Cluster,
     /// At least one.
@@ -27,6 +29,7 @@ pub struct Scenario {
     pub publishers: Vec<Publishers>,
     pub consumers: Vec<Consumers>,
     pub getters: Vec<Getters>,
+    pub lockers: Vec<Lockers>,
     /// In the order of the file, which need not be that of time: see [`Scenario::draw`].
     pub steps: Vec<Step>,
     pub expect: Expect,
@@ -232,6 +235,30 @@ pub struct Getters {
     pub rate: f64,
     pub ack: AckMode,
     pub node: Placement,
+}
+
+/// A group of equal clients that use a queue of one message as a lock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lockers {
+    pub name: String,
+    pub count: u32,
+    /// Index into [`Scenario::queues`]; nobody but lockers uses that queue.
+    pub queue: usize,
+    pub take: Take,
+    /// From taking the lock to giving it back.
+    pub hold: Spread<Duration>,
+    /// The pause before the next try, for those that take it with gets.
+    pub retry: Spread<Duration>,
+    pub node: Placement,
+}
+
+/// How a locker takes the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// With `basic.get`, again and again until it is there.
+    Get,
+    /// Through a consumer with a prefetch of 1.
+    Consume,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -467,7 +494,7 @@ pub enum Partition<N> {
 pub enum Reset<N> {
     /// Every connection that ends at these nodes, from clients and from peers.
     Node(N),
-    /// Every connection of the clients of this group: a name among publishers, consumers and getters.
+    /// Every connection of the clients of this group: a name among publishers, consumers, getters and lockers.
     Client(String),
 }
 

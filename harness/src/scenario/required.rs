@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::{AckMode, Action, Invariant, Scenario};
+use super::{AckMode, Action, Invariant, Scenario, Take};
 
 /// Every invariant whose checker cannot be vacuous in this scenario.
 pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
-    let publishes = !scenario.publishers.is_empty();
-    let confirms = scenario.publishers.iter().any(|publishers| publishers.confirms);
+    let locks = !scenario.lockers.is_empty();
+    let publishes = locks || !scenario.publishers.is_empty();
+    let confirms = locks || scenario.publishers.iter().any(|publishers| publishers.confirms);
     let manual = || scenario.consumers.iter().filter(|consumers| consumers.ack == AckMode::Manual);
     let requeues = publishes && manual().any(|consumers| consumers.requeue > 0.0);
-    let prefetch = publishes && manual().any(|consumers| consumers.prefetch > 0);
+    let consuming_lockers = scenario.lockers.iter().any(|lockers| lockers.take == Take::Consume);
+    let prefetch = consuming_lockers || publishes && manual().any(|consumers| consumers.prefetch > 0);
     // A step that may miss need not take anything down.
     let takes_down = |action: &Action<_>| matches!(action, Action::Kill { .. } | Action::PowerLoss { .. });
     let restarts = scenario.steps.iter().any(|step| !step.may_miss && takes_down(&step.action));
@@ -30,6 +32,7 @@ pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
             Invariant::SettleApplied => publishes && manual().next().is_some(),
             Invariant::RequeueOrder => requeues,
             Invariant::Prefetch => prefetch,
+            Invariant::Lock => locks,
             Invariant::ReplicaAgreement | Invariant::LogMatching => replicas,
             Invariant::Durability => restarts,
             Invariant::OneLeaderPerTerm

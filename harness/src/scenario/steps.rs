@@ -315,7 +315,7 @@ impl Steps<'_> {
         let known: Vec<&str> = self.clients.iter().map(String::as_str).collect();
         let help = suggestion(&client.value, &known);
         let message = format!("unknown client `{}`", client.value);
-        self.problems.add(&client.span, message, "no such publishers, consumers or getters", Some(help));
+        self.problems.add(&client.span, message, "no such group of clients", Some(help));
         None
     }
 

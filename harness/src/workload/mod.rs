@@ -1,4 +1,4 @@
-//! Clients under load: publishers, consumers, getters, and the final drain.
+//! Clients under load: publishers, consumers, getters, lockers, and the final drain.
 //!
 //! Each client is a machine of the simulation with one AMQP connection and one channel. It records what it does and
 //! sees, honestly: an outcome that it cannot know is recorded as unknown.
@@ -10,6 +10,7 @@ pub mod getter;
 pub mod lapin;
 pub mod lapin_link;
 pub mod link;
+pub mod lock;
 pub mod native;
 pub mod publisher;
 

@@ -85,6 +85,7 @@ impl Tape {
             queues: vec!["orders".into()],
             nodes: [1, 2, 3].map(NodeId).to_vec(),
             faults: Vec::new(),
+            locks: Vec::new(),
             events: Vec::new(),
         })
     }

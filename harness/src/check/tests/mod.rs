@@ -6,6 +6,7 @@ mod confirms;
 mod correct;
 mod fifo;
 mod liveness;
+mod lock;
 mod ownership;
 mod queue;
 mod quorum;
@@ -64,6 +65,7 @@ fn story() -> Story {
         queues: names(&["orders", "other"]),
         nodes: vec![N1, N2, N3],
         faults: names(&["isolate n1 for 2 s"]),
+        locks: Vec::new(),
         events: Vec::new(),
     };
     let mut story = Story { history, now: 0, tags: BTreeMap::new(), bound: std::time::Duration::from_secs(5) };

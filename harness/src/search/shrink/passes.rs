@@ -212,10 +212,11 @@ pub(super) fn crowd(_: Goal, best: &Found) -> Vec<Proposal> {
     proposals.push(propose(one_each(scenario), 1));
     let names = scenario.publishers.iter().map(|group| &group.name);
     let names = names.chain(scenario.consumers.iter().map(|group| &group.name));
+    let names = names.chain(scenario.lockers.iter().map(|group| &group.name));
     for name in names.chain(scenario.getters.iter().map(|group| &group.name)) {
         proposals.push(propose(without_client(scenario, name), 1));
     }
-    let groups = scenario.publishers.len() + scenario.consumers.len() + scenario.getters.len();
+    let groups = scenario.publishers.len() + scenario.consumers.len() + scenario.getters.len() + scenario.lockers.len();
     for group in 0..groups {
         for fewer in [|_: u32| 1, |count: u32| count / 2, |count: u32| count - 1] {
             proposals.push(propose(
@@ -237,13 +238,16 @@ fn one_each(scenario: &Scenario) -> Scenario {
         scenario.publishers.iter_mut().for_each(|group| group.count = 1);
         scenario.consumers.iter_mut().for_each(|group| group.count = 1);
         scenario.getters.iter_mut().for_each(|group| group.count = 1);
+        scenario.lockers.iter_mut().for_each(|group| group.count = 1);
     })
 }
 
 fn count_of(scenario: &mut Scenario, group: usize) -> Option<&mut u32> {
     let publishers = scenario.publishers.iter_mut().map(|group| &mut group.count);
     let consumers = scenario.consumers.iter_mut().map(|group| &mut group.count);
-    publishers.chain(consumers).chain(scenario.getters.iter_mut().map(|group| &mut group.count)).nth(group)
+    let getters = scenario.getters.iter_mut().map(|group| &mut group.count);
+    let lockers = scenario.lockers.iter_mut().map(|group| &mut group.count);
+    publishers.chain(consumers).chain(getters).chain(lockers).nth(group)
 }
 
 /// One queue and its clients; steps that speak of another queue's leader speak of this one's.
@@ -254,6 +258,7 @@ fn only_queue(scenario: &Scenario, queue: usize) -> Scenario {
         scenario.publishers.retain(|group| of(group.queue));
         scenario.consumers.retain(|group| of(group.queue));
         scenario.getters.retain(|group| of(group.queue));
+        scenario.lockers.retain(|group| of(group.queue));
         let here = |target: &mut Target| match target {
             Target::Leader(queue)
             | Target::Followers(queue)
@@ -291,7 +296,8 @@ fn connections(scenario: &mut Scenario) -> impl Iterator<Item = (&mut usize, &mu
     let publishers = scenario.publishers.iter_mut().map(|group| (&mut group.queue, &mut group.node));
     let consumers = scenario.consumers.iter_mut().map(|group| (&mut group.queue, &mut group.node));
     let getters = scenario.getters.iter_mut().map(|group| (&mut group.queue, &mut group.node));
-    publishers.chain(consumers).chain(getters)
+    let lockers = scenario.lockers.iter_mut().map(|group| (&mut group.queue, &mut group.node));
+    publishers.chain(consumers).chain(getters).chain(lockers)
 }
 
 fn without_client(scenario: &Scenario, name: &str) -> Scenario {
@@ -299,6 +305,7 @@ fn without_client(scenario: &Scenario, name: &str) -> Scenario {
         scenario.publishers.retain(|group| group.name != name);
         scenario.consumers.retain(|group| group.name != name);
         scenario.getters.retain(|group| group.name != name);
+        scenario.lockers.retain(|group| group.name != name);
         drop_steps_of_strangers(scenario);
     })
 }
@@ -307,8 +314,9 @@ fn without_client(scenario: &Scenario, name: &str) -> Scenario {
 fn drop_steps_of_strangers(scenario: &mut Scenario) {
     let publishers = scenario.publishers.iter().map(|group| group.name.clone());
     let consumers = scenario.consumers.iter().map(|group| group.name.clone());
-    let known: Vec<String> =
-        publishers.chain(consumers).chain(scenario.getters.iter().map(|group| group.name.clone())).collect();
+    let getters = scenario.getters.iter().map(|group| group.name.clone());
+    let lockers = scenario.lockers.iter().map(|group| group.name.clone());
+    let known: Vec<String> = publishers.chain(consumers).chain(getters).chain(lockers).collect();
     scenario.steps.retain(|step| match &step.action {
         Action::Client { client, .. } | Action::Reset(Reset::Client(client)) => known.contains(client),
         _ => true,

@@ -29,10 +29,11 @@ impl Size {
         let publishers = scenario.publishers.iter().map(|group| group.count);
         let consumers = scenario.consumers.iter().map(|group| group.count);
         let getters = scenario.getters.iter().map(|group| group.count);
+        let lockers = scenario.lockers.iter().map(|group| group.count);
         Self {
             faults: faults(scenario),
             messages: record.messages.published,
-            clients: publishers.chain(consumers).chain(getters).sum(),
+            clients: publishers.chain(consumers).chain(getters).chain(lockers).sum(),
             queues: scenario.queues.len(),
             nodes: scenario.cluster.nodes,
             duration: scenario.run.duration,
