@@ -130,7 +130,7 @@ pub async fn join<P: Platform>(
     if let Some(unknown) = config.founders.iter().find(|founder| !config.peers.contains_key(founder)) {
         return Err(NodeError::FounderUnknown(*unknown));
     }
-    let incarnation = match storage::next_incarnation(platform.disk(), config.node).await? {
+    let incarnation = match storage::next_incarnation(platform.disk(), config.node, platform.wall()).await? {
         _ if platform.sabotaged(Sabotage::ReuseIncarnation) => 1,
         _ if platform.sabotaged(Sabotage::IncarnationFromClock) => platform.wall().as_secs() / 60,
         incarnation => incarnation,

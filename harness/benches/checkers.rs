@@ -60,6 +60,7 @@ fn minute() -> History {
         faults: Vec::new(),
         locks: Vec::new(),
         events: events.map(|(at, kind)| Event { at: Nanos(at as u64 * step), kind }).collect(),
+        ..History::default()
     }
 }
 

@@ -2,17 +2,23 @@
 //!
 //! Arguments: the file to write, and `pass`, `violated`, `crowded` or `12` (the default is `violated`).
 
+use ferret_reports::{EventLog, LinkedRun, render_overview_html, render_run_html};
+
 #[path = "../tests/it/sample.rs"]
 mod sample;
 
 fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().unwrap_or_else(|| "sample.html".into());
-    let runs = match arguments.next().as_deref() {
-        Some("pass") => vec![sample::passing(1)],
-        Some("crowded") => vec![sample::crowded()],
-        Some("12") => sample::twelve(),
-        _ => vec![sample::violated(7)],
+    let page = match arguments.next().as_deref() {
+        Some("pass") => render_run_html(&sample::passing(1), &EventLog::default()),
+        Some("crowded") => render_run_html(&sample::crowded(), &EventLog::default()),
+        Some("12") => {
+            let runs = sample::twelve();
+            let linked: Vec<_> = runs.iter().map(|record| LinkedRun { record, page: "#" }).collect();
+            render_overview_html(&linked)
+        }
+        _ => render_run_html(&sample::violated(7), &sample::events()),
     };
-    std::fs::write(path, ferret_reports::render_html(&runs))
+    std::fs::write(path, page)
 }

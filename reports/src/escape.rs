@@ -85,17 +85,6 @@ pub(crate) fn clip(text: &str, limit: usize) -> String {
     }
 }
 
-/// `text` within `limit` characters by leaving out its middle: long names often differ only at their end.
-pub(crate) fn clip_middle(text: &str, limit: usize) -> String {
-    let length = text.chars().count();
-    if length <= limit {
-        return text.to_owned();
-    }
-    let tail = limit.saturating_sub(1) / 2;
-    let head = limit.saturating_sub(1) - tail;
-    text.chars().take(head).chain(['…']).chain(text.chars().skip(length - tail)).collect()
-}
-
 /// Controls become their pictures (U+2400 and up), overrides of the writing direction the replacement character.
 fn visible(c: char) -> char {
     match c {
@@ -140,7 +129,5 @@ mod tests {
     fn clipping_counts_characters_and_says_so() {
         assert_eq!(clip("äöü", 3), "äöü");
         assert_eq!(clip("äöüß", 3), "äöü…");
-        assert_eq!(clip_middle("pub-1-of-group-7", 14), "pub-1-o…roup-7");
-        assert_eq!(clip_middle("publisher-1", 14), "publisher-1");
     }
 }

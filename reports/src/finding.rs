@@ -117,7 +117,7 @@ pub(crate) fn by_urgency(invariants: &[InvariantResult]) -> Vec<&InvariantResult
 }
 
 /// "12 of 12 runs pass".
-pub(crate) fn overall(runs: &[RunRecord]) -> String {
+pub(crate) fn overall(runs: &[&RunRecord]) -> String {
     let passed = runs.iter().filter(|run| run.verdict == Verdict::Pass).count();
     match (passed, runs.len()) {
         (_, 0) => "Nothing was run".to_owned(),
@@ -132,7 +132,7 @@ pub(crate) fn overall(runs: &[RunRecord]) -> String {
 }
 
 /// The worst verdict of all, which decides the exit code; pass when nothing was run.
-pub(crate) fn worst(runs: &[RunRecord]) -> Verdict {
+pub(crate) fn worst(runs: &[&RunRecord]) -> Verdict {
     runs.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Pass)
 }
 

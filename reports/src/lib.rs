@@ -6,6 +6,7 @@
 
 mod annotations;
 mod escape;
+mod events;
 mod finding;
 mod gate;
 mod glossary;
@@ -18,9 +19,12 @@ mod record;
 mod sweep;
 
 pub use annotations::render_annotations;
+pub use events::{
+    Channel, DiskSample, EventLog, LinkSample, Outcome, Publish, Receipt, ReplicaEvent, ReplicaKind, Settled,
+};
 pub use gate::*;
 pub use history::{HistoryOperation, HistoryRecord};
-pub use html::{render_history_html, render_html};
+pub use html::{LinkedRun, rejudge_run_html, render_history_html, render_overview_html, render_run_html};
 pub use junit::{render_gate_junit, render_junit};
 pub use markdown::{MARKDOWN_BYTES_MAX, render_gate_markdown, render_markdown};
 pub use record::*;

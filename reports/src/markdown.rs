@@ -86,7 +86,8 @@ fn left_out(out: &mut String, rows: usize, what: &str) {
 
 fn render(runs: &[RunRecord], lead: String) -> String {
     let mut out = lead;
-    let _ = write!(out, "## {} {}\n\n", symbol(finding::worst(runs)), markdown(&finding::overall(runs)));
+    let all: Vec<&RunRecord> = runs.iter().collect();
+    let _ = write!(out, "## {} {}\n\n", symbol(finding::worst(&all)), markdown(&finding::overall(&all)));
     let (failed, passed): (Vec<&RunRecord>, Vec<&RunRecord>) =
         runs.iter().partition(|run| run.verdict != Verdict::Pass);
 

@@ -127,7 +127,26 @@ pub struct WitnessEvent {
     pub at_ns: u64,
     /// The lane it belongs to: a client's or a node's name.
     pub who: String,
+    pub kind: WitnessKind,
     pub what: String,
+}
+
+/// Where an event of a witness belongs in its picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WitnessKind {
+    Client,
+    Node,
+    /// What a node believes of its disk, or finds there.
+    Disk,
+    /// The node's process is gone from here on.
+    NodeDown,
+    NodeUp,
+    /// Index into [`RunRecord::faults`].
+    FaultBegan(u32),
+    FaultEnded(u32),
+    /// A phase of the run.
+    Run,
 }
 
 /// A step of the timeline and what it really did.

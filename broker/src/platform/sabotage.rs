@@ -51,7 +51,7 @@ planted! {
     ConfirmLostWithLeader, "confirm-lost-with-leader", "what waits for its confirm while the leader changes never gets it", ["liveness", "confirm-protocol"];
     // Append and sync.
     SkipSync, "skip-sync", "the log is written and never synced", ["no-confirmed-loss", "durability", "committed-stays", "replica-agreement"];
-    PromiseBeforeWrite, "promise-before-write", "votes and acknowledgements leave before what they promise is written", ["durability", "no-confirmed-loss", "committed-stays"];
+    PromiseBeforeWrite, "promise-before-write", "votes and acknowledgements leave before what they promise is written", ["durability", "no-confirmed-loss", "committed-stays", "panic"];
     HardStateUnwritten, "hard-state-unwritten", "the log gets an empty term and vote in place of the true ones", ["durability", "one-leader-per-term", "monotonic"];
     // Recovery.
     ForgetVote, "forget-vote", "a restarted node forgets whom it voted for in its current term", ["durability", "one-leader-per-term"];
@@ -76,7 +76,7 @@ planted! {
     ForgetMembership, "forget-membership", "a restarted node leaves out the changes of members that it finds in its log", ["replica-agreement", "committed-stays", "one-leader-per-term"];
     MembersFromDeclaration, "members-from-declaration", "a restarted node takes a group's members from its declaration, not from its snapshot", ["replica-agreement", "committed-stays", "one-leader-per-term"];
     ChangesOverlap, "changes-overlap", "a leader begins a change of members while another is under way", ["quorum", "committed-stays", "one-leader-per-term"];
-    RemovedKeepsHeld, "removed-keeps-held", "what the clients of a removed node hold is never given back", ["liveness", "single-owner"];
+    RemovedKeepsHeld, "removed-keeps-held", "what the clients of a removed node hold is never given back", ["liveness", "no-confirmed-loss", "single-owner"];
     // Snapshot and compaction.
     SnapshotEmpty, "snapshot-empty", "a compacted log leaves a snapshot of an empty queue", ["replica-agreement", "no-confirmed-loss"];
     ForgetSnapshot, "forget-snapshot", "a restarted node begins behind its snapshot without having read it", ["replica-agreement", "no-confirmed-loss"];

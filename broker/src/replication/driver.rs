@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::{
     Host, Links, LogError, MemberChange, OpenGroup, Recovered, ReplicationConfig,
     detour::Detours,
+    forgetful,
     group::{self, Group, entry_hash},
     membership::replica_hash,
     operate::Question,
@@ -242,6 +243,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
             return;
         };
         tamper::received(&self.platform, &mut group.node, &mut message);
+        forgetful::received(&mut group.node, &mut message);
         if group.has_installed(&message) {
             group.node.report_snapshot(from.0, SnapshotStatus::Finish);
         }

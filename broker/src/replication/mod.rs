@@ -12,6 +12,7 @@
 mod detour;
 mod driver;
 mod election;
+mod forgetful;
 mod group;
 mod link;
 mod log;

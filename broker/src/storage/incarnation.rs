@@ -1,4 +1,9 @@
 //! Whose folder this is, and how often its node has started: each start is a new session with every group.
+//!
+//! A count that begins anew on an empty disk must not meet sessions of the disk before it: to the groups they would be
+//! the same, and what the new one does would be dropped as already applied. So it begins at the time of day.
+
+use std::time::Duration;
 
 use super::{StorageError, segment};
 use crate::platform::{Disk, File, NodeId, OpenMode};
@@ -8,21 +13,21 @@ const NAME_NEW: &str = "incarnation.new";
 /// The counter and the node (8 bytes each, little endian) and the CRC32C of these (4 bytes).
 const LEN: usize = 20;
 
-/// Counts one start of `node`: 1 at the first, and never a number that an earlier call returned. It is durable before
-/// this returns.
+/// Counts one start of `node`: never a number that an earlier call returned, and always a higher one, if the first call
+/// for each disk is given a later time of day than those for the disks before it. It is durable before this returns.
 ///
 /// # Errors
 /// [`StorageError::Corrupt`] when the counter's file does not hold what was written to it, or is gone while there is a
 /// log: to guess could give two runs the same session, and the second one's operations would be dropped as already
 /// applied. [`StorageError::Foreign`] when the folder is another node's, whose promises this one would break.
-pub async fn next_incarnation<D: Disk>(disk: &D, node: NodeId) -> Result<u64, StorageError> {
+pub async fn next_incarnation<D: Disk>(disk: &D, node: NodeId, time_of_day: Duration) -> Result<u64, StorageError> {
     let names = disk.list().await.map_err(StorageError::io("list", "the data folder"))?;
     let next = if names.iter().any(|name| name == NAME) {
         read(disk, node).await? + 1
     } else if let Some(log) = names.iter().find(|name| segment::number_of(name).is_some()) {
         return Err(corrupt(format!("it is not there, though its node has written {log}")));
     } else {
-        1
+        first(time_of_day)
     };
     // A rename replaces the counter at once or not at all; overwriting it in place could tear.
     let file = disk.open(NAME_NEW, OpenMode::CreateIfMissing).await.map_err(StorageError::io("open", NAME_NEW))?;
@@ -31,6 +36,11 @@ pub async fn next_incarnation<D: Disk>(disk: &D, node: NodeId) -> Result<u64, St
     disk.rename(NAME_NEW, NAME).await.map_err(StorageError::io("rename to", NAME))?;
     disk.sync_names().await.map_err(StorageError::io("sync the folder of", NAME))?;
     Ok(next)
+}
+
+/// In milliseconds, so that no disk sees as many starts as lie between it and the next one.
+fn first(time_of_day: Duration) -> u64 {
+    u64::try_from(time_of_day.as_millis()).unwrap_or(u64::MAX / 2).max(1)
 }
 
 async fn read<D: Disk>(disk: &D, node: NodeId) -> Result<u64, StorageError> {

@@ -12,6 +12,7 @@ use std::{
     future::Future,
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -391,7 +392,7 @@ fn no_incarnation_is_given_twice_whatever_power_losses_fall_between() {
     let mut last = 0;
     for round in 0..400 {
         disk.cut_power_after(chance.random_range(0..8));
-        if let Ok(incarnation) = now(next_incarnation(&disk, NodeId(1))) {
+        if let Ok(incarnation) = now(next_incarnation(&disk, NodeId(1), Duration::ZERO)) {
             assert!(incarnation > last, "{incarnation} after {last} in round {round}");
             last = incarnation;
         }
@@ -401,22 +402,41 @@ fn no_incarnation_is_given_twice_whatever_power_losses_fall_between() {
 }
 
 #[test]
+fn a_new_disk_begins_with_an_incarnation_that_the_old_one_never_had() {
+    let day = Duration::from_secs(86_400);
+    let mut last = 0;
+    for number in 0..3u32 {
+        let disk = TornDisk::default();
+        for start in 0..50u32 {
+            let time_of_day = 20_000 * day + number * Duration::from_secs(1) + start * Duration::from_millis(3);
+            let incarnation = now(next_incarnation(&disk, NodeId(1), time_of_day)).unwrap();
+            assert!(incarnation > last, "{incarnation} after {last} on disk {number}");
+            last = incarnation;
+        }
+    }
+}
+
+#[test]
 fn a_folder_is_one_nodes_and_no_other_may_speak_with_its_votes() {
     let disk = TornDisk::default();
-    assert_eq!(now(next_incarnation(&disk, NodeId(1))).unwrap(), 1);
-    let error = now(next_incarnation(&disk, NodeId(2))).unwrap_err();
+    assert_eq!(now(next_incarnation(&disk, NodeId(1), Duration::ZERO)).unwrap(), 1);
+    let error = now(next_incarnation(&disk, NodeId(2), Duration::ZERO)).unwrap_err();
     assert!(matches!(error, StorageError::Foreign { node: NodeId(2), owner: NodeId(1) }), "{error}");
-    assert_eq!(now(next_incarnation(&disk, NodeId(1))).unwrap(), 2, "nor is anything lost by the attempt");
+    assert_eq!(
+        now(next_incarnation(&disk, NodeId(1), Duration::ZERO)).unwrap(),
+        2,
+        "nor is anything lost by the attempt"
+    );
 }
 
 #[test]
 fn a_log_whose_count_of_starts_is_gone_is_refused_and_an_empty_folder_is_not() {
     let disk = TornDisk::default();
-    assert_eq!(now(next_incarnation(&disk, NodeId(1))).unwrap(), 1);
+    assert_eq!(now(next_incarnation(&disk, NodeId(1), Duration::ZERO)).unwrap(), 1);
     now(disk.remove("incarnation")).unwrap();
-    assert_eq!(now(next_incarnation(&disk, NodeId(1))).unwrap(), 1, "there was no log yet");
+    assert_eq!(now(next_incarnation(&disk, NodeId(1), Duration::ZERO)).unwrap(), 1, "there was no log yet");
     drop(open(&disk, SMALL).unwrap());
     now(disk.remove("incarnation")).unwrap();
-    let error = now(next_incarnation(&disk, NodeId(1))).unwrap_err();
+    let error = now(next_incarnation(&disk, NodeId(1), Duration::ZERO)).unwrap_err();
     assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
 }

@@ -86,6 +86,8 @@ pub(crate) fn durability(ledger: &Ledger<'_>) -> Judgement {
             | Observation::Appended { group, .. } => {
                 let made = promises.entry((node, group)).or_default();
                 let forgotten = made.restarted.then(|| made.first()).flatten();
+                // It had promised nothing: whatever it promises from now on, it promises in this life.
+                made.restarted = false;
                 forgotten.map(|promised| tell(ledger, node, group, "everything about the group", promised, at))
             }
             _ => None,

@@ -10,7 +10,10 @@ use std::{
 
 use warren::platform::{GroupId, NodeId, Observation};
 
-use super::tape::Tape;
+use super::{
+    amnesia::{self, Decided},
+    tape::Tape,
+};
 use crate::history::{
     ChannelId, ClientId, Delivery, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome, QueueId,
 };
@@ -271,9 +274,9 @@ impl<'h> Ledger<'h> {
         self.tape.get_or_init(|| Tape::new(self))
     }
 
-    /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's
-    /// voters, lost what they had promised to keep.
-    pub(crate) fn beyond_recovery(&self) -> Option<String> {
+    /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's voters, lost what they
+    /// had promised to keep.
+    pub(crate) fn majority_lost(&self) -> Option<String> {
         let nodes = self.cluster();
         let (wiped, all) = (self.wiped.iter().filter(|node| nodes.contains(node)).count(), nodes.len());
         if wiped > 0 && wiped * 2 >= all {
@@ -282,6 +285,25 @@ impl<'h> Ledger<'h> {
         let group = self.group(self.bereft?);
         Some(format!(
             "half of the voters of {group} or more lost data that they had synced: nobody can make up for that"
+        ))
+    }
+
+    /// Why what is broken could not be kept, if so: a majority lost what it had promised to keep, or a node that did
+    /// decided who leads.
+    pub(crate) fn beyond_recovery(&self) -> Option<String> {
+        if self.wiped.is_empty() {
+            return None;
+        }
+        if let Some(reason) = self.majority_lost() {
+            return Some(reason);
+        }
+        let Decided { group, term, leader, forgetful, at } = amnesia::decided(self)?;
+        Some(format!(
+            "{leader} was elected in term {} of {} at {} with the vote of {forgetful}, which had lost what it had \
+             synced: nobody can make up for that",
+            term.0,
+            self.group(group),
+            self.clock(at),
         ))
     }
 

@@ -49,7 +49,7 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
         let reason = format!("half of the voters of {} or more are gone at the end", ledger.group(group));
         return Judgement::not_recoverable(0, UNIT, reason);
     }
-    if let Some(reason) = ledger.beyond_recovery() {
+    if let Some(reason) = ledger.majority_lost() {
         return Judgement::not_recoverable(0, UNIT, reason);
     }
     let bound = u64::try_from(config.liveness_bound.as_nanos()).unwrap_or(u64::MAX);

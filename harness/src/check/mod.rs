@@ -11,6 +11,7 @@
 //! (clients' channels as their nodes know them), `tape` (what happened to each queue, in log order), `logs` (each
 //! node's log, rebuilt), `verdict` (what is concluded, and how a witness is told).
 
+mod amnesia;
 mod confirms;
 mod count;
 mod delivery;
@@ -191,6 +192,18 @@ pub fn check(history: &History, config: &CheckConfig, names: &[Invariant]) -> Ve
 }
 
 fn judge(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgement {
+    let judgement = sentence(ledger, config, name);
+    // What one node owes to one client or to itself, it owes whatever the others have lost.
+    if matches!(name, Invariant::ConfirmProtocol | Invariant::NoPhantom | Invariant::Prefetch | Invariant::Durability) {
+        return judgement;
+    }
+    match ledger.beyond_recovery() {
+        Some(why) => judgement.excused(&why),
+        None => judgement,
+    }
+}
+
+fn sentence(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgement {
     match name {
         Invariant::NoConfirmedLoss => loss::no_confirmed_loss(ledger),
         Invariant::NoPhantom => delivery::no_phantom(ledger),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ferret_reports::{InvariantResult, InvariantVerdict, WitnessEvent};
+use ferret_reports::{InvariantResult, InvariantVerdict, WitnessEvent, WitnessKind};
 use warren::platform::{GroupId, NodeId, Observation};
 
 use super::{
@@ -63,6 +63,16 @@ impl Judgement {
 
     pub(crate) fn not_recoverable(checked: u64, unit: &'static str, reason: String) -> Self {
         Self { checked, unit, outcome: Outcome::NotRecoverable(reason) }
+    }
+
+    /// The same, but what is violated could not be kept, for this reason.
+    pub(crate) fn excused(self, why: &str) -> Self {
+        match self.outcome {
+            Outcome::Violated(witness) => {
+                Self::not_recoverable(self.checked, self.unit, format!("{}; but {why}", witness.sentence))
+            }
+            _ => self,
+        }
     }
 
     pub(crate) fn into_result(self, name: Invariant, ledger: &Ledger<'_>) -> InvariantResult {
@@ -189,7 +199,7 @@ impl Ledger<'_> {
                 ("run".to_owned(), format!("the final drain failed: {reason}"))
             }
         };
-        WitnessEvent { at_ns: event.at.0, who, what }
+        WitnessEvent { at_ns: event.at.0, who, kind: witness_kind(&event.kind), what }
     }
 
     fn observation(&self, observation: &Observation) -> String {
@@ -337,6 +347,29 @@ pub(crate) fn down(how: NodeDown) -> &'static str {
         NodeDown::Killed => "was killed",
         NodeDown::PowerLost => "lost power and its unsynced log",
         NodeDown::Exited => "exited by itself",
+    }
+}
+
+/// Where the event belongs in a witness' picture.
+fn witness_kind(event: &EventKind) -> WitnessKind {
+    match event {
+        EventKind::FaultBegan { fault } => WitnessKind::FaultBegan(*fault),
+        EventKind::FaultEnded { fault } => WitnessKind::FaultEnded(*fault),
+        EventKind::NodeUp { .. } => WitnessKind::NodeUp,
+        EventKind::NodeDown { .. } => WitnessKind::NodeDown,
+        EventKind::SyncedDataLost { .. } => WitnessKind::Disk,
+        EventKind::Observed { observation, .. } => match observation {
+            Observation::Recovered { .. } | Observation::Persisted { .. } | Observation::HardStatePersisted { .. } => {
+                WitnessKind::Disk
+            }
+            _ => WitnessKind::Node,
+        },
+        EventKind::LoadStopped
+        | EventKind::Healed
+        | EventKind::DrainBegan
+        | EventKind::DrainEnded { .. }
+        | EventKind::Ended => WitnessKind::Run,
+        _ => WitnessKind::Client,
     }
 }
 

@@ -3,10 +3,12 @@
 //! ```text
 //! DIR/sweep.json                              what was planned, what was run, by which program
 //! DIR/gate.json                               what a policy says of it
-//! DIR/report.html, junit.xml, summary.md      all runs
+//! DIR/report.html                             all runs, with links to each; or the only run in full
+//! DIR/junit.xml, summary.md                   all runs
 //! DIR/SCENARIO/seed-N/run.json                the record
 //! DIR/SCENARIO/seed-N/history.jsonl.gz        a header line, then one event per line
-//! DIR/SCENARIO/seed-N/report.html             this run alone
+//! DIR/SCENARIO/seed-N/report.html             this run with all its events
+//! DIR/SCENARIO/seed-N/drawn.toml              the scenario that the swarm drew for the seed, if one did
 //! ```
 
 use std::{
@@ -18,16 +20,17 @@ use std::{
 
 use clap::ValueEnum;
 use ferret_reports::{
-    GateRecord, RunRecord, SweepRecord, SweptRun, Verdict, render_gate_junit, render_gate_markdown, render_html,
-    render_junit, render_markdown,
+    GateRecord, LinkedRun, RunRecord, SweepRecord, SweptRun, Verdict, rejudge_run_html, render_gate_junit,
+    render_gate_markdown, render_junit, render_markdown, render_overview_html, render_run_html,
 };
 use flate2::{Compression, write::GzEncoder};
 
 use super::run_id;
-use crate::history::History;
+use crate::{history::History, run::event_log};
 
 pub(super) const SWEEP_FILE: &str = "sweep.json";
 pub(super) const RUN_FILE: &str = "run.json";
+const PAGE_FILE: &str = "report.html";
 
 /// Bytes of a history that are compressed in one go.
 const COMPRESS_AT_ONCE: usize = 64 << 10;
@@ -71,8 +74,13 @@ impl Artifacts {
         fs::write(self.folder.join(SWEEP_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
     }
 
-    /// Writes the files of all runs together.
-    pub(super) fn write_summary(&self, records: &[RunRecord], summary: Summary<'_>) -> io::Result<()> {
+    /// Writes the files of all runs together. `runs` says where each record is.
+    pub(super) fn write_summary(
+        &self,
+        records: &[RunRecord],
+        runs: &[SweptRun],
+        summary: Summary<'_>,
+    ) -> io::Result<()> {
         let (junit, markdown) = match summary {
             Summary::Runs => (render_junit(records), render_markdown(records)),
             Summary::Gate(gate) => {
@@ -81,7 +89,13 @@ impl Artifacts {
                 (render_gate_junit(records, gate), render_gate_markdown(records, gate))
             }
         };
-        fs::write(self.report(), render_html(records))?;
+        let pages: Vec<String> = runs.iter().map(|run| format!("{}/{PAGE_FILE}", run.folder)).collect();
+        if let [only] = &pages[..] {
+            fs::copy(self.folder.join(only), self.report())?;
+        } else {
+            let linked = records.iter().zip(&pages).map(|(record, page)| LinkedRun { record, page });
+            fs::write(self.report(), render_overview_html(&linked.collect::<Vec<_>>()))?;
+        }
         fs::write(self.folder.join("junit.xml"), junit)?;
         fs::write(self.folder.join("summary.md"), markdown)
     }
@@ -95,7 +109,7 @@ pub(super) enum Summary<'a> {
     Gate(&'a GateRecord),
 }
 
-/// Which runs leave more than their record.
+/// Which runs leave their history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Keep {
     /// Every run
@@ -106,17 +120,29 @@ pub(super) enum Keep {
 
 /// Writes the files of one run.
 pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History, keep: Keep) -> io::Result<()> {
+    write_json(folder, record)?;
+    fs::write(page_in(folder), render_run_html(record, &event_log(history)))?;
     if keep == Keep::Failed && record.verdict == Verdict::Pass {
-        return write_json(folder, record);
+        return Ok(());
     }
-    write_record(folder, record)?;
     write_history(&folder.join("history.jsonl.gz"), history)
 }
 
-/// Writes the record of one run and its rendering.
+/// Writes a record that was judged anew into the files of its run.
 pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> {
     write_json(folder, record)?;
-    fs::write(folder.join("report.html"), render_html(std::slice::from_ref(record)))
+    let page = fs::read_to_string(page_in(folder))?;
+    let page = rejudge_run_html(&page, record).ok_or_else(|| io::Error::other("the run's page is not ours"))?;
+    fs::write(page_in(folder), page)
+}
+
+fn page_in(folder: &Path) -> PathBuf {
+    folder.join(PAGE_FILE)
+}
+
+/// Writes the scenario that a run was of: what a swarm drew, ready to be run without it.
+pub(super) fn write_drawn(path: &Path, record: &RunRecord) -> io::Result<()> {
+    fs::write(path, &record.scenario.text)
 }
 
 fn write_json(folder: &Path, record: &RunRecord) -> io::Result<()> {

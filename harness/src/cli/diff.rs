@@ -150,11 +150,21 @@ fn figures(first: &RunRecord, second: &RunRecord) -> String {
         ("end-to-end", first.latency.end_to_end, second.latency.end_to_end),
     ] {
         let quantiles = |of: Option<Quantiles>| {
-            let of = of.unwrap_or_default();
-            [("p50", of.p50_ns), ("p90", of.p90_ns), ("p99", of.p99_ns), ("max", of.max_ns)]
+            let value = |pick: fn(Quantiles) -> u64| of.map(pick);
+            [
+                ("p50", value(|of| of.p50_ns)),
+                ("p90", value(|of| of.p90_ns)),
+                ("p99", value(|of| of.p99_ns)),
+                ("max", value(|of| of.max_ns)),
+            ]
         };
         for ((quantile, one), (_, other)) in quantiles(one).into_iter().zip(quantiles(other)) {
-            row(&format!("{name}.{quantile}"), millis(one), moved(one, other, millis));
+            let nothing = || "-".to_owned();
+            let new = match (one, other) {
+                (Some(one), Some(other)) => moved(one, other, millis),
+                _ => other.map_or_else(nothing, millis),
+            };
+            row(&format!("{name}.{quantile}"), one.map_or_else(nothing, millis), new);
         }
     }
     let worst = |record: &RunRecord| [record.latency.unavailable_max_ns, record.latency.recovery_max_ns];

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Streams, Style, exit, run_folder::RunFolder, terminal::wrapped};
 use crate::{
-    explain::{Life, Narrator, Story},
+    explain::{Life, Narrator, Replica, Story},
     history::Nanos,
 };
 
@@ -117,10 +117,13 @@ fn replica_table(life: &Life) -> String {
     row("promised to the leader", replicas.iter().map(|replica| cell(replica.promised)).collect());
     row("committed", replicas.iter().map(|replica| cell(replica.committed)).collect());
     row("applied", replicas.iter().map(|replica| cell(replica.applied)).collect());
-    for replica in replicas {
-        for (at, fate) in &replica.fates {
-            text += &line(at.0, &replica.node.to_string(), fate);
-        }
+    let fates = |replica: &Replica| -> Vec<_> {
+        replica.fates.iter().map(|(at, fate)| (*at, replica.node, fate.clone())).collect()
+    };
+    let mut fates: Vec<_> = replicas.iter().flat_map(fates).collect();
+    fates.sort_by_key(|(at, node, _)| (*at, *node));
+    for (at, node, fate) in fates {
+        text += &line(at.0, &node.to_string(), &fate);
     }
     text
 }

@@ -7,13 +7,13 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use ferret_reports::{GateRecord, PlannedRun, RunRecord, Slice, render_annotations};
+use ferret_reports::{GateRecord, PlannedRun, RunRecord, Slice, SweepRecord, SweptRun, render_annotations};
 use serde_json::json;
 use warren::platform::Sabotage;
 
 use super::{
     Streams,
-    artifacts::{Artifacts, Keep, Summary},
+    artifacts::{self, Artifacts, Keep, Summary},
     build_id,
     check::{nothing_found, report_invalid},
     exit,
@@ -114,7 +114,7 @@ pub(super) struct GateArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Of which runs to keep history and report; run.json is always kept
+    /// Of which runs to keep the event history; run.json and the report are always kept
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = Keep::Failed)]
     keep: Keep,
 
@@ -180,6 +180,7 @@ pub(super) fn gate<S: Simulate>(
         slice: args.partition,
         sometimes: true,
         sabotage: vec![args.sabotage; selection.scenarios.len()],
+        swarm: false,
         request: Request::default(),
         twice: false,
         limits: Limits::new(policy.budget, policy.max_fail),
@@ -187,13 +188,17 @@ pub(super) fn gate<S: Simulate>(
         keep: args.keep,
     };
     let swept = match earlier {
-        Some((earlier, records)) => taken(&sweep, earlier.build, records),
+        Some(earlier) => taken(&sweep, earlier, args.from.as_deref().unwrap_or(Path::new("")), &artifacts)?,
         None => sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?,
     };
     if args.partition.is_some() {
-        artifacts.write_summary(&swept.records, Summary::Runs)?;
+        artifacts.write_summary(&swept.records, &swept.record.runs, Summary::Runs)?;
         if args.message_format == MessageFormat::Human {
-            writeln!(streams.out, "\n{}", terminal::summary(&swept.records, swept.planned, streams.out_style))?;
+            writeln!(
+                streams.out,
+                "\n{}",
+                terminal::summary(&swept.records, swept.planned, swept.twice, streams.out_style)
+            )?;
             sweep.notes(&swept).iter().try_for_each(|note| writeln!(streams.out, "{note}"))?;
         }
         return Ok(swept.verdict().exit_code());
@@ -209,7 +214,7 @@ pub(super) fn gate<S: Simulate>(
     }
     let comparison = baseline.map(|baseline| compare(&policy, &baseline, &swept.records));
     let record = judge::judge(&policy, evidence(&swept, &planted, comparison)?);
-    artifacts.write_summary(&swept.records, Summary::Gate(&record))?;
+    artifacts.write_summary(&swept.records, &swept.record.runs, Summary::Gate(&record))?;
     tell(args, &record, &swept, &artifacts, streams)?;
     Ok(record.verdict.exit_code())
 }
@@ -251,18 +256,32 @@ fn evidence<'a>(swept: &'a Swept, planted: &'a [Chased], comparison: Option<Comp
     })
 }
 
-/// Runs that were made before, as if they had been made now: those of the plan, in its order. The others do not count.
-fn taken(sweep: &Sweep<'_>, build: String, records: Vec<RunRecord>) -> Swept {
-    let is = |record: &RunRecord, run: &PlannedRun| {
-        let scenario = &sweep.scenarios[run.scenario as usize];
-        (record.seed, &record.scenario.name, &record.scenario.text) == (run.seed, &scenario.name, &scenario.text)
+/// Runs that were made before, with their files, as if they had been made now: those of the plan, in its order. The
+/// others do not count.
+fn taken(
+    sweep: &Sweep<'_>,
+    (earlier, made): (SweepRecord, Vec<RunRecord>),
+    from: &Path,
+    artifacts: &Artifacts,
+) -> io::Result<Swept> {
+    let is = |run: &SweptRun, planned: &PlannedRun| {
+        let (was, now) = (&earlier.scenarios[run.scenario as usize], &sweep.scenarios[planned.scenario as usize]);
+        (run.seed, &was.name, &was.text_hash) == (planned.seed, &now.name, &results::text_hash(&now.text))
     };
-    let find = |run: &PlannedRun| records.iter().find(|record| is(record, run)).cloned();
-    let records: Vec<RunRecord> = sweep.plan.iter().filter_map(find).collect();
-    let mut record = sweep.record(&[], &[], &[], None, build);
-    record.results_hash = results::results_hash(&records);
+    let names: Vec<&str> = sweep.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+    let folders = artifacts::folder_names(&names);
+    let (mut records, mut there) = (Vec::new(), Vec::new());
+    for planned in &sweep.plan {
+        let Some(index) = earlier.runs.iter().position(|run| is(run, planned)) else { continue };
+        let to = artifacts.run_folder(&folders[planned.scenario as usize], planned.seed);
+        merge::copy(&from.join(&earlier.runs[index].folder), &to)?;
+        records.push(made[index].clone());
+        there.push(*planned);
+    }
+    let mut record = sweep.record(&records, &there, &folders, None, earlier.build);
     record.verdict = sweep::verdict(&records, sweep.plan.len(), None, false);
-    Swept { records, record, planned: sweep.plan.len() }
+    artifacts.write_sweep(&record)?;
+    Ok(Swept { records, record, planned: sweep.plan.len(), twice: 0 })
 }
 
 fn seeds_of(policy: &Policy, scenario: &Scenario, stored: &[u64]) -> Seeds {

@@ -32,6 +32,8 @@ pub(super) struct Laboratory<'a, 'b, S> {
     pub(super) workers: usize,
     began: Instant,
     budget: Duration,
+    /// With a planted bug: what fails without it too fails for another reason, and is refused.
+    guarded: bool,
     /// Hashes of the texts that were run, so that none is run twice.
     tried: BTreeSet<u64>,
     pub(super) runs: u64,
@@ -54,6 +56,7 @@ impl<'a, 'b, S: Simulate> Laboratory<'a, 'b, S> {
             workers,
             began: now(),
             budget,
+            guarded: false,
             tried: BTreeSet::new(),
             runs: 0,
             best: String::new(),
@@ -67,7 +70,12 @@ impl<'a, 'b, S: Simulate> Laboratory<'a, 'b, S> {
     /// Runs `scenario` with its one seed; `None` if it does not show the goal, or was stopped.
     pub(super) fn try_one(&mut self, scenario: &Scenario) -> Option<Found> {
         self.runs += 1;
-        examine(self.simulate, scenario, self.goal, self.interrupt)
+        let found = examine(self.simulate, scenario, self.goal, self.interrupt);
+        if found.is_some() && scenario.sabotage.is_some() {
+            self.runs += 1;
+            self.guarded = !fails_without_its_bug(self.simulate, scenario, self.goal, self.interrupt);
+        }
+        found
     }
 
     fn show(&mut self) {
@@ -104,7 +112,8 @@ impl<S: Simulate> Trials for Laboratory<'_, '_, S> {
         });
         let proposals: Vec<Scenario> = fresh.collect();
         let (sender, receiver) = mpsc::channel();
-        let (simulate, goal) = (self.simulate, self.goal);
+        let (simulate, goal, guarded) = (self.simulate, self.goal, self.guarded);
+        let than = *than;
         let stops: Vec<Interrupt> = proposals.iter().map(|_| Interrupt::default()).collect();
         let mut found: Option<(usize, Found)> = None;
         let (mut next, mut running) = (0, 0);
@@ -116,7 +125,9 @@ impl<S: Simulate> Trials for Laboratory<'_, '_, S> {
                 while next < proposals.len() && running < self.workers && wanted(next, &found) && !self.over() {
                     let (sender, proposal, stop, index) = (sender.clone(), &proposals[next], &stops[next], next);
                     scope.spawn(move || {
-                        let result = examine(simulate, proposal, goal, stop);
+                        let result = examine(simulate, proposal, goal, stop).filter(|found| found.size() < than);
+                        let result =
+                            result.filter(|_| !(guarded && fails_without_its_bug(simulate, proposal, goal, stop)));
                         // Nobody listens once the search is over.
                         let _ = sender.send((index, result));
                     });
@@ -130,8 +141,7 @@ impl<S: Simulate> Trials for Laboratory<'_, '_, S> {
                 match receiver.recv_timeout(TICK) {
                     Ok((index, result)) => {
                         running -= 1;
-                        let smaller = result.filter(|result| result.size() < *than);
-                        if let Some(smaller) = smaller.filter(|_| wanted(index, &found)) {
+                        if let Some(smaller) = result.filter(|_| wanted(index, &found)) {
                             found = Some((index, smaller));
                             // Later proposals are of no interest any more.
                             stops[index..].iter().for_each(Interrupt::ask);
@@ -178,6 +188,14 @@ impl Drop for Silence {
         if !thread::panicking() {
             let _ = panic::take_hook();
         }
+    }
+}
+
+/// Whether the goal is there with nothing planted.
+fn fails_without_its_bug<S: Simulate>(simulate: &S, scenario: &Scenario, goal: Goal, stop: &Interrupt) -> bool {
+    scenario.sabotage.is_some() && {
+        let healthy = Scenario { sabotage: None, ..scenario.clone() };
+        examine(simulate, &healthy, goal, stop).is_some()
     }
 }
 

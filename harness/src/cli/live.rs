@@ -50,6 +50,9 @@ pub(super) fn for_people<S: Simulate>(
             if !quiet || record.verdict != Verdict::Pass {
                 writeln!(out, "{}", terminal::run_line(record, name_width, out_style))?;
                 write!(out, "{}", terminal::failure(record, out_style))?;
+                if jobs[index].has_drawn() && record.verdict != Verdict::Pass {
+                    writeln!(out, "  drawn:  {}", jobs[index].drawn().display())?;
+                }
             }
             if jobs[index].last {
                 write!(out, "{}", scenario_block(jobs, records, jobs[index].group, mixed || quiet, out_style))?;

@@ -99,13 +99,13 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
         ..first.clone()
     };
     artifacts.write_sweep(&record)?;
-    artifacts.write_summary(&records, Summary::Runs)?;
+    artifacts.write_summary(&records, &record.runs, Summary::Runs)?;
     let style = streams.out_style;
     for record in records.iter().filter(|record| record.verdict != ferret_reports::Verdict::Pass) {
         writeln!(streams.out, "{}", terminal::run_line(record, 0, style))?;
         write!(streams.out, "{}", terminal::failure(record, style))?;
     }
-    writeln!(streams.out, "{} parts: {}", parts.len(), terminal::summary(&records, records.len(), style))?;
+    writeln!(streams.out, "{} parts: {}", parts.len(), terminal::summary(&records, records.len(), 0, style))?;
     writeln!(streams.out, "results: {}", record.results_hash)?;
     writeln!(streams.out, "report: {}", artifacts.report().display())?;
     Ok(verdict.exit_code())
@@ -131,7 +131,7 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
 }
 
 /// A run's files; by a second link where the file system can, since histories are large.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -49,14 +49,14 @@ pub(super) struct Job<'a> {
     pub(super) sabotage: Option<Sabotage>,
     /// Where its files go.
     pub(super) folder: PathBuf,
+    /// Run it twice and compare.
+    pub(super) twice: bool,
 }
 
 /// How all jobs are run.
 pub(super) struct Pool<'a, S> {
     pub(super) simulate: &'a S,
     pub(super) request: Request,
-    /// Run each job twice and compare.
-    pub(super) twice: bool,
     /// Judge what must happen at least once over the seeds of a scenario.
     pub(super) sometimes: bool,
     /// Jobs at a time.
@@ -151,7 +151,7 @@ impl<S: Simulate> Pool<'_, S> {
 
     fn job(&self, job: &Job<'_>, progress: &Progress) -> io::Result<RunRecord> {
         let mut first = self.simulate(job, progress);
-        if self.twice && !self.interrupt.asked() {
+        if job.twice && !self.interrupt.asked() {
             let second = self.simulate(job, progress);
             // A run that was cut short tells nothing about the other.
             if !self.interrupt.asked() {
@@ -159,12 +159,28 @@ impl<S: Simulate> Pool<'_, S> {
             }
         }
         artifacts::write_run(&job.folder, &first.record, &first.history, self.keep)?;
+        if job.has_drawn() && first.record.scenario.text != job.scenario.text {
+            artifacts::write_drawn(&job.drawn(), &first.record)?;
+        }
         Ok(first.record)
     }
 
     fn simulate(&self, job: &Job<'_>, progress: &Progress) -> Simulated<S::Event> {
-        let request = Request { sabotage: job.sabotage.or(self.request.sabotage), ..self.request };
+        let sabotage = job.sabotage.or(self.request.sabotage);
+        let request = Request { sabotage, record_trace: job.twice, ..self.request };
         simulate_apart(self.simulate, job.scenario, job.seed, &request, self.interrupt, progress).0
+    }
+}
+
+impl Job<'_> {
+    /// Whether its faults are drawn by a swarm.
+    pub(super) fn has_drawn(&self) -> bool {
+        self.scenario.swarm.is_some()
+    }
+
+    /// Where the scenario goes that a swarm has drawn.
+    pub(super) fn drawn(&self) -> PathBuf {
+        self.folder.join("drawn.toml")
     }
 }
 
@@ -243,7 +259,8 @@ fn internal(scenario: &Scenario, seed: u64, request: &Request, reason: String) -
 
 /// The command that runs the same again.
 pub(super) fn replay_line(scenario: &Scenario, seed: u64, request: &Request) -> String {
-    let mut line = format!("ferret run {} --seed {seed}", quoted(&scenario.path));
+    let swarm = if scenario.swarm.is_some() { " --swarm" } else { "" };
+    let mut line = format!("ferret run {}{swarm} --seed {seed}", quoted(&scenario.path));
     if let Some(sabotage) = request.sabotage {
         line += &format!(" --sabotage {}", sabotage.name());
     }

@@ -42,6 +42,10 @@ Examples:
       One run. The same program, file and seed give the same run, to the byte, on every machine.
   ferret run scenarios/smoke --seeds 1..100 --verify-determinism
       A hundred seeds, 1 to 100 (both included), each run twice and compared event by event.
+  ferret run scenarios/gate --swarm --seeds 1..500
+      Instead of its own timeline, each run has faults drawn from its seed: which kinds, how many,
+      on whom, how long, in which weather. They are concrete steps of drawn.toml, beside the run's
+      record; that file is a scenario that gives the same run.
   ferret run scenarios/smoke --sabotage confirm-before-sync
       With a planted bug in every node: the run must fail, or the checkers are blind.
   ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
@@ -58,6 +62,8 @@ Examples:
       from then on.
   ferret run scenarios --seeds 1..400 --partition slice:1/4 --out part-1
       One of four parts. When all are there: ferret merge part-1 part-2 part-3 part-4
+
+Of 20 runs or more, every fiftieth (and the first) is run twice and the two are compared.
 
 Filter: tag(T), name(N) and path(P), joined by & (and), | (or), ! (not) and parentheses. A text
 with * or ? is a glob over the whole value; any other text must be equal to a tag, or be part of
@@ -120,7 +126,7 @@ pub(super) struct RunArgs {
     #[arg(long, conflicts_with_all = ["sabotage", "client"])]
     save_failures: bool,
 
-    /// Of which runs to keep history and report; run.json is always kept
+    /// Of which runs to keep the event history; run.json and the report are always kept
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = Keep::All)]
     keep: Keep,
 
@@ -129,7 +135,12 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NAME", value_parser = planted_parser())]
     sabotage: Option<Planted>,
 
-    /// Run everything twice and compare the two event by event
+    /// Draw the faults from the seed, instead of each scenario's timeline, thresholds and
+    /// "sometimes"; a scenario with a [swarm] section has its drawn faults besides them, anyway
+    #[arg(long)]
+    swarm: bool,
+
+    /// Run everything twice and compare the two event by event, not only a sample
     #[arg(long)]
     verify_determinism: bool,
 
@@ -261,6 +272,9 @@ pub(super) fn run<S: Simulate>(
         return Ok(exit::USAGE);
     }
     let artifacts = Artifacts::create(args.out.as_deref())?;
+    if args.swarm {
+        selection.scenarios.iter_mut().for_each(Scenario::let_swarm);
+    }
     let seeds: Vec<Seeds> = selection.picked().map(|(scenario, stored)| args.seeds_of(scenario, stored)).collect();
     let sweep = Sweep {
         scenarios: &selection.scenarios,
@@ -270,19 +284,24 @@ pub(super) fn run<S: Simulate>(
         // One seed that the user picked out need not show what a scenario's seeds show together.
         sometimes: args.seed.is_none(),
         sabotage: selection.scenarios.iter().map(|scenario| args.sabotage_of(scenario)).collect(),
-        request: Request { client: args.client, record_trace: args.verify_determinism, ..Request::default() },
+        swarm: args.swarm,
+        request: Request { client: args.client, ..Request::default() },
         twice: args.verify_determinism,
         limits: Limits::new(args.budget, args.max_fail.map(NonZeroUsize::get)),
         workers: pool::workers(args.jobs),
         keep: args.keep,
     };
     let swept = sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?;
-    artifacts.write_summary(&swept.records, Summary::Runs)?;
+    artifacts.write_summary(&swept.records, &swept.record.runs, Summary::Runs)?;
     if args.shrink {
         shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;
     }
     if args.message_format == MessageFormat::Human {
-        writeln!(streams.out, "\n{}", terminal::summary(&swept.records, swept.planned, streams.out_style))?;
+        writeln!(
+            streams.out,
+            "\n{}",
+            terminal::summary(&swept.records, swept.planned, swept.twice, streams.out_style)
+        )?;
         for line in sweep.notes(&swept) {
             writeln!(streams.out, "{line}")?;
         }
@@ -324,6 +343,7 @@ fn shrink_failures<S: Simulate>(
         let mut scenario = sweep.scenarios[run.scenario as usize].clone();
         scenario.sabotage = args.sabotage_of(&scenario).or(scenario.sabotage);
         scenario.run.client = args.client.unwrap_or(scenario.run.client);
+        let scenario = Scenario { swarm: None, ..scenario.drawn_by_swarm(run.seed) };
         let search = shrink::Search {
             scenario: &scenario,
             seed: run.seed,

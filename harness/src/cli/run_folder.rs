@@ -98,7 +98,7 @@ struct Head {
 impl Head {
     fn into_history(self) -> History {
         let Self { clients, queues, nodes, faults, locks } = self;
-        History { clients, queues, nodes, faults, locks, events: Vec::new() }
+        History { clients, queues, nodes, faults, locks, ..History::default() }
     }
 }
 

@@ -32,6 +32,11 @@ use crate::{
     },
 };
 
+/// So many runs are a sweep, of which a sample is run twice.
+const SWEEP_RUNS: usize = 20;
+/// The first of so many runs of a sweep is run twice.
+const SAMPLE_EVERY: usize = 50;
+
 /// A sweep of more runs keeps the pictures of those that passed only on disk.
 const PICTURES_MAX: usize = 200;
 
@@ -47,6 +52,8 @@ pub(super) struct Sweep<'a> {
     pub(super) sometimes: bool,
     /// Per scenario, the planted bug to switch on instead of its own.
     pub(super) sabotage: Vec<Option<Sabotage>>,
+    /// A swarm draws the faults, in every scenario.
+    pub(super) swarm: bool,
     pub(super) request: Request,
     /// Run everything twice and compare.
     pub(super) twice: bool,
@@ -96,6 +103,8 @@ pub(super) struct Swept {
     pub(super) record: SweepRecord,
     /// How many runs there should be.
     pub(super) planned: usize,
+    /// How many of the records were compared with a second run.
+    pub(super) twice: usize,
 }
 
 impl Swept {
@@ -127,14 +136,19 @@ impl Sweep<'_> {
             let group = run.scenario as usize;
             let folder = artifacts.run_folder(&folders[group], run.seed);
             let (scenario, sabotage) = (&self.scenarios[group], self.sabotage[group]);
-            Job { scenario, group, last: later.insert(group), seed: run.seed, sabotage, folder }
+            Job { scenario, group, last: later.insert(group), seed: run.seed, sabotage, folder, twice: false }
         };
         let mut jobs: Vec<Job<'_>> = planned.iter().rev().map(job).collect();
         jobs.reverse();
+        let every = match jobs.len() {
+            _ if self.twice => Some(1),
+            SWEEP_RUNS.. => Some(SAMPLE_EVERY),
+            _ => None,
+        };
+        jobs.iter_mut().step_by(every.unwrap_or(usize::MAX)).for_each(|job| job.twice = every.is_some());
         let pool = Pool {
             simulate,
             request: self.request,
-            twice: self.twice,
             sometimes: self.sometimes && self.slice.is_none() && !self.open,
             workers: self.workers,
             interrupt,
@@ -150,7 +164,8 @@ impl Sweep<'_> {
         let stopped = stopped.filter(|_| records.len() < jobs.len());
         let record = self.record(&records, &planned, &folders, stopped, build_id::program());
         artifacts.write_sweep(&record)?;
-        Ok(Swept { records, record, planned: jobs.len() })
+        let twice = jobs.iter().take(records.len()).filter(|job| job.twice).count();
+        Ok(Swept { records, record, planned: jobs.len(), twice })
     }
 
     /// What is written down of `records`, the first of the `planned` runs.
@@ -206,6 +221,9 @@ impl Sweep<'_> {
         }
         if let Some(client) = self.request.client {
             options.push(format!("--client {}", client.name()));
+        }
+        if self.swarm {
+            options.push("--swarm".to_owned());
         }
         if self.twice {
             options.push("--verify-determinism".to_owned());

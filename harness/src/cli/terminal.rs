@@ -173,8 +173,8 @@ fn weight(result: &InvariantResult) -> u8 {
     }
 }
 
-/// The last lines: how many runs ended how, and how fast it went. `planned` runs were asked for.
-pub(super) fn summary(records: &[RunRecord], planned: usize, style: Style) -> String {
+/// The last lines: how many of the `planned` runs ended how, how many were run `twice`, and how fast it went.
+pub(super) fn summary(records: &[RunRecord], planned: usize, twice: usize, style: Style) -> String {
     let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
     for record in records {
         *counts.entry(record.verdict).or_default() += 1;
@@ -188,6 +188,12 @@ pub(super) fn summary(records: &[RunRecord], planned: usize, style: Style) -> St
     let wall: f64 = records.iter().map(|record| record.wall_seconds).sum();
     let messages: u64 = records.iter().map(|record| record.messages.published).sum();
     let passed = records.len() == planned && records.iter().all(|record| record.verdict == Verdict::Pass);
+    let differ = records.iter().filter(|record| record.verdict == Verdict::NotDeterministic).count();
+    match (twice, differ) {
+        (0, _) => {}
+        (_, 0) => parts.push(format!("{twice} of them run twice without a difference")),
+        _ => parts.push(format!("{twice} of them run twice, {differ} with a difference")),
+    }
     let runs = format!("{planned} {}", if planned == 1 { "run" } else { "runs" });
     format!(
         "{}: {}; {simulated:.0} s simulated in {wall:.1} s of runs ({}), {} messages",

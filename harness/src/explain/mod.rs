@@ -14,10 +14,10 @@ use ferret_reports::WitnessEvent;
 
 use crate::{
     check::ledger::Ledger,
-    history::{ClientId, History},
+    history::{ClientId, History, MessageId},
 };
 
-pub use self::{life::Life, story::Story};
+pub use self::{life::Life, replicas::Replica, story::Story};
 
 /// Tells events of one history.
 pub struct Narrator<'h> {
@@ -52,6 +52,12 @@ impl<'h> Narrator<'h> {
         found
     }
 
+    /// The name of a message that was published.
+    pub(crate) fn name(&self, id: MessageId) -> MessageName {
+        let first = MessageId { attempt: 1, ..id };
+        MessageName { publisher: id.publisher, sequence: id.sequence, text: self.ledger.message(first) }
+    }
+
     /// `pub-1/417`.
     ///
     /// # Errors
@@ -65,7 +71,7 @@ impl<'h> Narrator<'h> {
             return Err(format!("there is no client `{client}` in this run; there are {}", clients.join(", ")));
         };
         let publisher = ClientId(u32::try_from(index).unwrap_or(u32::MAX));
-        let sent = |last: &mut u64, id: &crate::history::MessageId| {
+        let sent = |last: &mut u64, id: &MessageId| {
             if id.publisher == publisher {
                 *last = (*last).max(id.sequence);
             }

@@ -70,6 +70,10 @@ impl Narrator<'_> {
         }
         for replica in replicas.values_mut() {
             replica.led = Some(replica.node) == leader;
+            // A leader has nobody to promise anything to; what it promises later is another leader's matter.
+            if replica.led {
+                replica.promised = None;
+            }
         }
         replicas.into_values().collect()
     }
@@ -98,7 +102,7 @@ impl Replica {
                 if self.appended.is_none() && known == new {
                     self.appended = Some(at);
                 } else if known != new {
-                    self.fates.push((at, format!("another entry took its place, of term {}", term.0)));
+                    self.fates.push((at, format!("put another entry in its place, of term {}", term.0)));
                 } else {
                     self.fates.push((at, "appended it again".to_owned()));
                 }
@@ -129,7 +133,7 @@ impl Replica {
                 self.fates.push((at, format!("{fate}: its log ends at {}", last.0)));
             }
             Observation::BecameLeader { group, term } if group == entry.group && self.knows_nothing_else() => {
-                let fate = if self.appended.is_some() { "elected leader" } else { "elected leader without it" };
+                let fate = if self.appended.is_some() { "was elected leader" } else { "was elected leader without it" };
                 self.fates.push((at, format!("{fate}, term {}", term.0)));
             }
             _ => {}

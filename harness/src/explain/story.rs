@@ -39,19 +39,29 @@ impl Story {
         let others = record.invariants.iter().filter(|result| {
             result.verdict == InvariantVerdict::Violated && broken.as_ref().is_none_or(|one| one.name != result.name)
         });
-        let also = others.map(|result| result.name.clone()).collect();
+        let mut also: Vec<String> = others.map(|result| result.name.clone()).collect();
         let names = match message {
             Some(message) => vec![message.clone()],
             None => broken.iter().flat_map(|result| messages_of(narrator, result)).take(MESSAGES_MAX).collect(),
         };
-        let lives: Vec<Life> = names.iter().map(|name| narrator.life(name)).collect();
+        let mut lives: Vec<Life> = names.iter().map(|name| narrator.life(name)).collect();
         let span = span(&lives, broken.as_ref().filter(|_| message.is_none()));
         let faults: Vec<FaultRecord> = match span {
             Some(span) => record.faults.iter().filter(|fault| matters(fault, span)).cloned().collect(),
             None => record.faults.iter().filter(|fault| fault.began_ns.is_some()).cloned().collect(),
         };
-        let mut prose: Vec<String> = lives.iter().map(|life| told(narrator, life)).collect();
+        let mut prose: Vec<String> = Vec::new();
+        if let (true, Some(_), Some(fault)) = (lives.is_empty(), &broken, faults.first())
+            && let Some(last) = fault.began_ns.and_then(|began| last_confirmed(narrator, began))
+        {
+            prose.push(format!("The witness names no message; the last one confirmed before the fault was {last}."));
+            lives.push(narrator.life(&last));
+        }
+        prose.extend(lives.iter().map(|life| told(narrator, life)));
         prose.extend(faults.iter().map(fault_told));
+        if message.is_some() {
+            also = Vec::new();
+        }
         let seed = format!("{} seed {}", record.scenario.name, record.seed);
         let headline = match (message, &broken) {
             (Some(message), _) => format!("{message} in {seed}"),
@@ -77,6 +87,14 @@ fn messages_of(narrator: &Narrator<'_>, result: &InvariantResult) -> Vec<Message
         text += &event.what;
     }
     narrator.messages_in(&text)
+}
+
+/// The message whose confirm was the last before `at`.
+fn last_confirmed(narrator: &Narrator<'_>, at: u64) -> Option<MessageName> {
+    let ledger = &narrator.ledger;
+    let confirmed = ledger.attempts.iter().filter_map(|attempt| Some((ledger.time(attempt.confirmed()?), attempt.id)));
+    let last = confirmed.filter(|(confirmed, _)| confirmed.0 <= at).max_by_key(|(confirmed, _)| *confirmed)?;
+    Some(narrator.name(last.1))
 }
 
 /// From the first event of the messages, or of the witness, to the last.
@@ -116,16 +134,12 @@ fn told(narrator: &Narrator<'_>, life: &Life) -> String {
         sentences.push(format!("{what}{through} at {}{outcome}", at(attempt.at)));
     }
     if let Some(entry) = life.entry {
-        let sure = if entry.guessed { ", as far as the order of events tells," } else { "" };
+        let sure = if entry.guessed { ", as far as the order of events tells" } else { "" };
         let number = life.number.map(|number| format!(" as message {number}")).unwrap_or_default();
-        let leader =
-            life.replicas.iter().find(|replica| replica.led).map(|replica| format!(", which {} led", replica.node));
-        sentences.push(format!(
-            "Entry {} of the log of {}{sure} carried it{number}{}",
-            entry.index.0,
-            ledger.group(entry.group),
-            leader.unwrap_or_default()
-        ));
+        let leader = life.replicas.iter().find(|replica| replica.led);
+        let leader = leader.map(|replica| format!(", which {} led,", replica.node)).unwrap_or_default();
+        let (index, queue) = (entry.index.0, ledger.group(entry.group));
+        sentences.push(format!("Entry {index} of the log of {queue}{leader} carried it{number}{sure}"));
         let durable: Vec<String> = life
             .replicas
             .iter()
@@ -136,13 +150,11 @@ fn told(narrator: &Narrator<'_>, life: &Life) -> String {
             0 => "No node ever had it on disk".to_owned(),
             count => format!("{} of {} nodes had it on disk: {}", count, life.replicas.len(), durable.join(", ")),
         });
-        for replica in &life.replicas {
-            for (time, fate) in
-                replica.fates.iter().filter(|(_, fate)| fate.contains("without it") || fate.contains("another entry"))
-            {
-                sentences.push(format!("{}: {fate}, at {}", replica.node, at(*time)));
-            }
-        }
+        let fates = life.replicas.iter().flat_map(|one| one.fates.iter().map(|(time, fate)| (*time, one.node, fate)));
+        let mut gone: Vec<_> =
+            fates.filter(|(_, _, fate)| fate.contains("without it") || fate.contains("in its place")).collect();
+        gone.sort_by_key(|(time, node, _)| (*time, *node));
+        sentences.extend(gone.iter().map(|(time, node, fate)| format!("At {} {node} {fate}", at(*time))));
     }
     sentences.push(match life.deliveries {
         0 => "Nobody ever received it".to_owned(),

@@ -51,6 +51,8 @@ pub struct Nemesis {
     /// Steps whose trigger has not come.
     awaiting: Vec<(u32, DrawnStep)>,
     watch: Watch,
+    /// How many writes of each disk went astray.
+    misdirected: BTreeMap<NodeId, u64>,
     pub(super) active: Vec<Active>,
     pub(super) holds: Holds,
     pub(super) operator: Operator,
@@ -93,6 +95,7 @@ impl Nemesis {
             pending,
             awaiting,
             watch: Watch::default(),
+            misdirected: BTreeMap::new(),
             active: Vec::new(),
             holds,
             operator,
@@ -109,6 +112,7 @@ impl Nemesis {
     /// Ends what is over and begins what is due.
     pub fn act(&mut self) {
         let Some(origin) = self.origin else { return };
+        self.note_misdirected();
         let now = self.world.now();
         while let Some(over) = self.active.iter().position(|active| active.ends.is_some_and(|ends| ends <= now)) {
             self.end(over);
@@ -134,6 +138,16 @@ impl Nemesis {
         }
     }
 
+    /// Records what misdirected writes have taken: what they should have written, and what was where they went.
+    fn note_misdirected(&mut self) {
+        for (node, machine) in &self.nodes {
+            let astray = self.world.disk(*machine).counters().sectors_misdirected;
+            if self.misdirected.insert(*node, astray).unwrap_or(0) < astray {
+                self.recorder.record(EventKind::SyncedDataLost { node: *node });
+            }
+        }
+    }
+
     /// Gives a time to the steps whose trigger has come.
     fn arm(&mut self, since: Duration) {
         if self.awaiting.is_empty() {
@@ -153,6 +167,7 @@ impl Nemesis {
 
     /// Ends every fault and starts every node.
     pub fn heal(&mut self) {
+        self.note_misdirected();
         while !self.active.is_empty() {
             self.end(0);
         }

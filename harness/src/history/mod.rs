@@ -5,6 +5,7 @@
 
 pub mod recorder;
 
+use ferret_reports::{DiskSample, LinkSample};
 use serde::{Deserialize, Serialize};
 use warren::platform::{NodeId, Observation};
 
@@ -197,4 +198,15 @@ pub struct History {
     /// What each fault of the timeline was, in words.
     pub faults: Vec<String>,
     pub events: Vec<Event>,
+    /// For pictures only: no checker looks at them, and no file of the history holds them.
+    #[serde(skip)]
+    pub samples: Samples,
+}
+
+/// What disks and links did, counted every so often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Samples {
+    pub every_ns: u64,
+    pub disks: Vec<DiskSample>,
+    pub links: Vec<LinkSample>,
 }

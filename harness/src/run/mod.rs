@@ -2,7 +2,9 @@
 
 mod bare;
 mod cast;
+mod events;
 mod measure;
+mod samples;
 mod stage;
 mod timeline;
 mod verdict;
@@ -19,6 +21,7 @@ use warren::platform::Sabotage;
 pub(crate) use self::cast::cluster_address;
 pub use self::{
     bare::{Bare, bare},
+    events::event_log,
     stage::Played,
     verdict::time as metric_time,
 };
@@ -67,6 +70,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBo
     let mut scenario = scenario.clone();
     scenario.sabotage = options.sabotage.or(scenario.sabotage);
     scenario.run.client = options.client.unwrap_or(scenario.run.client);
+    let scenario = scenario.drawn_by_swarm(seed);
     let played = sim::run_isolated(seed, || {
         let play = || stage::play(&scenario, seed, options, stop, progress);
         if options.log {
@@ -141,7 +145,8 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
 }
 
 pub(crate) fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions) -> RunRecord {
-    let mut replay = format!("ferret run {} --seed {seed}", quoted(&scenario.path));
+    let swarm = if scenario.swarm.is_some() { " --swarm" } else { "" };
+    let mut replay = format!("ferret run {}{swarm} --seed {seed}", quoted(&scenario.path));
     if let Some(sabotage) = options.sabotage {
         replay.push_str(&format!(" --sabotage {}", sabotage.name()));
     }

@@ -13,7 +13,7 @@ use ferret_reports::{ChaosRecord, FaultRecord};
 use warren::platform::{Chaos, GroupId, LogIndex, NodeId, Observation};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{RunOptions, cast, timeline::ClientRole};
+use super::{RunOptions, cast, samples::Sampler, timeline::ClientRole};
 use crate::{
     faults::{ClusterView, Nemesis},
     history::{Event, EventKind, History, Nanos, recorder::Recorder},
@@ -82,6 +82,7 @@ struct Stage {
     /// For nodes whose process ended by itself: which of its starts that was.
     exited: BTreeMap<NodeId, u64>,
     roles: Vec<ClientRole>,
+    sampler: Sampler,
 }
 
 /// The last applied index of every replica.
@@ -131,10 +132,23 @@ impl Stage {
         for node in scenario.cluster.node_ids() {
             recorder.record(EventKind::NodeUp { node });
         }
+        let sampler = Sampler::new(&nodes, clients.values().flatten().copied());
         let drawn = scenario.draw(seed);
         let (cast, cluster) = ((nodes.clone(), clients), (world.clone(), view.clone()));
         let nemesis = Nemesis::new(cluster, recorder.clone(), scenario.clone(), cast, operator, drawn);
-        Self { scenario, world, recorder, floor, nodes, view, applied, nemesis, exited: BTreeMap::new(), roles }
+        Self {
+            scenario,
+            world,
+            recorder,
+            floor,
+            nodes,
+            view,
+            applied,
+            nemesis,
+            exited: BTreeMap::new(),
+            roles,
+            sampler,
+        }
     }
 
     fn play(&mut self, mut steps: StepLimits<'_>) -> Result<End, SimError> {
@@ -216,6 +230,7 @@ impl Stage {
     fn step(&mut self) -> Result<(), SimError> {
         let stepped = self.world.step();
         self.recorder.end_tick();
+        self.sampler.look(&self.world, self.world.now());
         for (node, machine) in &self.nodes {
             let start = self.world.machine_counters(*machine).starts;
             if self.world.has_exited(*machine) && self.exited.insert(*node, start) != Some(start) {
@@ -230,6 +245,7 @@ impl Stage {
         let (trace_hash, trace_events) = self.world.trace_hash();
         let faults = self.nemesis.records();
         let mut history = self.recorder.finish();
+        history.samples = self.sampler.finish();
         history.faults = faults.iter().map(|fault| fault.description.clone()).collect();
         let chaos = match self.scenario.run.chaos > 0.0 {
             true => self.world.chaos().into_iter().map(chaos_record).collect(),

@@ -51,6 +51,14 @@ pub fn verdict(
         let FaultRecord { step, line, kind, effect, .. } = fault;
         find(Verdict::Vacuous, format!("step {step} ({kind}, line {line}) had no effect: {effect}"));
     }
+    let effective = faults.iter().filter(|fault| fault.bit).count();
+    if (effective as u64) < expect.effective_faults {
+        let (all, least) = (faults.len(), expect.effective_faults);
+        find(
+            Verdict::Vacuous,
+            format!("{effective} of {all} faults had an effect; {least} must, or nothing is tested"),
+        );
+    }
     for threshold in thresholds.iter().filter(|threshold| !threshold.held) {
         let measured = threshold.measured.as_deref().unwrap_or("nothing measured");
         find(Verdict::Threshold, format!("{} is {measured}, not {}", threshold.name, threshold.limit));
@@ -61,9 +69,10 @@ pub fn verdict(
 /// The verdict of a run that was cut short: what is violated by then counts; what was not reached, missed or decided by
 /// then says nothing.
 pub fn of_a_part(expect: &Expect, invariants: &[InvariantResult]) -> (Verdict, Vec<String>) {
+    let expect = Expect { effective_faults: 0, ..expect.clone() };
     let violated: Vec<InvariantResult> =
         invariants.iter().filter(|result| result.verdict == InvariantVerdict::Violated).cloned().collect();
-    verdict(expect, &violated, &[], &[])
+    verdict(&expect, &violated, &[], &[])
 }
 
 /// How often each "sometimes" was reached.

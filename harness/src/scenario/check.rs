@@ -102,6 +102,7 @@ impl Checker<'_> {
         let clients = self.client_names(&file);
         let mut steps = Steps { problems: self.problems, text: self.text, roles, clients: &clients, run: &run };
         let steps = steps.check(&file.timeline.steps);
+        let swarm = self.swarm(&file.swarm);
         let mut scenario = Scenario {
             name,
             description: file.description.0.map(|at| at.value).unwrap_or_default(),
@@ -118,6 +119,7 @@ impl Checker<'_> {
             getters,
             lockers,
             steps,
+            swarm,
             expect: Expect::default(),
             repro: file.repro.0.map(|at| repro(at.value)),
         };
@@ -268,6 +270,7 @@ impl Checker<'_> {
             violated,
             sometimes: table.sometimes.iter().filter_map(|at| Sometimes::from_name(&at.value.text)).collect(),
             thresholds: self.thresholds(table),
+            effective_faults: table.effective_faults.or(0),
         }
     }
 

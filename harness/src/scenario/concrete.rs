@@ -103,6 +103,9 @@ impl Scenario {
         if let Some(sabotage) = self.sabotage {
             line(out, "sabotage", quoted(sabotage.name()));
         }
+        if let Some(sabotage) = self.matching_sabotage {
+            line(out, "matching-sabotage", quoted(sabotage.name()));
+        }
         self.write_run(out);
         out.push_str("\n[cluster]\n");
         line(out, "nodes", self.cluster.nodes);

@@ -15,6 +15,8 @@ pub struct Expect {
     /// Must have happened at least once over all seeds, or they tested less than the scenario says.
     pub sometimes: BTreeSet<Sometimes>,
     pub thresholds: Vec<Threshold>,
+    /// So many faults must have had an effect, or the run tested less than the scenario says.
+    pub effective_faults: u64,
 }
 
 /// Something that a run must have reached, or the scenario tests less than it says.

@@ -89,6 +89,8 @@ pub(super) struct File {
     pub(super) getters: Vec<At<GettersTable>>,
     pub(super) lockers: Vec<At<LockersTable>>,
     pub(super) timeline: TimelineTable,
+    /// Faults that each seed draws for itself, besides the timeline's own.
+    pub(super) swarm: Field<SwarmTable>,
     pub(super) expect: ExpectTable,
     /// What this file reproduces. Written by `ferret shrink`, read by `ferret replay`; it changes nothing in a run.
     pub(super) repro: Field<ReproTable>,
@@ -635,6 +637,25 @@ pub(super) struct ChurnTable {
     pub(super) every: Field<DurationText>,
 }
 
+/// Which faults are drawn from the seed. Each seed has a random half of them at its disposal. Drawn steps are written
+/// into the record; they may miss, but not all of them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct SwarmTable {
+    /// The kinds of fault to draw from. Default: all of them.
+    pub(super) faults: Field<Vec<At<Name<names::SwarmKindName>>>>,
+    /// Kinds of fault that are not drawn.
+    pub(super) without: Vec<At<Name<names::SwarmKindName>>>,
+    /// The most faults per virtual minute; each seed has a number of its own, from a quarter of it up. Default 24.
+    #[schemars(range(min = 0.1, max = 600))]
+    pub(super) intensity: Field<f64>,
+    /// How long faults last; short ones are as frequent as long ones. Default 100ms..8s.
+    #[serde(rename = "for")]
+    pub(super) lasts: Field<DurationRangeText>,
+    /// Whether each seed draws how slow and lossy the network is and how slow the disks are. Default true.
+    pub(super) weather: Field<bool>,
+}
+
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(extend("required" = ["queue", "to"]))]
@@ -674,6 +695,9 @@ pub(super) struct ExpectTable {
     /// Limits by metric, such as `"confirm.p99" = "< 400ms"`.
     #[schemars(schema_with = "thresholds_schema")]
     pub(super) thresholds: BTreeMap<String, At<String>>,
+    /// How many faults must have had an effect, at least, whatever may miss. Default 0.
+    #[schemars(range(min = 0))]
+    pub(super) effective_faults: Field<u64>,
 }
 
 fn thresholds_schema(_: &mut SchemaGenerator) -> Schema {
@@ -830,7 +854,10 @@ pub(crate) mod names {
 
     use warren::platform::Sabotage;
 
-    use super::{super::ClientKind, Invariant, Names, Sometimes};
+    use super::{
+        super::{ClientKind, SwarmKind},
+        Invariant, Names, Sometimes,
+    };
 
     macro_rules! names {
         ($($type:ident, $what:literal, $all:expr;)+) => {
@@ -859,6 +886,7 @@ pub(crate) mod names {
         RingName, "ring", vec!["all"];
         DiskErrorName, "kind of disk error", vec!["sync", "read", "no-space"];
         FreezeName, "kind of freeze", vec!["both", "wall"];
+        SwarmKindName, "fault", SwarmKind::ALL.into_iter().map(SwarmKind::name).collect();
         InvariantName, "invariant", Invariant::ALL.into_iter().map(Invariant::name).collect();
         InvariantOrAll, "invariant",
             std::iter::once("all").chain(Invariant::ALL.into_iter().map(Invariant::name)).collect();

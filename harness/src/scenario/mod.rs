@@ -2,7 +2,7 @@
 //!
 //! The way of a file: [`shape`] holds it against the JSON schema, [`file`] reads it with serde, [`check`] and
 //! [`steps`] turn it into a [`Scenario`] or into [`Problem`]s with their places; [`Scenario::draw`] makes a concrete
-//! timeline of it for one seed.
+//! timeline of it for one seed. A scenario with a [`swarm`] becomes another one first, with that seed's faults in it.
 
 mod check;
 mod concrete;
@@ -16,6 +16,7 @@ mod problem;
 mod required;
 pub(crate) mod shape;
 mod steps;
+mod swarm;
 mod target;
 mod text;
 mod trigger;
@@ -33,6 +34,7 @@ pub use model::{
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
+pub use swarm::{Kind as SwarmKind, Swarm};
 pub use target::Target;
 pub(crate) use text::{budget, limit};
 pub use trigger::{Happening, Repeat, Tally, Trigger};

@@ -6,7 +6,7 @@ use std::{ops::Range, time::Duration};
 
 use warren::platform::{NodeId, Sabotage};
 
-use super::{Expect, Repeat, Target, Trigger};
+use super::{Expect, Repeat, Swarm, Target, Trigger};
 
 /// A scenario, ready to be run with any seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub struct Scenario {
     pub lockers: Vec<Lockers>,
     /// In the order of the file, which need not be that of time: see [`Scenario::draw`].
     pub steps: Vec<Step>,
+    /// What is drawn into the timeline, for each seed anew: see [`Scenario::drawn_by_swarm`].
+    pub swarm: Option<Swarm>,
     pub expect: Expect,
     /// What the file reproduces, if it was written for that.
     pub repro: Option<Repro>,

@@ -17,7 +17,7 @@ use ferret::{
 };
 use ferret_reports::{
     FaultRecord, InvariantResult, InvariantVerdict, Latency, MessageCounts, Quantiles, RECORD_VERSION, RunRecord,
-    ScenarioInfo, SometimesResult, Timeline, Verdict, WitnessEvent,
+    ScenarioInfo, SometimesResult, Timeline, Verdict, WitnessEvent, WitnessKind,
 };
 use tempfile::TempDir;
 
@@ -48,6 +48,8 @@ pub struct Script {
     pub slower: u64,
     /// The seeds that were run, as they were begun.
     pub ran: std::sync::Mutex<Vec<u64>>,
+    /// Lets the scenario's swarm draw, as the simulation does.
+    pub draws: bool,
 }
 
 impl Simulate for Script {
@@ -70,6 +72,9 @@ impl Simulate for Script {
         record.latency.confirm = Some(quantiles);
         record.latency.unavailable_max_ns = 700 * ms;
         record.sometimes.push(SometimesResult { name: "redelivered".to_owned(), required: false, count: seed });
+        if self.draws {
+            record.scenario.text = scenario.clone().drawn_by_swarm(seed).text;
+        }
         record.sabotage = request.sabotage.map(|sabotage| sabotage.name().to_owned());
         if let Some((bad, verdict)) = self.bad
             && bad == seed
@@ -177,10 +182,11 @@ fn violate(record: &mut RunRecord) {
     let result = &mut record.invariants[0];
     result.verdict = InvariantVerdict::Violated;
     result.explanation = Some(explanation.to_owned());
-    let event = |at_ns, who: &str, what: &str| WitnessEvent { at_ns, who: who.to_owned(), what: what.to_owned() };
+    let event =
+        |at_ns, who: &str, kind, what: &str| WitnessEvent { at_ns, who: who.to_owned(), kind, what: what.to_owned() };
     result.witness = vec![
-        event(14_203_000_000, "pub-1", "message 417 confirmed"),
-        event(14_210_000_000, "n1", "lost power, and 2,112 unsynced bytes"),
+        event(14_203_000_000, "pub-1", WitnessKind::Client, "message 417 confirmed"),
+        event(14_210_000_000, "n1", WitnessKind::NodeDown, "lost power, and 2,112 unsynced bytes"),
     ];
 }
 
@@ -317,6 +323,33 @@ fn the_first_event_that_differs_between_two_runs_is_shown_with_what_came_before(
 }
 
 #[test]
+fn a_sample_of_a_sweep_is_run_twice() {
+    let sweep =
+        |seeds: &str, script: &Script| ferret("run", &[("a.toml", &named("first"))], &["--seeds", seeds], script);
+    let wavers = || Script { wavers: true, ..Script::default() };
+    let equal = sweep("1..60", &Script::default());
+    assert_eq!(equal.code, 0);
+    assert!(equal.out.contains("60 runs: 60 pass, 2 of them run twice without a difference; "), "{}", equal.out);
+    let differs = sweep("1..20", &wavers());
+    assert_eq!(differs.code, 103, "{}", differs.out);
+    assert!(differs.out.contains("1 of them run twice, 1 with a difference"), "{}", differs.out);
+    let few = sweep("1..19", &wavers());
+    assert_eq!(few.code, 0, "fewer than 20 runs are no sweep");
+    assert!(!few.out.contains("twice"), "{}", few.out);
+}
+
+#[test]
+fn what_the_swarm_draws_is_left_as_a_scenario() {
+    let options = ["--swarm", "--seed", "4"];
+    let call = ferret("run", &[("a.toml", &named("first"))], &options, &Script { draws: true, ..Script::default() });
+    let drawn = fs::read_to_string(call.out_folder.join("first/seed-4/drawn.toml")).expect("it is beside the record");
+    let concrete = Scenario::parse("drawn.toml", &drawn).expect("it is a scenario");
+    assert!(!concrete.steps.is_empty() && concrete.swarm.is_none());
+    let call = ferret("run", &[("a.toml", &named("first"))], &["--seed", "4"], &Script::default());
+    assert!(!call.out_folder.join("first/seed-4/drawn.toml").exists());
+}
+
+#[test]
 fn what_never_happened_in_any_seed_makes_the_last_one_vacuous() {
     let script = Script { never: true, ..Script::default() };
     let call = ferret("run", &[("a.toml", &named("first"))], &[], &script);
@@ -406,6 +439,10 @@ fn the_help_of_each_verb_teaches_by_example() {
         Some("gate"),
         Some("baseline"),
         Some("merge"),
+        Some("shrink"),
+        Some("replay"),
+        Some("explain"),
+        Some("diff"),
         Some("hunt"),
         Some("check"),
         Some("faults"),
@@ -462,6 +499,53 @@ fn every_known_bad_scenario_plants_the_bug_of_its_name_and_says_what_it_violates
         assert_eq!(scenario.sabotage.map(|bug| bug.name()), path.file_stem().and_then(|stem| stem.to_str()));
         assert!(!scenario.expect.violated.is_empty(), "it says what the bug violates");
     }
+}
+
+#[test]
+fn every_incident_tells_where_it_was_reported_and_names_a_bug_of_its_kind() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/incidents");
+    let mut incidents = 0;
+    for file in fs::read_dir(folder).expect("the folder is there") {
+        let path = file.expect("it can be listed").path();
+        let text = fs::read_to_string(&path).expect("it can be read");
+        let scenario = Scenario::parse("incidents", &text).expect("the scenario is valid");
+        assert_eq!(Some(scenario.name.as_str()), path.file_stem().and_then(|stem| stem.to_str()));
+        assert!(scenario.matching_sabotage.is_some() && scenario.sabotage.is_none(), "{}", scenario.name);
+        assert!(text.contains("# What happened: ") && text.contains("# Reported: "), "{}", scenario.name);
+        incidents += 1;
+    }
+    assert!(incidents >= 14, "{incidents}");
+}
+
+const MATCHING: [&str; 4] = ["--sabotage", "matching", "--jobs", "1"];
+
+fn with_matching(name: &str, bug: &str) -> String {
+    named(name).replacen("version = 1", &format!("version = 1\nmatching-sabotage = \"{bug}\""), 1)
+}
+
+#[test]
+fn a_run_with_each_scenarios_own_bug_must_catch_them_all() {
+    let caught = Script { bad: Some((1, Verdict::Violated)), planted: true, ..Script::default() };
+    let files = [("a.toml", with_matching("first", "forget-vote")), ("b.toml", with_matching("second", "no-resend"))];
+    let files: Vec<(&str, &str)> = files.iter().map(|(file, text)| (*file, text.as_str())).collect();
+    let call = ferret("run", &files, &[&MATCHING[..], &["--seed", "1"]].concat(), &caught);
+    assert_eq!((call.code, call.err.as_str()), (100, ""));
+    // Of two seeds, only one tells.
+    let call = ferret("run", &files, &[&MATCHING[..], &["--seeds", "1..2"]].concat(), &caught);
+    assert_eq!(call.code, 104, "{}", call.out);
+    for told in [
+        "first seed 2: nothing told of the planted bug forget-vote",
+        "second seed 2: nothing told of the planted bug no-resend",
+    ] {
+        assert!(call.err.contains(told), "{}", call.err);
+    }
+}
+
+#[test]
+fn a_scenario_without_a_bug_of_its_own_cannot_run_with_it() {
+    let call = ferret("run", &[("a.toml", &named("first"))], &MATCHING, &Script::default());
+    assert_eq!(call.code, 2);
+    assert!(call.err.contains("no `matching-sabotage` in "), "{}", call.err);
 }
 
 const HUNT: [&str; 8] = ["--only", "forget-vote", "--seeds", "3", "--jobs", "1", "--message-format", "json"];

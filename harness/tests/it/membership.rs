@@ -266,14 +266,14 @@ fn planted_bugs_of_membership_are_caught_and_their_weather_alone_is_not_reported
         let path = format!("../scenarios/hunt/{weather}.toml");
         let file = std::fs::read_to_string(&path).expect("the weather is there");
         let scenario = Scenario::parse(&path, &file).expect("it is valid");
-        let violated = |sabotage: Option<Sabotage>| {
+        let violated = |sabotage: Option<Sabotage>, seed| {
             let options = RunOptions { sabotage, ..RunOptions::default() };
-            let output = run::run(&scenario, 1, &options, &false.into(), &ferret::progress::Progress::default());
+            let output = run::run(&scenario, seed, &options, &false.into(), &ferret::progress::Progress::default());
             output.record.verdict == Verdict::Violated
         };
-        assert!(!violated(None), "{weather}");
+        assert!(!violated(None, 1), "{weather}");
         for bug in bugs {
-            assert!(violated(Sabotage::from_name(bug)), "{bug}");
+            assert!((1..=6).any(|seed| violated(Sabotage::from_name(bug), seed)), "{bug}");
         }
     }
 }

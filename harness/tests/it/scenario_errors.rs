@@ -122,6 +122,17 @@ mistakes! {
     a_step_repeated_all_the_time_is_refused: "at = \"5s\"" => "every = \"1ms\"";
     a_repetition_that_ends_before_it_begins_is_refused:
         "at = \"5s\"" => "at = \"5s\", every = \"1s\", until = \"4s\"";
+    a_lock_that_others_use_is_refused:
+        "[timeline]" => "[[lockers]]\nname = \"locker\"\nqueue = \"orders\"\n\n[timeline]";
+    a_consumer_of_a_lock_does_not_try_again:
+        "[[publishers]]" => "[[queues]]\nname = \"lock\"\n[[lockers]]\nname = \"locker\"\nqueue = \"lock\"\ntake = \"consume\"\nretry = \"1s\"\n\n[[publishers]]";
+    an_unknown_way_to_take_a_lock_is_named_with_the_one_that_was_meant:
+        "[[publishers]]" => "[[queues]]\nname = \"lock\"\n[[lockers]]\nname = \"locker\"\nqueue = \"lock\"\ntake = \"cosume\"\n\n[[publishers]]";
+    an_unknown_matching_bug_is_named_with_the_one_that_was_meant:
+        "name = \"sample\"" => "name = \"sample\"\nmatching-sabotage = \"commit-alne\"";
+    an_unknown_fault_of_the_swarm_is_named_with_the_one_that_was_meant:
+        "[timeline]" => "[swarm]\nfaults = [\"partition\", \"power-los\"]\n[timeline]";
+    a_swarm_without_faults_is_refused: "[timeline]" => "[swarm]\nfaults = [\"kill\"]\nwithout = [\"kill\"]\n[timeline]";
     a_mistake_of_syntax_has_its_place: "name = \"sample\"" => "name = \"sample";
 }
 

@@ -124,7 +124,7 @@ fn after_so_many_failures_no_run_is_begun_and_the_failures_decide() {
     let script = Script { bad: Some((1, Verdict::Threshold)), ..Script::default() };
     let said = run(&two(), "out", &["--max-fail", "2", "--jobs", "1", "--seeds", "1.."], &script);
     assert_eq!(said.code, 99, "{}", said.out);
-    assert_eq!(order(script), [1, 1], "the scenarios take turns");
+    assert_eq!(order(script), [1, 1, 1], "the first of a long sweep twice; then the scenarios take turns");
     assert!(said.out.contains("as many failures as asked for"), "{}", said.out);
 }
 
@@ -139,12 +139,12 @@ fn a_long_sweep_prints_a_line_for_failures_only() {
 }
 
 #[test]
-fn the_runs_that_passed_leave_only_their_record_if_that_is_wanted() {
+fn the_runs_that_passed_leave_no_history_if_that_is_wanted() {
     let workspace = two();
     let script = Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
     run(&workspace, "out", &["--keep", "failed"], &script);
     let there = |file: &str| workspace.path(&format!("out/first/{file}")).exists();
-    assert!(there("seed-1/run.json") && !there("seed-1/history.jsonl.gz") && !there("seed-1/report.html"));
+    assert!(there("seed-1/run.json") && there("seed-1/report.html") && !there("seed-1/history.jsonl.gz"));
     assert!(there("seed-2/run.json") && there("seed-2/history.jsonl.gz") && there("seed-2/report.html"));
 }
 

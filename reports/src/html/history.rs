@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{icon, invariant_tone, page};
+use super::{
+    frame::{self, Kind},
+    icon, invariant_tone,
+};
 use crate::{
     HistoryOperation, HistoryRecord,
     escape::html,
@@ -20,9 +23,9 @@ pub fn render_history_html(record: &HistoryRecord) -> String {
     let word = finding::invariant_word(record.verdict);
     let why = record.explanation.as_ref().map_or(String::new(), |why| format!("<p class=why>{}</p>", html(why)));
     let body = format!(
-        "<article class=run><header class=\"hero {tone}\"><p class=eyebrow>Ferret history report</p><h1><span \
+        "<main class=run><header class=\"hero {tone}\"><p class=eyebrow>Ferret history report</p><h1><span \
          class=\"badge {tone}\">{icon}{word}</span> {path}</h1>{why}</header>\n<section><h3>{summary}</h3>\n{figure}\
-         <p class=caption>{caption}</p></section>\n{table}</article>\n",
+         <p class=caption>{caption}</p></section>\n{table}</main>\n",
         icon = icon(tone),
         path = html(&record.path),
         summary = html(&record.summary),
@@ -30,7 +33,7 @@ pub fn render_history_html(record: &HistoryRecord) -> String {
         caption = caption(record),
         table = table(&record.operations),
     );
-    page(&format!("{word}: {}", record.path), &body)
+    frame::page(&format!("{word}: {}", record.path), Kind::History, &body)
 }
 
 fn caption(record: &HistoryRecord) -> String {

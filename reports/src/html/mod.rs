@@ -1,56 +1,53 @@
 //! The report: one self-contained page that works from `file://` and asks nothing of any network.
 //!
-//! The page is complete without its script, which only adds the time cursor, copying, and opening what is linked to.
-//! Verdicts come first, then their witnesses, then what happened, then the numbers.
+//! The verdict comes first, then the witness as a picture, then what happened on zoomable lanes, then the numbers. What
+//! can be read without the page's script is written here; the script (`page/*.js`) draws the lanes and charts from the
+//! packed events, and finds messages in them.
 
-mod axis;
-mod charts;
+mod frame;
 mod history;
+mod losses;
+mod names;
+mod outcomes;
 mod overview;
+mod recovery;
+mod regions;
 mod run;
+mod sweep;
 mod tables;
-mod timeline;
 mod witness;
 
 pub use history::render_history_html;
 
-use crate::{InvariantVerdict, RunRecord, Verdict, escape::html, finding, quantity::count};
+use crate::{EventLog, InvariantVerdict, RunRecord, Verdict, escape::html, finding, quantity::count};
 
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("script.js");
-
-/// Scripts and styles are the page's own; nothing is ever fetched.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
-                      base-uri 'none'; form-action 'none'";
-
-/// Renders runs as one HTML page: a single run in full, several under an overview, failures opened.
-pub fn render_html(runs: &[RunRecord]) -> String {
-    let (title, body) = match runs {
-        [only] => (format!("{}: {}", finding::word(only.verdict), only.scenario.name), run::alone(only)),
-        many => (finding::overall(many), many_runs(many)),
-    };
-    page(&title, &body)
+/// A run of an overview, and where its own page is, relative to the overview's.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkedRun<'a> {
+    pub record: &'a RunRecord,
+    pub page: &'a str,
 }
 
-/// The frame of every page. `title` is any text, `body` is markup.
-fn page(title: &str, body: &str) -> String {
-    format!(
-        "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta http-equiv=Content-Security-Policy \
-         content=\"{POLICY}\">\n<meta name=viewport content=\"width=device-width, initial-scale=1\">\n<meta \
-         name=color-scheme content=\"light dark\">\n<title>{} · Ferret</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <main>\n{body}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
-        html(title)
-    )
+/// The page of one run, with all its events.
+pub fn render_run_html(run: &RunRecord, events: &EventLog) -> String {
+    run_page(run, &run::Events::of(run, events))
 }
 
-fn many_runs(runs: &[RunRecord]) -> String {
-    let mut out = overview::overview(runs);
-    // What needs attention comes first; each run keeps its number.
-    let (failed, passed): (Vec<_>, Vec<_>) = runs.iter().zip(1..).partition(|(run, _)| run.verdict != Verdict::Pass);
-    for (run, number) in failed.into_iter().chain(passed) {
-        out.push_str(&run::collapsed(run, number));
-    }
-    out
+/// `page`, which [`render_run_html`] made for the same run, with a record that was judged anew. `None` if it is no such
+/// page.
+pub fn rejudge_run_html(page: &str, run: &RunRecord) -> Option<String> {
+    regions::refill(&run_page(run, &run::Events::default()), page)
+}
+
+/// The page over many runs: what failed, why, with which seeds.
+pub fn render_overview_html(runs: &[LinkedRun<'_>]) -> String {
+    let records: Vec<&RunRecord> = runs.iter().map(|run| run.record).collect();
+    frame::page(&finding::overall(&records), frame::Kind::Overview, &overview::overview(runs))
+}
+
+fn run_page(run: &RunRecord, events: &run::Events) -> String {
+    let title = format!("{}: {}", finding::word(run.verdict), run.scenario.name);
+    frame::page(&title, frame::Kind::Run, &run::alone(run, events))
 }
 
 /// How a verdict looks: the class that colours it. The word and the icon always stand beside the colour.

@@ -1,69 +1,171 @@
-//! The top of a page with several runs: the finding over all, and scenario × seed → verdict.
+//! The page over several runs: the finding over all, the failures by their cause, and what each seed showed.
 
-use std::fmt::Write;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
-use super::{badge, tone, verdict_icon};
+use super::{LinkedRun, badge, run::sentence, sweep, tone, verdict_icon, witness};
 use crate::{
-    RunRecord, Verdict,
+    InvariantVerdict, RunRecord, Verdict,
     escape::html,
     finding,
     quantity::{count, seconds, some, speed},
 };
 
-/// Finding, totals and the table that leads to each run.
-pub(super) fn overview(runs: &[RunRecord]) -> String {
-    let worst = finding::worst(runs);
+/// A cause lists so many of its seeds.
+const SEEDS_MAX: usize = 60;
+
+pub(super) fn overview(runs: &[LinkedRun<'_>]) -> String {
+    let records: Vec<&RunRecord> = runs.iter().map(|run| run.record).collect();
+    let worst = finding::worst(&records);
     let mut out = format!(
-        "<header class=\"hero {}\" id=top><p class=eyebrow>Ferret run report</p><h1>{}{}</h1><p class=why>{}</p></header>\n",
+        "<div class=bar><a class=home href=\"#top\"><b>Ferret</b> {}</a><span class=search></span><button type=button \
+         id=theme aria-label=\"Switch between dark and light\">Dark</button></div>\n<main class=overview id=top><header \
+         class=\"hero {}\"><h1>{}{}</h1><p class=why>{}</p></header>\n",
+        some(runs.len(), "run"),
         if runs.is_empty() { "void" } else { tone(worst) },
         if runs.is_empty() { String::new() } else { badge(worst) + " " },
-        html(&finding_of(runs)),
-        totals(runs)
+        html(&finding_of(&records)),
+        totals(&records)
     );
-    if runs.is_empty() {
-        return out;
+    if !runs.is_empty() {
+        out.push_str(&causes(runs));
+        out.push_str(&sweep::matrices(runs));
+        out.push_str(&sweep::coverage(&records));
     }
-    out.push_str(
-        "<section><div class=scroll><table class=matrix><thead><tr><th scope=col>Scenario</th><th scope=col \
-         class=r>Passed</th><th scope=col>Seeds</th></tr></thead><tbody>",
-    );
-    for (name, members) in by_scenario(runs) {
-        let passed = members.iter().filter(|(_, run)| run.verdict == Verdict::Pass).count();
-        let _ = write!(
-            out,
-            "<tr><th scope=row>{}</th><td class=r>{passed} of {}</td><td><ul class=seeds>",
-            html(name),
-            members.len()
-        );
-        for (number, run) in members {
-            let tone = tone(run.verdict);
-            let label = format!("{}, seed {}: {}", run.scenario.name, run.seed, finding::word(run.verdict));
-            let word = if run.verdict == Verdict::Pass {
-                String::new()
-            } else {
-                format!(": {}", finding::word(run.verdict).to_lowercase())
-            };
-            let _ = write!(
-                out,
-                "<li><a class=\"chip {tone}\" href=\"#run-{number}\" aria-label=\"{label}\" title=\"{title}\">{icon}{seed}\
-                 <span>{word}</span></a></li>",
-                label = html(&label),
-                title = html(&finding::headline(run)),
-                icon = verdict_icon(run.verdict),
-                seed = run.seed,
-            );
-        }
-        out.push_str("</ul></td></tr>");
-    }
-    out.push_str(
-        "</tbody></table></div><p class=controls><button type=button data-open=all>Open all</button> <button type=button \
-         data-open=failed>Open only what did not pass</button></p></section>\n<h2 class=runs>Runs</h2>\n",
-    );
+    out.push_str("</main>\n");
     out
 }
 
+/// Runs that failed in the same way.
+struct Cause<'a> {
+    key: String,
+    runs: Vec<LinkedRun<'a>>,
+}
+
+/// What did not pass, the worst and most frequent first, each with one example in full.
+fn causes(runs: &[LinkedRun<'_>]) -> String {
+    let mut causes: Vec<Cause<'_>> = Vec::new();
+    for run in runs.iter().filter(|run| run.record.verdict != Verdict::Pass) {
+        let key = cause(run.record);
+        match causes.iter_mut().find(|cause| cause.key == key) {
+            Some(cause) => cause.runs.push(*run),
+            None => causes.push(Cause { key, runs: vec![*run] }),
+        }
+    }
+    if causes.is_empty() {
+        return String::new();
+    }
+    causes.sort_by_key(|cause| std::cmp::Reverse((cause.runs[0].record.verdict, cause.runs.len())));
+    let mut out = format!("<section id=causes><h2>Failures by cause: {}</h2>\n", some(causes.len(), "cause"));
+    for (number, cause) in (1..).zip(&causes) {
+        let example = cause.runs[0].record;
+        let reasons = finding::reasons(example);
+        let picture = finding::by_urgency(&example.invariants)
+            .into_iter()
+            .find(|invariant| invariant.verdict == InvariantVerdict::Violated)
+            .map_or(String::new(), |invariant| witness::picture(example, &invariant.witness, None));
+        let _ = writeln!(
+            out,
+            "<article class=\"cause {}\" id=cause-{number}><h3>{}{}</h3><p class=times>{} in {}{}</p><p class=why>{}</p>{}\
+             {picture}<p class=seeds>{}</p></article>",
+            tone(example.verdict),
+            badge(example.verdict),
+            html(&title(cause)),
+            some(cause.runs.len(), "run"),
+            html(&scenarios(&cause.runs)),
+            also(&cause.runs),
+            html(&sentence(&reasons[0])),
+            replay(example),
+            chips(&cause.runs)
+        );
+    }
+    out.push_str("</section>\n");
+    out
+}
+
+fn scenarios(runs: &[LinkedRun<'_>]) -> String {
+    let names: BTreeSet<&str> = runs.iter().map(|run| run.record.scenario.name.as_str()).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+fn chips(runs: &[LinkedRun<'_>]) -> String {
+    let mut out = String::new();
+    let alone = runs.iter().all(|run| run.record.scenario.name == runs[0].record.scenario.name);
+    for run in runs.iter().take(SEEDS_MAX) {
+        let name = if alone { String::new() } else { format!("{} ", run.record.scenario.name) };
+        let _ = write!(
+            out,
+            "<a class=\"chip {}\" href=\"{}\" title=\"{}\">{}{}seed {}</a> ",
+            tone(run.record.verdict),
+            html(run.page),
+            html(&finding::headline(run.record)),
+            verdict_icon(run.record.verdict),
+            html(&name),
+            run.record.seed
+        );
+    }
+    if let Some(more) = runs.len().checked_sub(SEEDS_MAX).filter(|more| *more > 0) {
+        let _ = write!(out, "and {} more", count(more as u64));
+    }
+    out
+}
+
+pub(super) fn replay(run: &RunRecord) -> String {
+    format!(
+        "<div class=replay><span class=label>Replay</span><code>{replay}</code><button type=button \
+         data-copy=\"{replay}\">Copy</button></div>",
+        replay = html(&run.replay)
+    )
+}
+
+/// What failures have in common when their cause does: the first invariant that is violated (the others mostly follow
+/// from it), or else the sentence without its numbers.
+fn cause(run: &RunRecord) -> String {
+    if let Some(first) = violated(run).first() {
+        return format!("{:?} {first}", run.verdict);
+    }
+    let mut words = String::new();
+    for c in finding::reasons(run)[0].chars() {
+        match c {
+            c if c.is_ascii_digit() && words.ends_with('#') => {}
+            c if c.is_ascii_digit() => words.push('#'),
+            c => words.push(c),
+        }
+    }
+    format!("{:?} {words}", run.verdict)
+}
+
+fn violated(run: &RunRecord) -> Vec<&str> {
+    let violated = run.invariants.iter().filter(|invariant| invariant.verdict == InvariantVerdict::Violated);
+    violated.map(|invariant| invariant.name.as_str()).collect()
+}
+
+/// What else was violated in some of the runs.
+fn also(runs: &[LinkedRun<'_>]) -> String {
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in runs.iter().flat_map(|run| violated(run.record).into_iter().skip(1)) {
+        *times.entry(name).or_default() += 1;
+    }
+    if times.is_empty() {
+        return String::new();
+    }
+    let named: Vec<String> = times.iter().map(|(name, times)| format!("{} ({times})", html(name))).collect();
+    format!(" · violated with it: {}", named.join(", "))
+}
+
+/// One line for what the runs have in common.
+fn title(cause: &Cause<'_>) -> String {
+    let example = cause.runs[0].record;
+    match violated(example).first() {
+        Some(first) => format!("{first} is violated"),
+        None => finding::headline(example),
+    }
+}
+
 /// The page's title without the word that the badge already says.
-fn finding_of(runs: &[RunRecord]) -> String {
+fn finding_of(runs: &[&RunRecord]) -> String {
     let text = finding::overall(runs);
     match text.strip_prefix("Pass: all ") {
         Some(rest) => format!("All {rest}"),
@@ -71,20 +173,20 @@ fn finding_of(runs: &[RunRecord]) -> String {
     }
 }
 
-fn totals(runs: &[RunRecord]) -> String {
+fn totals(runs: &[&RunRecord]) -> String {
     if runs.is_empty() {
         return "No scenario was selected, so nothing is known.".to_owned();
     }
-    let sum = |value: fn(&RunRecord) -> f64| runs.iter().map(value).filter(|v| v.is_finite()).sum::<f64>();
+    let sum = |value: fn(&RunRecord) -> f64| runs.iter().map(|run| value(run)).filter(|v| v.is_finite()).sum::<f64>();
     let (simulated, wall) = (sum(|run| run.virtual_seconds), sum(|run| run.wall_seconds));
     let published: u64 = runs.iter().map(|run| run.messages.published).sum();
     let confirmed: u64 = runs.iter().map(|run| run.messages.confirmed).sum();
     let faults = runs.iter().flat_map(|run| &run.faults).filter(|fault| fault.bit).count();
     let ratio = speed(simulated, wall).map_or(String::new(), |ratio| format!(", {ratio} real time"));
-    let scenarios = by_scenario(runs).len();
+    let scenarios: BTreeSet<&str> = runs.iter().map(|run| run.scenario.name.as_str()).collect();
     format!(
         "{} over {}: {} messages published and {} confirmed through {}, {} simulated in {}{ratio}.",
-        sentence_start(&some(scenarios, "scenario")),
+        sentence_start(&some(scenarios.len(), "scenario")),
         some(runs.len(), "run"),
         count(published),
         count(confirmed),
@@ -97,16 +199,4 @@ fn totals(runs: &[RunRecord]) -> String {
 fn sentence_start(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or(String::new(), |c| c.to_uppercase().chain(characters).collect())
-}
-
-/// Runs with their page-wide numbers, by scenario, in order of first appearance.
-fn by_scenario(runs: &[RunRecord]) -> Vec<(&str, Vec<(usize, &RunRecord)>)> {
-    let mut groups: Vec<(&str, Vec<(usize, &RunRecord)>)> = Vec::new();
-    for (i, run) in runs.iter().enumerate() {
-        match groups.iter_mut().find(|(name, _)| *name == run.scenario.name) {
-            Some((_, members)) => members.push((i + 1, run)),
-            None => groups.push((&run.scenario.name, vec![(i + 1, run)])),
-        }
-    }
-    groups
 }

@@ -1,74 +1,126 @@
-//! One run's section: verdict, reasons, invariants, witnesses, timeline, numbers, scenario.
+//! The page of one run: verdict, witness, timeline, invariants, numbers, scenario.
 
 use std::fmt::Write;
 
 use serde_json::json;
 
-use super::{badge, checked, icon, invariant_tone, tables, timeline, tone, witness};
+use super::{
+    badge, checked, icon, invariant_tone, losses, outcomes, overview, recovery, regions::region, tables, tone, witness,
+};
 use crate::{
-    InvariantVerdict, RunRecord, Verdict,
+    EventLog, InvariantVerdict, RunRecord,
     escape::{html, json_in_script},
+    events::Packed,
     finding, glossary,
     quantity::{count, seconds, speed},
 };
 
-/// The page of a single run.
-pub(super) fn alone(run: &RunRecord) -> String {
-    format!(
-        "<article class=run id=run-1><header class=\"hero {tone}\"><p class=eyebrow>Ferret run report</p><h1>{badge} \
-         {headline}</h1>{why}</header>\n{body}</article>\n",
+/// The run's number in the ids of its page.
+const NUMBER: usize = 1;
+
+/// What of the page comes from the events.
+#[derive(Default)]
+pub(super) struct Events {
+    losses: String,
+    outcomes: String,
+    recovery: String,
+    data: String,
+}
+
+impl Events {
+    pub(super) fn of(run: &RunRecord, log: &EventLog) -> Self {
+        let packed = Packed::new(log);
+        let silences: Vec<_> =
+            recovery::silences(run, log).iter().map(|silence| [silence.from_ns, silence.to_ns]).collect();
+        let mut layout = packed.layout;
+        layout["silences"] = json!(silences);
+        Self {
+            losses: losses::map(run, log),
+            outcomes: outcomes::ledger(run, log),
+            recovery: recovery::table(run, log, NUMBER),
+            data: format!(
+                "<script type=\"application/json\" id=layout>{}</script>\n<script type=\"text/plain\" id=events>{}</script>",
+                json_in_script(&layout),
+                packed.data
+            ),
+        }
+    }
+}
+
+/// The body of the page.
+pub(super) fn alone(run: &RunRecord, events: &Events) -> String {
+    let mut out = format!(
+        "{bar}<main class=run id=top><header class=\"hero {tone}\"><h1>{badge} {headline}</h1>{why}</header>\n",
+        bar = bar(run),
         tone = tone(run.verdict),
         badge = badge(run.verdict),
         headline = html(&sentence_case(&finding::headline(run))),
         why = why(run),
-        body = body(run, 1),
-    )
-}
-
-/// A run below the overview: open when it did not pass.
-pub(super) fn collapsed(run: &RunRecord, number: usize) -> String {
-    format!(
-        "<details class=run id=run-{number}{open}><summary>{badge}<span class=who><h2>{name}</h2> <span class=seed>seed \
-         {seed}</span></span><span class=found>{headline}</span></summary>\n<div class=\"hero {tone}\">{why}</div>\n{body}\
-         <p class=back><a href=\"#top\">Back to all runs</a></p></details>\n",
-        open = if run.verdict == Verdict::Pass { "" } else { " open" },
-        badge = badge(run.verdict),
-        name = html(&run.scenario.name),
-        seed = run.seed,
-        headline = html(&sentence_case(&finding::headline(run))),
-        tone = tone(run.verdict),
-        why = why(run),
-        body = body(run, number),
-    )
-}
-
-fn body(run: &RunRecord, number: usize) -> String {
-    let mut out = identity(run);
-    out.push_str(&invariants(run, number));
-    out.push_str(&witness::witnesses(run, number));
-    let _ = write!(
-        out,
-        "<section><h3>What happened, in virtual time</h3>\n{}<p class=caption>{}</p>{}</section>\n",
-        timeline::figure(run, number),
-        phases_in_words(run),
-        cursor_data(run, number)
     );
-    out.push_str(&tables::faults(run, number));
+    out.push_str(&identity(run));
+    out.push_str(&witness::witnesses(run, NUMBER));
+    out.push_str("<section id=life class=life hidden aria-live=polite></section>\n");
+    let _ = writeln!(out, "{TIMELINE}<p class=caption>{}</p></section>", phases_in_words(run));
+    out.push_str(&tables::faults(run, NUMBER));
     out.push_str(&tables::chaos(run));
+    out.push_str(&region(&events.losses));
+    out.push_str(&region(&events.outcomes));
+    out.push_str(&region(&events.recovery));
+    out.push_str(&invariants(run, NUMBER));
     let _ = writeln!(
         out,
-        "<div class=columns><div>{}{}{}</div><div>{}</div></div>",
+        "<div class=columns><div>{}{}</div><div>{}{}</div></div>",
         tables::quantiles(run),
+        tables::messages(run),
         tables::thresholds(run),
         tables::sometimes(run),
-        tables::messages(run)
     );
-    out.push_str(&tables::scenario(run, number));
+    out.push_str(&tables::scenario(run, NUMBER));
+    out.push_str("</main>\n");
+    let _ = write!(
+        out,
+        "<script type=\"application/json\" id=record>{}</script>\n{}\n",
+        json_in_script(&lanes(run)),
+        region(&events.data)
+    );
     out
 }
 
+/// What stays in sight: which run this is, and the way to any message.
+fn bar(run: &RunRecord) -> String {
+    format!(
+        "<div class=bar><a class=home href=\"#top\"><b>Ferret</b> {name} <span class=seed>seed {seed}</span></a><div \
+         class=search><input id=search type=search autocomplete=off spellcheck=false placeholder=\"Find a message, e.g. \
+         {example}\" aria-label=\"Find a message by its name, or a time such as 14.2s\" disabled><kbd>/</kbd><ul id=found \
+         role=listbox hidden></ul></div><button type=button id=theme aria-label=\"Switch between dark and light\">Dark</button>\
+         <button type=button id=help aria-label=\"Keyboard shortcuts\">?</button></div>\n",
+        name = html(&run.scenario.name),
+        seed = run.seed,
+        example =
+            html(&run.timeline.clients.first().map_or("pub-1/1".to_owned(), |client| format!("{}/1", client.name))),
+    )
+}
+
+/// The script fills it.
+const TIMELINE: &str = "<section id=timeline class=timeline aria-label=\"Timeline of the run\" tabindex=0><div \
+    class=tools><h3>What happened, in virtual time</h3><output id=span></output><span class=buttons><button type=button \
+    data-do=in aria-label=\"Zoom in\">+</button><button type=button data-do=out aria-label=\"Zoom out\">−</button><button \
+    type=button data-do=fit>Whole run</button><button type=button data-do=links>All links</button></span></div><div \
+    class=overview-strip></div><div id=panels class=panels><p class=waiting id=waiting>Unpacking the events…</p></div><noscript><p class=waiting>The lanes and \
+    charts are drawn by this page's own script, which is switched off. Everything else is here.</p></noscript>";
+
 fn why(run: &RunRecord) -> String {
-    let reasons = finding::reasons(run);
+    let mut reasons = finding::reasons(run);
+    // What the witnesses say anyway need not be said twice.
+    let told = |reason: &String| {
+        let explanations = run.invariants.iter().filter(|invariant| witness::has_one(invariant));
+        explanations.filter_map(|invariant| invariant.explanation.as_ref()).any(|told| reason.contains(told))
+    };
+    let mut place = 0;
+    reasons.retain(|reason| {
+        place += 1;
+        place == 1 || !told(reason)
+    });
     let mut out = String::new();
     if let Some((first, rest)) = reasons.split_first() {
         let _ = write!(out, "<p class=why>{}</p>", html(&sentence(first)));
@@ -92,16 +144,14 @@ fn identity(run: &RunRecord) -> String {
     format!(
         "<section class=identity><dl><div><dt>Scenario</dt><dd>{name}</dd></div><div><dt>Seed</dt><dd>{seed}</dd></div>\
          {sabotage}<div><dt>Simulated</dt><dd>{simulated} in {wall}{ratio}</dd></div><div><dt>Trace hash</dt>\
-         <dd><code title=\"over {events} events\">{hash}</code></dd></div></dl><div class=replay><span \
-         class=label>Replay</span><code>{replay}</code><button type=button data-copy=\"{replay}\">Copy</button></div>\
-         </section>\n",
+         <dd><code title=\"over {events} events\">{hash}</code></dd></div></dl>{replay}</section>\n",
         name = html(&run.scenario.name),
         seed = run.seed,
         simulated = seconds(run.virtual_seconds),
         wall = seconds(run.wall_seconds),
         events = count(run.trace_events),
         hash = html(&run.trace_hash),
-        replay = html(&run.replay),
+        replay = overview::replay(run),
     )
 }
 
@@ -169,32 +219,42 @@ fn phases_in_words(run: &RunRecord) -> String {
     sentence(&sentence_case(&parts.join(", ")))
 }
 
-/// What the time cursor reads out.
-fn cursor_data(run: &RunRecord, number: usize) -> String {
-    let latency = &run.latency;
+/// What of the record the script draws.
+fn lanes(run: &RunRecord) -> serde_json::Value {
     let timeline = &run.timeline;
-    let series =
-        |value: fn(&crate::LatencyBucket) -> Option<u64>| latency.buckets.iter().map(value).collect::<Vec<_>>();
-    let micros = |ns: u64| ns / 1_000;
-    let data = json!({
+    json!({
         "end": timeline.end_ns,
-        "bucket": latency.bucket_ns,
-        "published": series(|b| Some(u64::from(b.published))),
-        "confirmed": series(|b| Some(u64::from(b.confirmed))),
-        "delivered": series(|b| Some(u64::from(b.delivered))),
-        "p50": series(|b| b.confirm.map(|q| q.p50_ns / 1_000)),
-        "p99": series(|b| b.confirm.map(|q| q.p99_ns / 1_000)),
-        "faults": run.faults.iter().filter_map(|f| {
-            Some(json!([format!("{} {}", f.step, f.kind), micros(f.began_ns?), f.ended_ns.map(micros)]))
-        }).collect::<Vec<_>>(),
-        "leaders": timeline.leaders.iter().map(|l| {
-            json!([l.group, l.node, l.term, micros(l.from_ns), l.to_ns.map(micros)])
-        }).collect::<Vec<_>>(),
-        "down": timeline.down.iter().map(|d| {
-            json!([d.node, d.how, micros(d.from_ns), d.to_ns.map(micros)])
-        }).collect::<Vec<_>>(),
+        "phases": [timeline.load_stopped_ns, timeline.healed_ns, timeline.drain_began_ns],
+        "nodes": timeline.nodes,
+        "clients": timeline.clients.iter().map(|client| json!({
+            "name": client.name,
+            "role": client.role,
+            "connections": client.connections.iter().map(|c| json!([c.from_ns, c.to_ns, c.node])).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "leaders": timeline.leaders.iter().map(|l| json!([l.group, l.node, l.term, l.from_ns, l.to_ns])).collect::<Vec<_>>(),
+        "down": timeline.down.iter().map(|d| json!([d.node, d.how, d.from_ns, d.to_ns])).collect::<Vec<_>>(),
+        "faults": run.faults.iter().map(|fault| json!({
+            "step": fault.step,
+            "kind": fault.kind,
+            "what": fault.description,
+            "effect": fault.effect,
+            "from": fault.began_ns,
+            "to": fault.ended_ns,
+            "nodes": fault.nodes,
+            "bit": fault.bit,
+        })).collect::<Vec<_>>(),
+        "focus": focus(run),
+    })
+}
+
+/// The sentences in which the script looks for a message to begin with.
+fn focus(run: &RunRecord) -> Vec<&str> {
+    let violated = run.invariants.iter().filter(|invariant| invariant.verdict == InvariantVerdict::Violated);
+    let texts = violated.flat_map(|invariant| {
+        let told = invariant.witness.iter().map(|event| event.what.as_str());
+        invariant.explanation.as_deref().into_iter().chain(told)
     });
-    format!("<script type=\"application/json\" id=cursor-{number}>{}</script>", json_in_script(&data))
+    texts.take(24).collect()
 }
 
 /// Ends with a full stop, unless it already ends somehow.

@@ -9,6 +9,9 @@ use crate::{
     quantity::{count, duration, instant_short, some},
 };
 
+/// More faults than this scroll in a table of their own.
+const MANY: usize = 16;
+
 /// Each step: what it was, when, and what it really did.
 pub(super) fn faults(run: &RunRecord, number: usize) -> String {
     if run.faults.is_empty() {
@@ -20,12 +23,14 @@ pub(super) fn faults(run: &RunRecord, number: usize) -> String {
         (all, bit) if all == bit => format!("All {all} faults took effect"),
         (all, bit) => format!("{} of {} had no effect", all - bit, some(all, "fault")),
     };
+    let tall = if run.faults.len() > MANY { " tall" } else { "" };
     let mut out = format!(
-        "<section><h3>{title}</h3><div class=scroll><table><thead><tr><th scope=col>Step</th><th scope=col>What</th>\
+        "<section><h3>{title}</h3><div class=\"scroll{tall}\"><table><thead><tr><th scope=col>Step</th><th scope=col>What</th>\
          <th scope=col>From</th><th scope=col>To</th><th scope=col>What it did</th><th scope=col>Effect</th><th \
          scope=col>Scenario</th></tr></thead><tbody>"
     );
-    for fault in &run.faults {
+    // A repeated step is several faults: each is named by its place.
+    for (place, fault) in (1..).zip(&run.faults) {
         let (tone, word) = match (fault.bit, fault.may_miss) {
             (true, _) => ("good", "had effect"),
             (false, true) => ("void", "none, may miss"),
@@ -34,7 +39,7 @@ pub(super) fn faults(run: &RunRecord, number: usize) -> String {
         let at = |ns: Option<u64>, missing: &str| ns.map_or(missing.to_owned(), instant_short);
         let _ = write!(
             out,
-            "<tr id=run-{number}-fault-{step}><td><span class=\"number{missed}\">{step}</span></td><td class=what><b>{kind}\
+            "<tr id=run-{number}-fault-{place}><td><button type=button class=\"number{missed}\" data-fault={place} title=\"Show in the timeline\">{step}</button></td><td class=what><b>{kind}\
              </b> {description}</td><td class=r>{from}</td><td class=r>{to}</td><td class=what>{effect}</td><td \
              class=\"state {tone}\">{icon}{word}</td><td><a href=\"#run-{number}-line-{line}\">line {line}</a></td></tr>",
             step = fault.step,
@@ -205,13 +210,14 @@ pub(super) fn scenario(run: &RunRecord, number: usize) -> String {
     let mut lines = String::new();
     for (i, line) in run.scenario.text.lines().enumerate() {
         let line_number = i as u32 + 1;
-        let steps: Vec<_> = run.faults.iter().filter(|fault| fault.line == line_number).collect();
+        let mut steps: Vec<_> = (1..).zip(&run.faults).filter(|(_, fault)| fault.line == line_number).collect();
+        steps.dedup_by_key(|(_, fault)| fault.step);
         let mark: String = steps
             .iter()
-            .map(|fault| {
+            .map(|(place, fault)| {
                 let missed = if fault.bit { "" } else { " missed" };
                 format!(
-                    "<a class=\"number{missed}\" href=\"#run-{number}-fault-{step}\" aria-label=\"fault {step}\">{step}</a>",
+                    "<a class=\"number{missed}\" href=\"#run-{number}-fault-{place}\" aria-label=\"fault {step}\">{step}</a>",
                     step = fault.step
                 )
             })

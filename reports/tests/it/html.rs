@@ -1,32 +1,64 @@
-//! The page keeps to itself, stays whole under hostile input, and says the important things first.
+//! The pages keep to themselves, stay whole under hostile input, and say the important things first.
 
 use std::collections::BTreeSet;
 
-use ferret_reports::{HistoryOperation, HistoryRecord, InvariantVerdict, Verdict, render_history_html, render_html};
+use ferret_reports::{
+    EventLog, HistoryOperation, HistoryRecord, InvariantVerdict, LinkedRun, RunRecord, Verdict, rejudge_run_html,
+    render_history_html, render_overview_html, render_run_html,
+};
 
 use crate::{degenerate, hostile, sample};
 
-#[test]
-fn equal_records_give_equal_pages() {
-    assert_eq!(render_html(&sample::twelve()), render_html(&sample::twelve()));
+fn page(run: &RunRecord) -> String {
+    render_run_html(run, &sample::events())
+}
+
+fn overview(runs: &[RunRecord]) -> String {
+    let pages: Vec<String> = (1..=runs.len()).map(|number| format!("run-{number}.html")).collect();
+    let linked: Vec<_> = runs.iter().zip(&pages).map(|(record, page)| LinkedRun { record, page }).collect();
+    render_overview_html(&linked)
 }
 
 #[test]
-fn the_page_names_nothing_to_fetch() {
-    let page = render_html(&sample::twelve());
-    for forbidden in ["http:", "https:", "://", " src=", "@import", "<link", "fetch(", "url(http", "<iframe", "<img"] {
-        assert_eq!(page.find(forbidden), None, "{forbidden}");
+fn equal_records_give_equal_pages() {
+    assert_eq!(page(&sample::violated(7)), page(&sample::violated(7)));
+    assert_eq!(overview(&sample::twelve()), overview(&sample::twelve()));
+}
+
+#[test]
+fn pages_name_nothing_to_fetch() {
+    for page in [page(&sample::violated(7)), overview(&sample::twelve())] {
+        let forbidden = [
+            "http:", "https:", "://", " src=", "@import", "<link", "fetch(", "url(", "<iframe", "<img", "XMLHttp",
+            "import(",
+        ];
+        for forbidden in forbidden {
+            assert_eq!(page.find(forbidden), None, "{forbidden}");
+        }
+        assert!(page.contains("default-src 'none'"));
     }
-    assert!(page.contains("default-src 'none'"));
+}
+
+#[test]
+fn the_page_never_parses_text_as_markup() {
+    let page = page(&sample::violated(7));
+    for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
 }
 
 #[test]
 fn markup_in_any_text_stays_text() {
-    for runs in [vec![hostile()], vec![hostile(), hostile()]] {
-        let page = render_html(&runs);
+    let nasty = "</script><script>alert(1)</script>".to_owned();
+    let mut events = sample::events();
+    events.queues = vec![nasty.clone()];
+    events.groups[1] = nasty;
+    let one = render_run_html(&hostile(), &events);
+    for (page, scripts) in [(one, 4), (overview(&[hostile(), hostile()]), 1)] {
         assert!(!page.contains("<script>alert"), "a script got in");
-        assert_eq!(page.matches("</script>").count(), runs.len() + 1, "a script element was closed from inside");
-        assert!(!page.contains("<!--"));
+        assert_eq!(page.matches("</script>").count(), scripts, "a script element was closed from inside");
+        let marks = page.matches("<!--events-->").count() + page.matches("<!--/events-->").count();
+        assert_eq!(page.matches("<!--").count(), marks, "only the marks of what comes from the events");
         assert!(!page.contains('\u{0}') && !page.contains('\u{1b}'));
         assert!(page.contains("&lt;script&gt;alert(1)"), "the text itself is shown");
     }
@@ -34,72 +66,107 @@ fn markup_in_any_text_stays_text() {
 
 #[test]
 fn a_record_without_anything_in_it_is_still_a_page() {
-    let page = render_html(&[degenerate()]);
-    assert!(!page.contains("NaN") && !page.contains("inf"), "no nonsense numbers");
-    assert!(render_html(&[]).contains("Nothing was run"));
-}
-
-#[test]
-fn a_crowded_figure_says_what_it_leaves_out() {
-    let page = render_html(&[sample::crowded()]);
-    assert!(page.contains("5 more groups, with fewer leader changes, are not drawn"));
-    assert!(page.contains("8 more clients are not drawn"));
-    assert!(page.contains("2 faults had no effect"));
+    let page = render_run_html(&degenerate(), &EventLog::default());
+    let body = page.split("<script>\n\"use strict\"").next().expect("a page has a beginning");
+    assert!(!body.contains("NaN") && !body.contains(">inf"), "no nonsense numbers");
+    assert!(overview(&[]).contains("Nothing was run"));
 }
 
 #[test]
 fn ids_are_unique_and_every_link_has_its_target() {
-    let page = render_html(&sample::twelve());
-    let words = || page.split(['<', '>', ' ']).map(|word| word.trim_matches('/'));
-    let mut ids = BTreeSet::new();
-    for id in words().filter_map(|word| word.strip_prefix("id=")) {
-        assert!(ids.insert(id.trim_matches('"')), "{id} is there twice");
-    }
-    for target in words().filter_map(|word| word.strip_prefix("href=\"#")) {
-        assert!(ids.contains(target.trim_matches('"')), "#{target} leads nowhere");
+    for page in [page(&sample::violated(7)), page(&sample::crowded()), overview(&sample::twelve())] {
+        let page = page.split("<script>\n\"use strict\"").next().expect("a page has a beginning");
+        let words = || page.split(['<', '>', ' ']).map(|word| word.trim_matches('/'));
+        let mut ids = BTreeSet::new();
+        for id in words().filter_map(|word| word.strip_prefix("id=")) {
+            assert!(ids.insert(id.trim_matches('"')), "{id} is there twice");
+        }
+        for target in words().filter_map(|word| word.strip_prefix("href=\"#")) {
+            let target = target.trim_matches('"');
+            // Messages and times are found by the page's script.
+            let is_search = target.starts_with("message=") || target.starts_with("at=");
+            assert!(is_search || ids.contains(target), "#{target} leads nowhere");
+        }
     }
 }
 
 #[test]
 fn the_verdict_and_its_reason_come_before_everything_else() {
-    let page = render_html(&[sample::violated(7)]);
+    let page = page(&sample::violated(7));
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is missing"));
     let order = [
         "Violated</span> no-confirmed-loss does not hold through 3 faults",
         "<p class=why>no-confirmed-loss: message pub-1/417",
         "--seed 7 --sabotage confirm-before-sync",
-        "Invariants: 1 violated, 1 undecided, 11 hold, 1 vacuous",
         "no-confirmed-loss is violated",
         "What happened, in virtual time",
         "All 3 faults took effect",
+        "1 message of 2 confirmed were never received",
+        "1 outcome unknown, and how each resolved",
+        "Invariants: 1 violated, 1 undecided, 11 hold, 1 vacuous",
         "The scenario",
     ];
-    assert!(order.map(at).is_sorted());
+    assert!(order.map(at).is_sorted(), "{:?}", order.map(at));
+}
+
+#[test]
+fn a_witness_shows_the_fault_the_loss_of_the_node_and_its_disk() {
+    let page = page(&sample::violated(7));
+    assert!(page.contains("<small>disk</small>"), "the node that lost power has a line for its disk");
+    assert!(page.contains("<i class=fault></i>") && page.contains("<i class=down>✕</i>"));
+    assert!(page.contains("dead"), "its line is broken from there on");
+}
+
+#[test]
+fn what_was_lost_is_placed_in_its_queue_and_its_replicas() {
+    let page = page(&sample::violated(7));
+    assert!(page.contains("0 lost at the beginning, 0 in the middle, 1 at the end of 2 confirmed"));
+    assert!(page.contains("entry 5,561 gone after a restart, never synced"));
+    assert!(page.contains("href=\"#message=pub-1/417\""));
+}
+
+#[test]
+fn an_unknown_outcome_says_how_it_resolved() {
+    let mut events = sample::events();
+    assert!(render_run_html(&sample::violated(7), &events).contains("nobody was there to see it"));
+    events.receipts[0].publish = Some(2);
+    assert!(render_run_html(&sample::violated(7), &events).contains("received by con-1 at 13.995 s"));
+}
+
+#[test]
+fn a_run_judged_anew_keeps_its_events() {
+    let mut run = sample::violated(7);
+    let old = page(&run);
+    run.verdict = Verdict::Vacuous;
+    run.reasons = vec!["redelivered never happened".into()];
+    let fresh = rejudge_run_html(&old, &run).expect("the same kind of page");
+    assert_eq!(fresh, page(&run));
+    assert_eq!(rejudge_run_html("<html>", &run), None);
 }
 
 #[test]
 fn a_pass_says_what_it_went_through() {
-    let page = render_html(&[sample::passing(1)]);
-    assert!(page.contains("13 invariants hold through 3 faults"));
+    assert!(page(&sample::passing(1)).contains("13 invariants hold through 3 faults"));
 }
 
 #[test]
 fn a_pass_that_found_the_expected_violation_does_not_claim_that_all_hold() {
     let mut run = sample::violated(7);
     run.verdict = Verdict::Pass;
-    let page = render_html(&[run]);
-    assert!(page.contains("Found what the scenario expects: no-confirmed-loss violated"));
+    assert!(page(&run).contains("Found what the scenario expects: no-confirmed-loss violated"));
 }
 
 #[test]
-fn failures_are_open_and_come_first_and_passes_are_closed() {
-    let runs = sample::twelve();
-    let page = render_html(&runs);
-    assert_eq!(page.matches("<details class=run").count(), 12);
-    let open: Vec<_> = page.match_indices(" open><summary>").collect();
-    assert_eq!(open.len(), 3);
-    let first_pass = page.find("<details class=run id=run-1>").expect("run 1 passes");
-    assert!(open.iter().all(|(at, _)| *at < first_pass));
+fn failures_are_grouped_by_cause_and_lead_to_their_runs() {
+    let mut runs = sample::twelve();
+    runs.push(RunRecord { seed: 99, ..sample::violated(8) });
+    let page = overview(&runs);
+    assert!(page.contains("Failures by cause: 3 causes"));
+    let cause = page.split("<article class=\"cause").find(|part| part.contains("no-confirmed-loss is violated"));
+    let cause = cause.expect("a cause of its own");
+    assert!(
+        cause.contains("2 runs in") && cause.contains("href=\"run-5.html\"") && cause.contains("href=\"run-13.html\"")
+    );
 }
 
 #[test]
@@ -107,13 +174,14 @@ fn a_cluster_that_could_not_recover_is_not_called_violated() {
     let mut run = sample::passing(1);
     run.invariants[11].verdict = InvariantVerdict::NotRecoverable;
     run.invariants[11].explanation = Some("two of three nodes lost their synced data".into());
-    let page = render_html(&[run]);
-    assert!(page.contains("liveness is not recoverable") && !page.contains("is violated"));
+    let page = page(&run);
+    assert!(page.contains("liveness is not recoverable") && !page.contains("is violated<"));
 }
 
 #[test]
-fn a_run_of_a_minute_fits_in_a_hundred_kilobytes() {
-    assert!(render_html(&[sample::violated(7)]).len() < 110_000);
+fn the_page_without_its_events_stays_small() {
+    let (one, many) = (page(&sample::violated(7)).len(), overview(&sample::twelve()).len());
+    assert!(one < 160_000 && many < 80_000, "{one} {many}");
 }
 
 #[test]

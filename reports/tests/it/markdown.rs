@@ -1,6 +1,6 @@
 //! The summary of a CI step.
 
-use ferret_reports::{MARKDOWN_BYTES_MAX, WitnessEvent, render_markdown};
+use ferret_reports::{MARKDOWN_BYTES_MAX, WitnessEvent, WitnessKind, render_markdown};
 
 use crate::{degenerate, hostile, sample};
 
@@ -25,7 +25,8 @@ fn whatever_the_input_the_summary_stays_below_its_limit_and_says_what_is_missing
     run.scenario.name = "é|".repeat(5_000);
     run.replay = "`".repeat(5_000);
     run.reasons = vec!["<".repeat(5_000); 20];
-    let event = WitnessEvent { at_ns: u64::MAX, who: "<".repeat(3_000), what: "|".repeat(3_000) };
+    let event =
+        WitnessEvent { at_ns: u64::MAX, who: "<".repeat(3_000), kind: WitnessKind::Client, what: "|".repeat(3_000) };
     run.invariants[0].witness = vec![event; 100];
     for runs in [vec![run.clone()], vec![run; 150], vec![sample::violated(1); 2_000]] {
         let summary = render_markdown(&runs);

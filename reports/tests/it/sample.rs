@@ -124,27 +124,86 @@ pub(crate) fn violated(seed: u64) -> RunRecord {
     let sentence = "message pub-1/417 was confirmed at 14.003 s by n2; n2 lost its unsynced log at 14.010 s; n3 was \
                     elected without it";
     run.reasons = vec![format!("no-confirmed-loss: {sentence}")];
-    let event = |at_ms: u64, who: &str, what: &str| WitnessEvent {
+    let event = |at_ms: u64, who: &str, kind: WitnessKind, what: &str| WitnessEvent {
         at_ns: at_ms * 1_000_000,
         who: who.into(),
+        kind,
         what: what.into(),
     };
     let loss = &mut run.invariants[0];
     loss.verdict = InvariantVerdict::Violated;
     loss.explanation = Some(sentence.into());
     loss.witness = vec![
-        event(13_996, "pub-1", "publishes message pub-1/417 (attempt 1) to orders"),
-        event(13_998, "n2", "appends index 5,561 of term 3 to its log, unsynced"),
-        event(14_001, "n1", "acknowledges index 5,561 before its disk has synced it"),
-        event(14_002, "n2", "commits index 5,561"),
-        event(14_003, "pub-1", "receives the confirm of pub-1/417"),
-        event(14_010, "n2", "loses power, and with it 3 unsynced entries up to index 5,561"),
-        event(15_420, "n3", "becomes leader of orders in term 4 with a log up to index 5,558"),
-        event(64_020, "drain", "finds orders empty through n1, n2 and n3; pub-1/417 was never seen"),
+        event(13_996, "pub-1", WitnessKind::Client, "publishes message pub-1/417 (attempt 1) to orders"),
+        event(13_998, "n2", WitnessKind::Node, "appends index 5,561 of term 3 to its log, unsynced"),
+        event(14_001, "n1", WitnessKind::Node, "acknowledges index 5,561 before its disk has synced it"),
+        event(14_002, "n2", WitnessKind::Node, "commits index 5,561"),
+        event(14_003, "pub-1", WitnessKind::Client, "receives the confirm of pub-1/417"),
+        event(14_010, "faults", WitnessKind::FaultBegan(1), "began: cut the power of n2 (leader of orders) for 3 s"),
+        event(14_010, "n2", WitnessKind::NodeDown, "loses power, and with it 3 unsynced entries up to index 5,561"),
+        event(15_420, "n3", WitnessKind::Node, "becomes leader of orders in term 4 with a log up to index 5,558"),
+        event(
+            64_020,
+            "drain",
+            WitnessKind::Client,
+            "finds orders empty through n1, n2 and n3; pub-1/417 was never seen",
+        ),
     ];
     run.invariants[12].verdict = InvariantVerdict::Undecided;
     run.invariants[12].explanation = Some("queue-linearizable gave up after 2,000,000 states".into());
     run
+}
+
+/// What the clients and replicas of [`violated`] did around the loss: three publishes, of which the second is lost and
+/// the third is of unknown outcome.
+pub(crate) fn events() -> EventLog {
+    let ms = |ms: u64| ms * 1_000_000;
+    let publish = |at, sequence, outcome, number| Publish {
+        at_ns: ms(at),
+        client: 0,
+        channel: 0,
+        queue: 0,
+        sequence,
+        attempt: 1,
+        outcome: Some(outcome),
+        number,
+    };
+    let receipt = |at, publish, tag| Receipt {
+        at_ns: ms(at),
+        channel: 1,
+        queue: 0,
+        publish: Some(publish),
+        redelivered: false,
+        got: false,
+        tag,
+        settled: Some((Settled::Acked, ms(at + 20))),
+    };
+    let replica = |at, node, kind, what, more| ReplicaEvent { at_ns: ms(at), node, group: 1, kind, what, more };
+    EventLog {
+        queues: vec!["orders".into()],
+        groups: vec!["meta".into(), "orders".into()],
+        channels: vec![Channel { client: 0, node: 1 }, Channel { client: 2, node: 2 }],
+        publishes: vec![
+            publish(13_980, 416, (Outcome::Confirmed, ms(13_990)), 416),
+            publish(13_996, 417, (Outcome::Confirmed, ms(14_003)), 0),
+            publish(14_005, 418, (Outcome::Unknown, ms(17_005)), 0),
+        ],
+        receipts: vec![receipt(13_995, 0, 1)],
+        replicas: vec![
+            replica(13_985, 1, ReplicaKind::Appended, 5_560, 3),
+            replica(13_986, 2, ReplicaKind::Appended, 5_560, 3),
+            replica(13_988, 1, ReplicaKind::Persisted, 5_560, 0),
+            replica(13_989, 1, ReplicaKind::Committed, 5_560, 0),
+            replica(13_989, 1, ReplicaKind::Enqueued, 416, 0),
+            replica(13_989, 1, ReplicaKind::Applied, 5_560, 3),
+            replica(13_998, 1, ReplicaKind::Appended, 5_561, 3),
+            replica(17_000, 1, ReplicaKind::Recovered, 5_560, 3),
+        ],
+        sample_ns: ms(50),
+        disks: vec![DiskSample { sample: 440, node: 0, held: 3, ..DiskSample::default() }],
+        links: vec![LinkSample { sample: 279, from: 1, to: LinkSample::CLIENTS, sent: 9, dropped: 2, delayed: 0 }],
+        drained: true,
+    }
 }
 
 /// Twelve runs of four scenarios, three of which do not pass.
@@ -190,6 +249,8 @@ pub(crate) fn crowded() -> RunRecord {
             ..run.faults[step as usize % 3].clone()
         })
         .collect();
+    // A repeated step is several faults.
+    run.faults[12].step = 14;
     run.timeline.nodes = (1..=7).map(|n| format!("n{n}")).collect();
     run.timeline.nodes[6] = "node-with-a-very-long-name".into();
     for group in 0..7_u64 {

@@ -1,5 +1,6 @@
 //! For each checker, histories that it must reject and near twins that it must accept.
 
+mod amnesia;
 mod bookkeeping;
 mod client;
 mod confirms;
@@ -12,6 +13,7 @@ mod queue;
 mod quorum;
 mod replicas;
 mod settles;
+mod stalled;
 
 use std::collections::BTreeMap;
 
@@ -65,8 +67,7 @@ fn story() -> Story {
         queues: names(&["orders", "other"]),
         nodes: vec![N1, N2, N3],
         faults: names(&["isolate n1 for 2 s"]),
-        locks: Vec::new(),
-        events: Vec::new(),
+        ..History::default()
     };
     let mut story = Story { history, now: 0, tags: BTreeMap::new(), bound: std::time::Duration::from_secs(5) };
     for node in [N1, N2, N3] {

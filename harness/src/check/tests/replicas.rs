@@ -188,6 +188,19 @@ fn a_node_that_comes_back_without_a_trace_of_a_group_has_forgotten_it() {
 }
 
 #[test]
+fn a_group_that_had_promised_nothing_before_a_restart_promises_anew_after_it() {
+    let persisted = || Observation::Persisted { group: GROUP, last: LogIndex(1) };
+    let story = |promised: bool| {
+        let story = story().tell(N1, appended(1, 1, 10));
+        let story = if promised { story.tell(N1, persisted()) } else { story };
+        let story = story.down(N1, NodeDown::PowerLost).up(N1).tell(N1, opened());
+        story.tell(N1, appended(1, 1, 20)).tell(N1, persisted()).tell(N1, appended(2, 1, 21))
+    };
+    story(true).rejected(Durability, "everything about the group");
+    story(false).is(Durability, InvariantVerdict::Vacuous);
+}
+
+#[test]
 fn without_a_restart_there_is_nothing_to_remember() {
     let voted = Observation::VoteGranted { group: GROUP, term: Term(3), candidate: N2 };
     let first = story().tell(N1, recovered(0, None, (0, 0))).tell(N1, voted);

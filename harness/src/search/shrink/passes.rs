@@ -21,6 +21,9 @@ const FEW_FAULTS: usize = 8;
 const LUCK: u64 = 3;
 /// A scenario of so few messages is small.
 const FEW_MESSAGES: u64 = 20;
+/// How long a log grows before it is cut, unless the file says otherwise, and the least that it may say.
+const COMPACT_AFTER: u64 = 4096;
+const COMPACT_AFTER_MIN: u64 = 16;
 /// The least that a load may last.
 const DURATION_MIN: Duration = Duration::from_millis(100);
 const LIVENESS: Goal = Goal::Violates(Invariant::Liveness);
@@ -52,39 +55,51 @@ pub(super) fn opening(goal: Goal, best: &Found) -> Vec<Proposal> {
     let mut proposals: Vec<Proposal> = Vec::new();
     for queue in 0..scenario.queues.len() {
         let of_queue = one_each(&only_queue(scenario, queue));
-        let publishers = of_queue.publishers.len() as u64;
-        if publishers == 0 {
-            continue;
-        }
-        let each = (FEW_MESSAGES / publishers).max(1);
-        let breaking = of_queue.steps.iter().filter(|step| !mends(&step.action)).map(Some);
-        for fault in std::iter::once(None).chain(breaking) {
-            for span in [60, 600, 2_000].map(millis) {
-                for half in [1, 2] {
-                    let few = capped(each, &spread(&of_queue, each, span));
-                    let first = span * half / 2;
-                    proposals.push(propose(
-                        with(&few, |scenario| {
-                            scenario.steps = fault.into_iter().cloned().collect();
-                            let mut rest = millis(300);
-                            for step in &mut scenario.steps {
-                                step.at = Spread::exactly(first);
-                                step.lasts = step.lasts.map(|lasts| Spread::exactly(lasts.min.min(millis(3_000))));
-                                rest += step.lasts.map_or(millis(1_000), |lasts| lasts.min);
-                            }
-                            scenario.run.duration = rounded_up(span.max(first + rest)).min(scenario.run.duration);
-                            if goal != LIVENESS {
-                                scenario.run.liveness = scenario.run.liveness.min(LIVENESS_SHORT);
-                            }
-                        }),
-                        0,
-                    ));
-                }
-            }
+        proposals.extend(openings(goal, &of_queue));
+        // Where logs are cut often, that may be what fails; few messages need it still more often.
+        if of_queue.cluster.compact_after < COMPACT_AFTER {
+            let short_log = with(&of_queue, |scenario| scenario.cluster.compact_after = COMPACT_AFTER_MIN);
+            proposals.extend(openings(goal, &short_log));
         }
     }
     // The shortest first.
-    proposals.sort_by_key(|proposal| (proposal.scenario.run.duration, faults(&proposal.scenario)));
+    let short_log = |proposal: &Proposal| proposal.scenario.cluster.compact_after == COMPACT_AFTER_MIN;
+    proposals.sort_by_key(|proposal| (short_log(proposal), proposal.scenario.run.duration));
+    proposals
+}
+
+/// A few messages of one client each, with one fault of the scenario, or none, at several moments.
+fn openings(goal: Goal, scenario: &Scenario) -> Vec<Proposal> {
+    let publishers = scenario.publishers.len() as u64;
+    if publishers == 0 {
+        return Vec::new();
+    }
+    let each = (FEW_MESSAGES / publishers).max(1);
+    let mut proposals = Vec::new();
+    let breaking = scenario.steps.iter().filter(|step| !mends(&step.action)).map(Some);
+    for fault in std::iter::once(None).chain(breaking) {
+        for span in [60, 600, 2_000].map(millis) {
+            // Before the messages, in their midst, after them.
+            for half in if fault.is_some() { 0..3 } else { 0..1 } {
+                let few = capped(each, &spread(scenario, each, span));
+                let first = span * half / 2;
+                let shaped = with(&few, |scenario| {
+                    scenario.steps = fault.into_iter().cloned().collect();
+                    let mut rest = millis(300);
+                    for step in &mut scenario.steps {
+                        step.at = Spread::exactly(first);
+                        step.lasts = step.lasts.map(|lasts| Spread::exactly(lasts.min.min(millis(3_000))));
+                        rest += step.lasts.map_or(millis(1_000), |lasts| lasts.min);
+                    }
+                    scenario.run.duration = rounded_up(span.max(first + rest)).min(scenario.run.duration);
+                    if goal != LIVENESS {
+                        scenario.run.liveness = scenario.run.liveness.min(LIVENESS_SHORT);
+                    }
+                });
+                proposals.push(propose(shaped, 0));
+            }
+        }
+    }
     proposals
 }
 
@@ -360,7 +375,7 @@ pub(super) fn messages(_: Goal, best: &Found) -> Vec<Proposal> {
     }
     if !small {
         // What needs a log to be cut needs fewer messages when the log is cut sooner.
-        let short_log = with(scenario, |scenario| scenario.cluster.compact_after = 16);
+        let short_log = with(scenario, |scenario| scenario.cluster.compact_after = COMPACT_AFTER_MIN);
         for total in [FEW_MESSAGES, 2 * FEW_MESSAGES] {
             let each = total.div_ceil(clients);
             let few = capped(each, &short_log);
@@ -522,7 +537,7 @@ pub(super) fn plain(_: Goal, best: &Found) -> Vec<Proposal> {
         |scenario| scenario.run.net.loss = 0.0,
         |scenario| scenario.run.net.duplicate = 0.0,
         |scenario| scenario.run.disk = DiskSpeed { sync: spread_of(1, 3) },
-        |scenario| scenario.cluster.compact_after = 4096,
+        |scenario| scenario.cluster.compact_after = COMPACT_AFTER,
         |scenario| scenario.publishers.iter_mut().for_each(|group| group.body = Spread::exactly(128)),
         |scenario| scenario.publishers.iter_mut().for_each(|group| group.in_flight = 100),
         |scenario| scenario.publishers.iter_mut().for_each(|group| group.node = Placement::Spread),

@@ -1,0 +1,45 @@
+//! What a voter that has forgotten its promises excuses, and what not.
+
+use ferret_reports::InvariantVerdict;
+use warren::platform::{LogIndex, Observation};
+
+use super::*;
+use Invariant::NoConfirmedLoss;
+
+/// n1 leads, n2 has acknowledged entry 1, which is confirmed; then n2 loses its disk and comes back.
+fn forgetful() -> Story {
+    let acknowledged = Observation::AppendAcknowledged { group: GROUP, term: Term(1), index: LogIndex(1) };
+    let story = [N1, N2, N3].into_iter().fold(story(), |story, node| story.tell(node, opened()));
+    let story = story.tell(N1, leader(1)).put(m(1)).tell(N2, acknowledged).down(N2, NodeDown::PowerLost);
+    story.event(EventKind::SyncedDataLost { node: N2 }).up(N2)
+}
+
+fn votes(candidate: NodeId) -> Observation {
+    Observation::VoteGranted { group: GROUP, term: Term(2), candidate }
+}
+
+#[test]
+fn a_leader_elected_by_a_voter_that_had_forgotten_excuses_what_is_lost() {
+    let lost = |story: Story| story.healed().wait(20).drained();
+    let decided = lost(forgetful().tell(N2, votes(N3)).tell(N3, leader(2)));
+    let result = decided.is(NoConfirmedLoss, InvariantVerdict::NotRecoverable);
+    let why = result.explanation.expect("it says why");
+    assert!(why.contains("n3 was elected in term 2 of orders") && why.contains("with the vote of n2"), "{why}");
+    lost(forgetful().tell(N2, leader(2))).is(NoConfirmedLoss, InvariantVerdict::NotRecoverable);
+}
+
+#[test]
+fn a_lost_disk_alone_excuses_nothing() {
+    let lost = |story: Story| story.healed().wait(20).drained();
+    lost(forgetful()).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
+    // Others elected the leader.
+    lost(forgetful().tell(N1, votes(N3)).tell(N3, leader(2))).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
+    // It voted for another, who did not win.
+    lost(forgetful().tell(N2, votes(N3)).tell(N1, leader(2))).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
+    // It had again what it once had.
+    let again = Observation::AppendAcknowledged { group: GROUP, term: Term(1), index: LogIndex(1) };
+    let remembers = forgetful().tell(N2, recovered(1, None, (1, 1))).tell(N2, votes(N3)).tell(N3, leader(2));
+    lost(remembers).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
+    let whole = forgetful().tell(N2, again).tell(N2, votes(N3)).tell(N3, leader(2));
+    lost(whole).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
+}

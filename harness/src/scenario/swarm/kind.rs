@@ -1,0 +1,105 @@
+//! The kinds of fault that a swarm draws, and which of them a scenario has room for.
+
+use crate::scenario::{ClientKind, Scenario};
+
+macro_rules! kinds {
+    ($($kind:ident $name:literal,)+) => {
+        /// A kind of fault that can be drawn; each is an action of the timeline.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Kind {
+            $($kind,)+
+        }
+
+        impl Kind {
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$kind),+];
+
+            /// The action's key in a scenario.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Partition "partition",
+    OneWay "one-way",
+    Flap "flap",
+    BlackHole "black-hole",
+    Latency "latency",
+    Loss "loss",
+    Duplicate "duplicate",
+    Reorder "reorder",
+    Bandwidth "bandwidth",
+    Reset "reset",
+    Kill "kill",
+    PowerLoss "power-loss",
+    RollingRestart "rolling-restart",
+    Pause "pause",
+    SlowCpu "slow-cpu",
+    DiskSlow "disk-slow",
+    DiskStall "disk-stall",
+    DiskError "disk-error",
+    Wipe "wipe",
+    BitRot "bit-rot",
+    Misdirect "misdirect",
+    ClockJump "clock-jump",
+    ClockDrift "clock-drift",
+    ClockFreeze "clock-freeze",
+    SlowConsumer "slow-consumer",
+    ClientCrash "client-crash",
+    Churn "churn",
+    TransferLeader "transfer-leader",
+    Grow "grow",
+    Shrink "shrink",
+}
+
+impl Kind {
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether it takes from a node what the node had synced.
+    pub(super) fn loses_data(self) -> bool {
+        matches!(self, Self::Wipe | Self::BitRot | Self::Misdirect)
+    }
+
+    /// Whether it changes how many voters a queue has, and with it what the queue can do without.
+    pub(super) fn changes_members(self) -> bool {
+        matches!(self, Self::Grow | Self::Shrink)
+    }
+
+    /// Whether the scenario has what it takes.
+    pub(super) fn fits(self, scenario: &Scenario) -> bool {
+        let nodes = scenario.cluster.nodes;
+        let clients = !groups(scenario).is_empty();
+        match self {
+            Self::Partition
+            | Self::OneWay
+            | Self::Flap
+            | Self::Latency
+            | Self::Loss
+            | Self::Duplicate
+            | Self::Reorder
+            | Self::Bandwidth => nodes > 1,
+            Self::SlowConsumer | Self::Churn => clients,
+            Self::ClientCrash => clients && scenario.run.client == ClientKind::Native,
+            Self::TransferLeader | Self::Grow | Self::Shrink => {
+                scenario.queues.iter().any(|queue| queue.group_size > 1)
+            }
+            // Every group can do without one voter.
+            Self::Wipe | Self::BitRot | Self::Misdirect => scenario.queues.iter().all(|queue| queue.group_size > 2),
+            _ => true,
+        }
+    }
+}
+
+/// The names of the groups of clients.
+pub(super) fn groups(scenario: &Scenario) -> Vec<&str> {
+    let publishers = scenario.publishers.iter().map(|group| group.name.as_str());
+    let consumers = scenario.consumers.iter().map(|group| group.name.as_str());
+    let getters = scenario.getters.iter().map(|group| group.name.as_str());
+    publishers.chain(consumers).chain(getters).collect()
+}

@@ -1,0 +1,55 @@
+//! The frame of every page: style, script, and the policy that lets nothing else in.
+
+use crate::escape::html;
+
+/// The page's own files, one after the other.
+const STYLE: &str = concat!(
+    include_str!("page/base.css"),
+    include_str!("page/run.css"),
+    include_str!("page/timeline.css"),
+    include_str!("page/overview.css"),
+    include_str!("page/media.css"),
+);
+
+/// Every page has these.
+const SCRIPT: &str = include_str!("page/page.js");
+
+/// The page of a run has these too. Each uses only what stands before it.
+const RUN_SCRIPT: &str = concat!(
+    include_str!("page/format.js"),
+    include_str!("page/decode.js"),
+    include_str!("page/index.js"),
+    include_str!("page/queue.js"),
+    include_str!("page/view.js"),
+    include_str!("page/paint.js"),
+    include_str!("page/lanes.js"),
+    include_str!("page/clients.js"),
+    include_str!("page/charts.js"),
+    include_str!("page/panels.js"),
+    include_str!("page/life.js"),
+    include_str!("page/search.js"),
+    include_str!("page/run.js"),
+);
+
+/// Scripts and styles are the page's own; nothing is ever fetched.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
+                      base-uri 'none'; form-action 'none'";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Run,
+    Overview,
+    History,
+}
+
+/// A whole page. `title` is any text, `body` is markup.
+pub(super) fn page(title: &str, kind: Kind, body: &str) -> String {
+    let run_script = if kind == Kind::Run { RUN_SCRIPT } else { "" };
+    format!(
+        "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta http-equiv=Content-Security-Policy \
+         content=\"{POLICY}\">\n<meta name=viewport content=\"width=device-width, initial-scale=1\">\n<meta \
+         name=color-scheme content=\"light dark\">\n<title>{} · Ferret</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         {body}<script>\n\"use strict\";\n(() => {{\n{SCRIPT}{run_script}}})();\n</script>\n</body>\n</html>\n",
+        html(title)
+    )
+}
