@@ -204,7 +204,7 @@ impl Ledger<'_> {
 
     fn observation(&self, observation: &Observation) -> String {
         match observation {
-            Observation::Started { incarnation } => format!("runs, for the {incarnation}. time"),
+            Observation::Started { incarnation } => format!("runs, with session {incarnation}"),
             Observation::Recovered { group, term, vote, last, .. } => {
                 let mut text = format!("recovered {}: term {}", self.group(*group), term.0);
                 if let Some(vote) = vote {

@@ -165,10 +165,10 @@ impl Narrator<'_> {
         for (by, observation) in events.iter().filter_map(|event| observed(&event.kind)) {
             match observation {
                 Observation::Enqueued { group: of, .. } if by == node && of == group => numbered = true,
-                Observation::Applied { group: of, index, .. } if by == node && of == group => {
-                    if std::mem::take(&mut numbered) {
-                        entry = Some(Entry { group, index, guessed: true });
-                    }
+                Observation::Applied { group: of, index, .. }
+                    if by == node && of == group && std::mem::take(&mut numbered) =>
+                {
+                    entry = Some(Entry { group, index, guessed: true });
                 }
                 _ => {}
             }

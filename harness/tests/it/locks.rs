@@ -56,10 +56,10 @@ fn takers(output: &RunOutput) -> (BTreeSet<String>, BTreeSet<String>) {
                 takers.insert(clients[channel].clone());
             }
             EventKind::Settle { settle: Settle::Nack { requeue: true, .. }, .. } => {
-                drop(ways.insert("nack".to_owned()))
+                ways.insert("nack".to_owned());
             }
             EventKind::Settle { settle: Settle::Reject { requeue: true }, .. } => {
-                drop(ways.insert("reject".to_owned()))
+                ways.insert("reject".to_owned());
             }
             _ => {}
         }

@@ -246,7 +246,7 @@ impl Draw<'_> {
             0 | 1 if nodes > 2 => {
                 let mut names = self.shuffled();
                 let other = names.split_off(self.rng.random_range(1..names.len()));
-                let halves: Array = [names, other].into_iter().map(|half| Value::from_iter(half)).collect();
+                let halves: Array = [names, other].into_iter().map(Value::from_iter).collect();
                 table([("halves", Value::Array(halves))])
             }
             2 if nodes > 2 => table([("bridge", self.named().into())]),

@@ -55,11 +55,13 @@ pub(super) fn opening(goal: Goal, best: &Found) -> Vec<Proposal> {
     let mut proposals: Vec<Proposal> = Vec::new();
     for queue in 0..scenario.queues.len() {
         let of_queue = one_each(&only_queue(scenario, queue));
-        proposals.extend(openings(goal, &of_queue));
+        // In their midst, or after them.
+        proposals.extend(openings(goal, &of_queue, &[60, 600, 2_000], &[1, 2]));
         // Where logs are cut often, that may be what fails; few messages need it still more often.
         if of_queue.cluster.compact_after < COMPACT_AFTER {
             let short_log = with(&of_queue, |scenario| scenario.cluster.compact_after = COMPACT_AFTER_MIN);
-            proposals.extend(openings(goal, &short_log));
+            // A node that misses the messages needs a snapshot.
+            proposals.extend(openings(goal, &short_log, &[600, 2_000], &[0, 1]));
         }
     }
     // The shortest first.
@@ -68,8 +70,9 @@ pub(super) fn opening(goal: Goal, best: &Found) -> Vec<Proposal> {
     proposals
 }
 
-/// A few messages of one client each, with one fault of the scenario, or none, at several moments.
-fn openings(goal: Goal, scenario: &Scenario) -> Vec<Proposal> {
+/// A few messages of one client each, over so many milliseconds, with one fault of the scenario, or none, after so many
+/// halves of that.
+fn openings(goal: Goal, scenario: &Scenario, spans: &[u64], halves: &[u32]) -> Vec<Proposal> {
     let publishers = scenario.publishers.len() as u64;
     if publishers == 0 {
         return Vec::new();
@@ -78,11 +81,10 @@ fn openings(goal: Goal, scenario: &Scenario) -> Vec<Proposal> {
     let mut proposals = Vec::new();
     let breaking = scenario.steps.iter().filter(|step| !mends(&step.action)).map(Some);
     for fault in std::iter::once(None).chain(breaking) {
-        for span in [60, 600, 2_000].map(millis) {
-            // Before the messages, in their midst, after them.
-            for half in if fault.is_some() { 0..3 } else { 0..1 } {
+        for span in spans.iter().copied().map(millis) {
+            for half in &halves[..if fault.is_some() { halves.len() } else { 1 }] {
                 let few = capped(each, &spread(scenario, each, span));
-                let first = span * half / 2;
+                let first = span * *half / 2;
                 let shaped = with(&few, |scenario| {
                     scenario.steps = fault.into_iter().cloned().collect();
                     let mut rest = millis(300);
