@@ -8,6 +8,7 @@ use std::{
 
 use super::{Streams, exit};
 use crate::{
+    gate,
     scenario::{Problem, Scenario},
     search::{filter::Filter, regressions},
 };
@@ -107,9 +108,8 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
     entries.sort();
     for entry in entries {
-        let name = entry.file_name().unwrap_or_default().to_string_lossy();
-        let is_policy = name == "gate.toml" || name.ends_with(".gate.toml");
-        if entry.is_dir() || (!is_policy && entry.extension().is_some_and(|extension| extension == "toml")) {
+        let is_toml = entry.extension().is_some_and(|extension| extension == "toml");
+        if entry.is_dir() || (is_toml && !gate::is_policy(&entry)) {
             collect(&entry, files)?;
         }
     }
