@@ -63,6 +63,12 @@ pub(crate) fn markdown(text: &str) -> String {
     out
 }
 
+/// Code within one line of Markdown, table cells included: a table ends a cell at a `|` even within code.
+pub(crate) fn markdown_code(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { visible(c) }).collect();
+    format!("<code>{}</code>", markdown(&text))
+}
+
 /// A fenced code block that nothing in `text` can close.
 pub(crate) fn markdown_code_block(text: &str) -> String {
     let text: String = text.chars().map(|c| if c == '\n' || c == '\t' { c } else { visible(c) }).collect();

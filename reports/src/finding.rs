@@ -10,6 +10,7 @@ pub(crate) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "Pass",
         Verdict::Vacuous => "Vacuous",
+        Verdict::Regression => "Regression",
         Verdict::Threshold => "Threshold crossed",
         Verdict::Incomplete => "Incomplete",
         Verdict::Undecided => "Undecided",
@@ -64,6 +65,7 @@ pub(crate) fn headline(run: &RunRecord) -> String {
                 .collect();
             if crossed.is_empty() { "a limit was exceeded".to_owned() } else { list(&crossed) }
         }
+        Verdict::Regression => "a metric is worse than in the baseline".to_owned(),
         Verdict::Incomplete => "the run was cut short".to_owned(),
         Verdict::NotDeterministic => "the same seed gave two different runs".to_owned(),
         Verdict::Internal => "the harness failed, not the broker".to_owned(),

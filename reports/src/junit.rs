@@ -1,14 +1,34 @@
-//! JUnit XML: one suite per scenario, one case per seed.
+//! JUnit XML: one suite per scenario, one case per seed, or per group of seeds where there are many; a gate's checks are
+//! a suite of their own.
 //!
 //! The dialect is the one that CI systems read in common (the Ant schema with properties in cases). A run that did
 //! not pass is a `failure`; a bug of the harness is an `error`. Nothing is ever `skipped`: undecided is not a pass.
 
-use std::fmt::Write;
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+};
 
-use crate::{InvariantVerdict, RunRecord, Verdict, escape::xml, finding};
+use crate::{GateCheck, GateRecord, InvariantVerdict, RunRecord, Verdict, escape::xml, finding};
+
+/// A scenario with more seeds than this has one case per group.
+const CASES_MAX: usize = 20;
+/// Seeds per group. The groups begin at 1, 26, 51, …, so that a case keeps its name when the range of seeds changes.
+const GROUP_SEEDS: u64 = 25;
+/// The most failures of a group that are told in full.
+const GROUP_DETAILS_MAX: usize = 5;
 
 /// Renders runs as JUnit XML, suites in order of first appearance. Times are seconds of wall time.
 pub fn render_junit(runs: &[RunRecord]) -> String {
+    render(runs, None)
+}
+
+/// The same, with the checks of a gate in front.
+pub fn render_gate_junit(runs: &[RunRecord], gate: &GateRecord) -> String {
+    render(runs, Some(gate))
+}
+
+fn render(runs: &[RunRecord], gate: Option<&GateRecord>) -> String {
     let mut suites: Vec<Vec<&RunRecord>> = Vec::new();
     for run in runs {
         let same = |suite: &&mut Vec<&RunRecord>| {
@@ -19,18 +39,106 @@ pub fn render_junit(runs: &[RunRecord]) -> String {
             None => suites.push(vec![run]),
         }
     }
+    let groups: Vec<Vec<Vec<&RunRecord>>> = suites.iter().map(|suite| grouped(suite)).collect();
+    let checks = gate.map_or(&[][..], |gate| &gate.checks);
+    let mut all = Totals::of_checks(checks);
+    groups.iter().for_each(|groups| all.add(Totals::of_groups(groups)));
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let all: Vec<&RunRecord> = runs.iter().collect();
-    let _ = writeln!(out, "<testsuites name=\"ferret\" {}>", totals(&all));
-    for suite in &suites {
-        let _ = writeln!(out, "  <testsuite name=\"{}\" {}>", xml(&suite[0].scenario.name), totals(suite));
-        for run in suite {
-            case(&mut out, run);
+    let _ = writeln!(out, "<testsuites name=\"ferret\" {all}>");
+    if let Some(gate) = gate {
+        let name = xml(&format!("gate {}", gate.name));
+        let _ = writeln!(out, "  <testsuite name=\"{name}\" {}>", Totals::of_checks(checks));
+        checks.iter().for_each(|check| check_case(&mut out, gate, check));
+        out.push_str("  </testsuite>\n");
+    }
+    for groups in &groups {
+        let name = xml(&groups[0][0].scenario.name);
+        let _ = writeln!(out, "  <testsuite name=\"{name}\" {}>", Totals::of_groups(groups));
+        for group in groups {
+            match group[..] {
+                [run] if groups.len() <= CASES_MAX => case(&mut out, run),
+                _ => group_case(&mut out, group),
+            }
         }
         out.push_str("  </testsuite>\n");
     }
     out.push_str("</testsuites>\n");
     out
+}
+
+/// One group per seed, or per [`GROUP_SEEDS`] seeds, in order of the first of each.
+fn grouped<'a>(suite: &[&'a RunRecord]) -> Vec<Vec<&'a RunRecord>> {
+    if suite.len() <= CASES_MAX {
+        return suite.iter().map(|run| vec![*run]).collect();
+    }
+    let mut groups: BTreeMap<u64, Vec<&RunRecord>> = BTreeMap::new();
+    for run in suite {
+        groups.entry(group_of(run.seed)).or_default().push(run);
+    }
+    groups.into_values().collect()
+}
+
+/// The first seed of the group that a seed belongs to, less one. Seed 0 is in the first group.
+fn group_of(seed: u64) -> u64 {
+    seed.saturating_sub(1) / GROUP_SEEDS * GROUP_SEEDS
+}
+
+fn group_case(out: &mut String, group: &[&RunRecord]) {
+    let first = group[0];
+    let from = group_of(first.seed);
+    let wall = group.iter().map(|run| run.wall_seconds).filter(|seconds| seconds.is_finite()).sum();
+    let _ = writeln!(
+        out,
+        "    <testcase classname=\"{}\" name=\"seeds {} to {}\" file=\"{}\" time=\"{}\">",
+        xml(&first.scenario.name),
+        from + 1,
+        from.saturating_add(GROUP_SEEDS),
+        xml(&first.scenario.path),
+        time(wall)
+    );
+    let failed: Vec<&RunRecord> = group.iter().copied().filter(|run| run.verdict != Verdict::Pass).collect();
+    if let Some(worst) = failed.iter().max_by_key(|run| run.verdict) {
+        let count = format!("{} of {} seeds", failed.len(), group.len());
+        let message = format!("{}: {count}; {}", finding::word(worst.verdict), finding::headline(worst));
+        let mut text = String::new();
+        for (index, run) in failed.iter().enumerate() {
+            let _ = write!(text, "{}seed {}: ", if index > 0 { "\n\n" } else { "" }, run.seed);
+            match index < GROUP_DETAILS_MAX {
+                true => text.push_str(&details(run)),
+                false => drop(write!(text, "{}\nReplay: {}", finding::headline(run), run.replay)),
+            }
+        }
+        failure(out, worst.verdict, &message, &text);
+    }
+    out.push_str("    </testcase>\n");
+}
+
+fn check_case(out: &mut String, gate: &GateRecord, check: &GateCheck) {
+    let _ = writeln!(
+        out,
+        "    <testcase classname=\"gate {}\" name=\"{}\" file=\"{}\" time=\"0.000\">",
+        xml(&gate.name),
+        xml(&check.name),
+        xml(&gate.policy)
+    );
+    if check.verdict != Verdict::Pass {
+        let message = format!("{}: {}", finding::word(check.verdict), check.finding);
+        let replay = check.replay.as_ref().map(|replay| format!("\n\nReplay: {replay}")).unwrap_or_default();
+        let text = format!("{}\n{}, line {}{replay}", check.finding, gate.policy, check.line);
+        failure(out, check.verdict, &message, &text);
+    }
+    out.push_str("    </testcase>\n");
+}
+
+fn failure(out: &mut String, verdict: Verdict, message: &str, text: &str) {
+    let element = if verdict == Verdict::Internal { "error" } else { "failure" };
+    let _ = writeln!(
+        out,
+        "      <{element} type=\"{}\" message=\"{}\">{}</{element}>",
+        finding::word(verdict),
+        xml(message),
+        xml(text).replace("&#10;", "\n")
+    );
 }
 
 fn case(out: &mut String, run: &RunRecord) {
@@ -54,19 +162,9 @@ fn case(out: &mut String, run: &RunRecord) {
         property("sabotage", sabotage);
     }
     out.push_str("      </properties>\n");
-    let element = match run.verdict {
-        Verdict::Pass => None,
-        Verdict::Internal => Some("error"),
-        _ => Some("failure"),
-    };
-    if let Some(element) = element {
-        let _ = writeln!(
-            out,
-            "      <{element} type=\"{}\" message=\"{}\">{}</{element}>",
-            finding::word(run.verdict),
-            xml(&format!("{}: {}", finding::word(run.verdict), finding::headline(run))),
-            xml(&details(run)).replace("&#10;", "\n")
-        );
+    if run.verdict != Verdict::Pass {
+        let message = format!("{}: {}", finding::word(run.verdict), finding::headline(run));
+        failure(out, run.verdict, &message, &details(run));
     }
     out.push_str("    </testcase>\n");
 }
@@ -90,11 +188,53 @@ fn details(run: &RunRecord) -> String {
     out
 }
 
-fn totals(runs: &[&RunRecord]) -> String {
-    let errors = runs.iter().filter(|run| run.verdict == Verdict::Internal).count();
-    let failures = runs.iter().filter(|run| run.verdict != Verdict::Pass).count() - errors;
-    let wall: f64 = runs.iter().map(|run| run.wall_seconds).filter(|s| s.is_finite()).sum();
-    format!("tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{}\"", runs.len(), time(wall))
+/// What a suite says of its cases.
+#[derive(Default)]
+struct Totals {
+    tests: usize,
+    failures: usize,
+    errors: usize,
+    wall: f64,
+}
+
+impl Totals {
+    fn of_groups(groups: &[Vec<&RunRecord>]) -> Self {
+        let mut totals = Self::default();
+        for group in groups {
+            totals.count(group.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Pass));
+            totals.wall += group.iter().map(|run| run.wall_seconds).filter(|s| s.is_finite()).sum::<f64>();
+        }
+        totals
+    }
+
+    fn of_checks(checks: &[GateCheck]) -> Self {
+        let mut totals = Self::default();
+        checks.iter().for_each(|check| totals.count(check.verdict));
+        totals
+    }
+
+    fn count(&mut self, worst: Verdict) {
+        self.tests += 1;
+        match worst {
+            Verdict::Pass => {}
+            Verdict::Internal => self.errors += 1,
+            _ => self.failures += 1,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.tests += other.tests;
+        self.failures += other.failures;
+        self.errors += other.errors;
+        self.wall += other.wall;
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tests, failures, errors, wall } = self;
+        write!(f, "tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{}\"", time(*wall))
+    }
 }
 
 fn time(seconds: f64) -> String {

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::{
-    InvariantVerdict, RunRecord, Verdict,
-    escape::{clip, markdown, markdown_code_block},
+    GateRecord, InvariantVerdict, RunRecord, Verdict,
+    escape::{clip, markdown, markdown_code, markdown_code_block},
     finding,
     quantity::{count, instant, seconds},
 };
@@ -21,6 +21,11 @@ const NOTES_BYTES: usize = 1_000;
 /// One cell or sentence.
 const TEXT_CHARACTERS_MAX: usize = 2_000;
 
+/// The most rows of a table of a gate …
+const ROWS_MAX: usize = 50;
+/// … and characters of its cells, so that it leaves room for the runs.
+const CELL_CHARACTERS_MAX: usize = 300;
+
 /// The most events of one witness.
 const WITNESS_EVENTS_MAX: usize = 40;
 
@@ -28,8 +33,61 @@ const WITNESS_EVENTS_MAX: usize = 40;
 ///
 /// The result is at most [`MARKDOWN_BYTES_MAX`] bytes whatever the input; what had to go is counted in a note.
 pub fn render_markdown(runs: &[RunRecord]) -> String {
+    render(runs, String::new())
+}
+
+/// The same, with the verdict of a gate, its checks and what moved since the baseline in front.
+pub fn render_gate_markdown(runs: &[RunRecord], gate: &GateRecord) -> String {
+    render(runs, verdict_of_gate(gate))
+}
+
+fn verdict_of_gate(gate: &GateRecord) -> String {
+    let passed = gate.checks.iter().filter(|check| check.verdict == Verdict::Pass).count();
+    let mut out = format!(
+        "## {} Gate {}: {} ({passed} of {} checks)\n\n",
+        symbol(gate.verdict),
+        cell(&gate.name),
+        finding::word(gate.verdict),
+        gate.checks.len()
+    );
+    out.push_str("| | Check | Verdict | Finding |\n|---|---|---|---|\n");
+    for check in gate.checks.iter().take(ROWS_MAX) {
+        let replay = check.replay.as_ref().map(|replay| format!(" {}", code(replay))).unwrap_or_default();
+        let (name, word) = (cell(&check.name), finding::word(check.verdict));
+        let _ = writeln!(out, "| {} | {name} | {word} | {}{replay} |", symbol(check.verdict), cell(&check.finding));
+    }
+    left_out(&mut out, gate.checks.len(), "checks");
+    if !gate.moves.is_empty() {
+        out.push_str("\n| | Scenario | Metric | Was | Now | Change | Seeds |\n|---|---|---|--:|--:|--:|--:|\n");
+    }
+    for one in gate.moves.iter().take(ROWS_MAX) {
+        let change = one.change_percent.map_or("new".to_owned(), |change| format!("{change:+.1} %"));
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {change} | {} |",
+            if one.regression { "❌" } else { "" },
+            cell(&one.scenario),
+            cell(&one.metric),
+            cell(&one.was_text),
+            cell(&one.now_text),
+            one.seeds
+        );
+    }
+    left_out(&mut out, gate.moves.len(), "moves");
+    out.push('\n');
+    out
+}
+
+fn left_out(out: &mut String, rows: usize, what: &str) {
+    if let Some(more) = rows.checked_sub(ROWS_MAX).filter(|more| *more > 0) {
+        let _ = write!(out, "\n_{} more {what} are not shown here; gate.json has them._\n", count(more as u64));
+    }
+}
+
+fn render(runs: &[RunRecord], lead: String) -> String {
+    let mut out = lead;
     let all: Vec<&RunRecord> = runs.iter().collect();
-    let mut out = format!("## {} {}\n\n", symbol(finding::worst(&all)), markdown(&finding::overall(&all)));
+    let _ = write!(out, "## {} {}\n\n", symbol(finding::worst(&all)), markdown(&finding::overall(&all)));
     let (failed, passed): (Vec<&RunRecord>, Vec<&RunRecord>) =
         runs.iter().partition(|run| run.verdict != Verdict::Pass);
 
@@ -132,10 +190,18 @@ fn text(text: &str) -> String {
     markdown(&clip(text, TEXT_CHARACTERS_MAX))
 }
 
+fn cell(text: &str) -> String {
+    markdown(&clip(text, CELL_CHARACTERS_MAX))
+}
+
+fn code(text: &str) -> String {
+    markdown_code(&clip(text, CELL_CHARACTERS_MAX))
+}
+
 fn symbol(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "✅",
-        Verdict::Violated | Verdict::NotDeterministic | Verdict::Internal => "❌",
+        Verdict::Violated | Verdict::NotDeterministic | Verdict::Internal | Verdict::Regression => "❌",
         Verdict::Vacuous | Verdict::Threshold | Verdict::Incomplete | Verdict::Undecided => "⚠️",
     }
 }

@@ -59,6 +59,8 @@ pub enum Verdict {
     Pass,
     /// A required "sometimes" was never reached, a fault had no effect, or a required invariant had nothing to check.
     Vacuous,
+    /// Only for many runs together: a metric is worse than in the baseline.
+    Regression,
     /// A threshold was crossed.
     Threshold,
     /// The run was cut short.
@@ -79,6 +81,7 @@ impl Verdict {
         match self {
             Self::Pass => 0,
             Self::Vacuous => 104,
+            Self::Regression => 10,
             Self::Threshold => 99,
             Self::Incomplete => 5,
             Self::Undecided => 102,

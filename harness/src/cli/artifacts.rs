@@ -1,6 +1,8 @@
 //! What runs leave on disk.
 //!
 //! ```text
+//! DIR/sweep.json                              what was planned, what was run, by which program
+//! DIR/gate.json                               what a policy says of it
 //! DIR/report.html                             all runs, with links to each; or the only run in full
 //! DIR/junit.xml, summary.md                   all runs
 //! DIR/SCENARIO/seed-N/run.json                the record
@@ -16,13 +18,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::ValueEnum;
 use ferret_reports::{
-    LinkedRun, RunRecord, rejudge_run_html, render_junit, render_markdown, render_overview_html, render_run_html,
+    GateRecord, LinkedRun, RunRecord, SweepRecord, SweptRun, Verdict, rejudge_run_html, render_gate_junit,
+    render_gate_markdown, render_junit, render_markdown, render_overview_html, render_run_html,
 };
 use flate2::{Compression, write::GzEncoder};
 
 use super::run_id;
-use crate::{history::History, run::event_log, scenario::Scenario};
+use crate::{history::History, run::event_log};
+
+pub(super) const SWEEP_FILE: &str = "sweep.json";
+pub(super) const RUN_FILE: &str = "run.json";
+const PAGE_FILE: &str = "report.html";
 
 /// Bytes of a history that are compressed in one go.
 const COMPRESS_AT_ONCE: usize = 64 << 10;
@@ -55,28 +63,68 @@ impl Artifacts {
     }
 
     pub(super) fn run_folder(&self, scenario: &str, seed: u64) -> PathBuf {
-        self.folder.join(scenario).join(format!("seed-{seed}"))
+        self.folder.join(scenario).join(seed_folder(seed))
     }
 
-    /// Writes the files of all runs together.
-    pub(super) fn write_summary(&self, records: &[RunRecord]) -> io::Result<()> {
-        let pages: Vec<String> = pages(records);
+    pub(super) fn folder_of(&self, run: &SweptRun) -> PathBuf {
+        self.folder.join(&run.folder)
+    }
+
+    pub(super) fn write_sweep(&self, record: &SweepRecord) -> io::Result<()> {
+        fs::write(self.folder.join(SWEEP_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
+    }
+
+    /// Writes the files of all runs together. `runs` says where each record is.
+    pub(super) fn write_summary(
+        &self,
+        records: &[RunRecord],
+        runs: &[SweptRun],
+        summary: Summary<'_>,
+    ) -> io::Result<()> {
+        let (junit, markdown) = match summary {
+            Summary::Runs => (render_junit(records), render_markdown(records)),
+            Summary::Gate(gate) => {
+                let json = serde_json::to_vec_pretty(gate).map_err(io::Error::other)?;
+                fs::write(self.folder.join("gate.json"), json)?;
+                (render_gate_junit(records, gate), render_gate_markdown(records, gate))
+            }
+        };
+        let pages: Vec<String> = runs.iter().map(|run| format!("{}/{PAGE_FILE}", run.folder)).collect();
         if let [only] = &pages[..] {
             fs::copy(self.folder.join(only), self.report())?;
         } else {
-            let runs: Vec<LinkedRun<'_>> =
-                records.iter().zip(&pages).map(|(record, page)| LinkedRun { record, page }).collect();
-            fs::write(self.report(), render_overview_html(&runs))?;
+            let linked = records.iter().zip(&pages).map(|(record, page)| LinkedRun { record, page });
+            fs::write(self.report(), render_overview_html(&linked.collect::<Vec<_>>()))?;
         }
-        fs::write(self.folder.join("junit.xml"), render_junit(records))?;
-        fs::write(self.folder.join("summary.md"), render_markdown(records))
+        fs::write(self.folder.join("junit.xml"), junit)?;
+        fs::write(self.folder.join("summary.md"), markdown)
     }
 }
 
+/// What the files of all runs tell.
+#[derive(Clone, Copy)]
+pub(super) enum Summary<'a> {
+    Runs,
+    /// What a policy says of them first.
+    Gate(&'a GateRecord),
+}
+
+/// Which runs leave their history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Keep {
+    /// Every run
+    All,
+    /// Runs that did not pass
+    Failed,
+}
+
 /// Writes the files of one run.
-pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History) -> io::Result<()> {
+pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History, keep: Keep) -> io::Result<()> {
     write_json(folder, record)?;
     fs::write(page_in(folder), render_run_html(record, &event_log(history)))?;
+    if keep == Keep::Failed && record.verdict == Verdict::Pass {
+        return Ok(());
+    }
     write_history(&folder.join("history.jsonl.gz"), history)
 }
 
@@ -89,17 +137,21 @@ pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> 
 }
 
 fn page_in(folder: &Path) -> PathBuf {
-    folder.join("report.html")
-}
-
-fn write_json(folder: &Path, record: &RunRecord) -> io::Result<()> {
-    fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
-    fs::write(folder.join("run.json"), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
+    folder.join(PAGE_FILE)
 }
 
 /// Writes the scenario that a run was of: what a swarm drew, ready to be run without it.
 pub(super) fn write_drawn(path: &Path, record: &RunRecord) -> io::Result<()> {
     fs::write(path, &record.scenario.text)
+}
+
+fn write_json(folder: &Path, record: &RunRecord) -> io::Result<()> {
+    fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
+    fs::write(folder.join(RUN_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
+}
+
+pub(super) fn seed_folder(seed: u64) -> String {
+    format!("seed-{seed}")
 }
 
 fn write_history(path: &Path, history: &History) -> io::Result<()> {
@@ -129,36 +181,12 @@ fn at(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
 }
 
 /// A folder name for each scenario: its own name, numbered when two files use the same.
-pub(super) fn folder_names(scenarios: &[Scenario]) -> Vec<String> {
-    numbered(scenarios.iter().map(|scenario| scenario.name.as_str()))
-}
-
-/// Where the page of each run is, from the folder of all.
-fn pages(records: &[RunRecord]) -> Vec<String> {
-    let mut files: Vec<(&str, &str)> = Vec::new();
-    for record in records {
-        let file = (record.scenario.name.as_str(), record.scenario.path.as_str());
-        if !files.contains(&file) {
-            files.push(file);
-        }
-    }
-    let names = numbered(files.iter().map(|(name, _)| *name));
-    let folder = |record: &RunRecord| {
-        let file = (record.scenario.name.as_str(), record.scenario.path.as_str());
-        files.iter().position(|other| *other == file).map(|position| names[position].as_str())
-    };
-    records
-        .iter()
-        .map(|record| format!("{}/seed-{}/report.html", folder(record).unwrap_or_default(), record.seed))
-        .collect()
-}
-
-fn numbered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(super) fn folder_names(scenarios: &[&str]) -> Vec<String> {
     let mut used: BTreeMap<&str, u32> = BTreeMap::new();
-    let names = names.map(|name| {
+    let names = scenarios.iter().map(|name| {
         let count = used.entry(name).or_default();
         *count += 1;
-        if *count == 1 { name.to_owned() } else { format!("{name}~{count}") }
+        if *count == 1 { (*name).to_owned() } else { format!("{name}~{count}") }
     });
     names.collect()
 }

@@ -13,3 +13,8 @@ pub(super) fn build_id() -> &'static str {
         program.map_or_else(|_| "unknown".to_owned(), |bytes| format!("{:016x}", xxh3_64(&bytes)))
     })
 }
+
+/// The program, as sweeps and baselines name it: its version, and its [`build_id`].
+pub(super) fn program() -> String {
+    format!("ferret {} {}", env!("CARGO_PKG_VERSION"), build_id())
+}

@@ -4,6 +4,7 @@
 //! of Ferret that looks at the wall clock, and nothing it finds there reaches a simulation.
 
 mod artifacts;
+mod baseline;
 mod bench;
 mod build_id;
 mod check;
@@ -11,12 +12,17 @@ mod closed_pipe;
 mod diff;
 mod explain;
 mod faults;
+mod gate;
+mod gate_table;
 mod hunt;
 mod hunt_table;
 mod interrupt;
 mod judge;
 mod laboratory;
+mod live;
+mod merge;
 mod paths;
+mod planted;
 mod pool;
 mod replay;
 mod run;
@@ -27,6 +33,8 @@ mod shrink;
 mod simulate;
 mod simulation;
 mod sometimes;
+mod stored;
+mod sweep;
 mod terminal;
 mod twice;
 
@@ -73,6 +81,7 @@ Examples:
   ferret replay my-7.repro.toml              see it fail again, or that it is mended
   ferret explain target/ferret/latest        the story of a failure, message by message
   ferret diff RUN RUN                        where two runs part, and how figures moved
+  ferret gate                                what a policy asks for, one verdict
   ferret hunt                                plant bugs, and see that each is caught
   ferret check scenarios                     only look for mistakes in the files
   ferret faults                              what a timeline can break, with examples
@@ -80,13 +89,14 @@ Examples:
   ferret bench                               how fast all this is on your machine
   ferret judge history.edn                   is a recorded history linearizable?
 
-Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
+Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 10 > 104):
     0  pass                             99  a threshold was crossed
     1  internal error                  100  an invariant was violated
     2  wrong usage                     102  undecided
-    3  invalid scenario                103  not deterministic
+    3  invalid scenario or policy      103  not deterministic
     4  nothing selected                104  vacuous: a fault had no effect, or something
-    5  incomplete (interrupted)             that must happen never did";
+    5  incomplete                           that must happen never did
+   10  worse than the baseline";
 
 #[derive(Debug, Parser)]
 #[command(name = "ferret", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
@@ -103,6 +113,9 @@ enum Verb {
     Explain(explain::ExplainArgs),
     Diff(diff::DiffArgs),
     Hunt(hunt::HuntArgs),
+    Gate(gate::GateArgs),
+    Baseline(baseline::BaselineArgs),
+    Merge(merge::MergeArgs),
     Check(check::CheckArgs),
     Faults(faults::FaultsArgs),
     Judge(judge::JudgeArgs),
@@ -137,10 +150,13 @@ pub fn main<S: Simulate>(
         Verb::Explain(args) => explain::explain(&args, streams),
         Verb::Diff(args) => diff::diff(&args, streams),
         Verb::Hunt(args) => hunt::hunt(&args, simulate, interrupt, streams),
+        Verb::Gate(args) => gate::gate(&args, simulate, interrupt, streams),
+        Verb::Baseline(args) => baseline::baseline(&args, streams),
+        Verb::Merge(args) => merge::merge(&args, streams),
         Verb::Check(args) => check::check(&args, streams),
         Verb::Faults(_) => faults::faults(streams),
         Verb::Judge(args) => judge::judge(&args, interrupt, streams),
-        Verb::Schema(_) => schema::schema(streams),
+        Verb::Schema(args) => schema::schema(&args, streams),
         Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };
     result.unwrap_or_else(|error| {

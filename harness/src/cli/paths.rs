@@ -1,16 +1,24 @@
 //! From paths on the command line to scenario files.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use crate::scenario::{Problem, Scenario};
+use super::{Streams, exit};
+use crate::{
+    gate,
+    scenario::{Problem, Scenario},
+    search::{filter::Filter, regressions},
+};
 
 /// What the paths of a command line led to.
 pub(super) struct Selection {
     /// Valid scenarios, in order: as the paths were given, folders sorted by name.
     pub(super) scenarios: Vec<Scenario>,
+    /// Per scenario, the seeds that once failed.
+    pub(super) stored: Vec<Vec<u64>>,
     /// Per invalid file, what is wrong with it.
     pub(super) invalid: Vec<(PathBuf, Vec<Problem>)>,
     /// Files that could not be read.
@@ -19,7 +27,8 @@ pub(super) struct Selection {
 
 impl Selection {
     pub(super) fn read(paths: &[PathBuf]) -> Self {
-        let mut selection = Self { scenarios: Vec::new(), invalid: Vec::new(), unreadable: Vec::new() };
+        let mut selection =
+            Self { scenarios: Vec::new(), stored: Vec::new(), invalid: Vec::new(), unreadable: Vec::new() };
         let mut files = Vec::new();
         for path in paths {
             if let Err(error) = collect(path, &mut files) {
@@ -29,13 +38,38 @@ impl Selection {
         for file in files {
             match fs::read_to_string(&file) {
                 Ok(text) => match Scenario::parse(&file.to_string_lossy(), &text) {
-                    Ok(scenario) => selection.scenarios.push(scenario),
+                    Ok(scenario) => selection.add(scenario, &file),
                     Err(problems) => selection.invalid.push((file, problems)),
                 },
                 Err(error) => selection.unreadable.push((file, error)),
             }
         }
         selection
+    }
+
+    fn add(&mut self, scenario: Scenario, file: &Path) {
+        let stored = regressions::path_of(file);
+        let seeds = match fs::read_to_string(&stored) {
+            Ok(text) => match regressions::parse(&stored.to_string_lossy(), &text) {
+                Ok(seeds) => seeds.into_iter().map(|one| one.seed).collect(),
+                Err(problem) => return self.invalid.push((stored, vec![problem])),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return self.unreadable.push((stored, error)),
+        };
+        self.scenarios.push(scenario);
+        self.stored.push(seeds);
+    }
+
+    /// The scenarios, each with its stored seeds.
+    pub(super) fn picked(&self) -> impl Iterator<Item = (&Scenario, &[u64])> {
+        self.scenarios.iter().zip(self.stored.iter().map(Vec::as_slice))
+    }
+
+    /// Leaves only what the filter picks.
+    pub(super) fn keep(&mut self, filter: &Filter) {
+        let both = std::mem::take(&mut self.scenarios).into_iter().zip(std::mem::take(&mut self.stored));
+        (self.scenarios, self.stored) = both.filter(|(scenario, _)| filter.picks(scenario)).unzip();
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -47,7 +81,22 @@ impl Selection {
     }
 }
 
-/// Adds `path`, or every `.toml` file below it, sorted; each file once.
+/// Says what a filter that picks nothing could have picked.
+pub(super) fn nothing_picked(filter: &str, paths: &[PathBuf], streams: &mut Streams<'_>) -> io::Result<u8> {
+    let all = Selection::read(paths);
+    let tags: BTreeSet<&str> = all.scenarios.iter().flat_map(|scenario| &scenario.tags).map(String::as_str).collect();
+    let tags: Vec<&str> = tags.into_iter().collect();
+    let count = all.scenarios.len();
+    writeln!(
+        streams.err,
+        "ferret: the filter `{filter}` picks none of {count} scenarios; their tags: {}",
+        if tags.is_empty() { "(none)".to_owned() } else { tags.join(", ") }
+    )?;
+    Ok(exit::NOTHING_SELECTED)
+}
+
+/// Adds `path`, or every `.toml` file below it but policies of gates (`gate.toml`, `NAME.gate.toml`), sorted; each file
+/// once.
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     if !fs::metadata(path)?.is_dir() {
         if !files.contains(&path.to_owned()) {
@@ -59,7 +108,8 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
     entries.sort();
     for entry in entries {
-        if entry.is_dir() || entry.extension().is_some_and(|extension| extension == "toml") {
+        let is_toml = entry.extension().is_some_and(|extension| extension == "toml");
+        if entry.is_dir() || (is_toml && !gate::is_policy(&entry)) {
             collect(&entry, files)?;
         }
     }

@@ -8,7 +8,6 @@ use std::{
     collections::BTreeMap,
     io,
     num::NonZeroUsize,
-    ops::RangeInclusive,
     path::PathBuf,
     sync::{Arc, mpsc},
     thread,
@@ -19,17 +18,19 @@ use ferret_reports::{RunRecord, Verdict};
 use warren::platform::Sabotage;
 
 use super::{
-    artifacts,
+    artifacts::{self, Keep},
     interrupt::Interrupt,
     simulate::{Request, Simulate, Simulated},
-    sometimes, twice,
+    sometimes,
+    sweep::Limits,
+    twice,
 };
 use crate::{
     history::History,
     progress::Progress,
     run::{self, RunOptions},
     scenario::Scenario,
-    search::thread_cpu,
+    search::{results::slim, thread_cpu},
 };
 
 /// A simulation's futures are large, and so are its checkers' recursions.
@@ -40,6 +41,10 @@ const TICK: Duration = Duration::from_millis(200);
 /// One scenario with one seed.
 pub(super) struct Job<'a> {
     pub(super) scenario: &'a Scenario,
+    /// The jobs of one scenario have one number.
+    pub(super) group: usize,
+    /// No later job is of the same scenario.
+    pub(super) last: bool,
     pub(super) seed: u64,
     /// The planted bug to switch on instead of the scenario's.
     pub(super) sabotage: Option<Sabotage>,
@@ -58,6 +63,10 @@ pub(super) struct Pool<'a, S> {
     /// Jobs at a time.
     pub(super) workers: usize,
     pub(super) interrupt: &'a Interrupt,
+    pub(super) limits: &'a Limits,
+    pub(super) keep: Keep,
+    /// Give back the records of passing runs without their pictures.
+    pub(super) slim: bool,
 }
 
 /// A job under way.
@@ -68,7 +77,8 @@ pub(super) struct Running {
 
 impl<S: Simulate> Pool<'_, S> {
     /// Runs the jobs. `finished` hears of each, in their order, with those before it; `tick` now and then of what is
-    /// under way, with the number of jobs finished so far. After an interrupt no job is begun.
+    /// under way, with the number of jobs finished so far. After an interrupt, or beyond the limits, no job is
+    /// begun.
     ///
     /// # Errors
     /// The first failure to write a run's files, or of `finished`.
@@ -82,10 +92,14 @@ impl<S: Simulate> Pool<'_, S> {
         let mut running: Vec<Running> = Vec::new();
         let mut early = BTreeMap::new();
         let mut records = Vec::new();
-        let mut next = 0;
+        let (mut next, mut failed) = (0, 0);
         thread::scope(|scope| {
             loop {
-                while next < jobs.len() && running.len() < self.workers && !self.interrupt.asked() {
+                while next < jobs.len()
+                    && running.len() < self.workers
+                    && !self.interrupt.asked()
+                    && !self.limits.reached(failed)
+                {
                     let progress = Arc::new(Progress::default());
                     running.push(Running { job: next, progress: progress.clone() });
                     let (sender, job, index) = (sender.clone(), &jobs[next], next);
@@ -103,11 +117,17 @@ impl<S: Simulate> Pool<'_, S> {
                     Ok((index, result)) => {
                         running.retain(|one| one.job != index);
                         let record = result.inspect_err(|_| self.interrupt.ask())?;
+                        failed += usize::from(record.verdict != Verdict::Pass);
                         early.insert(index, record);
                         while let Some(record) = early.remove(&records.len()) {
                             records.push(record);
                             let told = self.judge_seeds(jobs, &mut records).and_then(|()| finished(&records));
                             told.inspect_err(|_| self.interrupt.ask())?;
+                            if self.slim
+                                && let Some(last) = records.pop_if(|record| record.verdict == Verdict::Pass)
+                            {
+                                records.push(slim(last));
+                            }
                         }
                     }
                     Err(_) => tick(records.len() + early.len(), &running),
@@ -119,7 +139,12 @@ impl<S: Simulate> Pool<'_, S> {
     /// When the last seed of a scenario is done, judges what only all of them together can show.
     fn judge_seeds(&self, jobs: &[Job<'_>], records: &mut [RunRecord]) -> io::Result<()> {
         let last = records.len() - 1;
-        if self.sometimes && is_last_seed(jobs, last) && sometimes::judge(&mut records[seeds(jobs, last)]) {
+        if !self.sometimes || !jobs[last].last {
+            return Ok(());
+        }
+        let same = jobs.iter().zip(records.iter_mut()).filter(|(job, _)| job.group == jobs[last].group);
+        let mut seeds: Vec<&mut RunRecord> = same.map(|(_, record)| record).collect();
+        if sometimes::judge(&mut seeds) {
             artifacts::write_record(&jobs[last].folder, &records[last])?;
         }
         Ok(())
@@ -134,7 +159,7 @@ impl<S: Simulate> Pool<'_, S> {
                 twice::compare::<S>(&mut first, &second);
             }
         }
-        artifacts::write_run(&job.folder, &first.record, &first.history)?;
+        artifacts::write_run(&job.folder, &first.record, &first.history, self.keep)?;
         if job.has_drawn() && first.record.scenario.text != job.scenario.text {
             artifacts::write_drawn(&job.drawn(), &first.record)?;
         }
@@ -194,18 +219,6 @@ pub(super) fn simulate_apart<S: Simulate>(
     });
     let wall = Duration::try_from_secs_f64(simulated.record.wall_seconds).unwrap_or_default();
     (simulated, spent.unwrap_or(wall))
-}
-
-/// Whether the job at `index` is the last of its scenario.
-pub(super) fn is_last_seed(jobs: &[Job<'_>], index: usize) -> bool {
-    jobs.get(index + 1).is_none_or(|next| !std::ptr::eq(next.scenario, jobs[index].scenario))
-}
-
-/// The jobs of the same scenario up to the one at `index`.
-pub(super) fn seeds(jobs: &[Job<'_>], index: usize) -> RangeInclusive<usize> {
-    let same = |job: &Job<'_>| std::ptr::eq(job.scenario, jobs[index].scenario);
-    let first = jobs.iter().position(same).expect("the job itself is among them");
-    first..=index
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> String {

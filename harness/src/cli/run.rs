@@ -9,23 +9,30 @@ use std::{
 };
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
-use ferret_reports::{InvariantVerdict, RunRecord, Verdict};
+use ferret_reports::{InvariantVerdict, RunRecord, Slice, Verdict};
 use serde_json::json;
 use warren::platform::Sabotage;
 
 use super::{
     Streams,
-    artifacts::{self, Artifacts},
+    artifacts::{Artifacts, Keep, Summary},
     check::{nothing_found, report_invalid},
     exit,
     interrupt::Interrupt,
-    paths::Selection,
-    pool::{self, Job, Pool},
-    shrink,
+    paths::{Selection, nothing_picked},
+    pool, render_problem, shrink,
     simulate::{Request, Simulate},
+    stored,
+    sweep::{self, Limits, Sweep, Swept},
     terminal,
 };
-use crate::scenario::{ClientKind, Scenario};
+use crate::{
+    scenario::{ClientKind, Scenario, budget},
+    search::{
+        filter::Filter,
+        plan::{SeedRange, Seeds, seed_range},
+    },
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,11 +55,31 @@ Examples:
       104 if one does not.
   ferret run scenarios/smoke --message-format json | jq -r .verdict
       For programs: one JSON object per run on standard output, nothing else.
+  ferret run scenarios -E 'tag(gate) & !name(soak)' --seeds 1..500 --max-fail 3
+      What the filter picks, until three runs have failed.
+  ferret run scenarios --seeds 1.. --budget 10m --keep failed --save-failures
+      New seeds for ten minutes, the scenarios in turns; what fails is kept, and runs first
+      from then on.
+  ferret run scenarios --seeds 1..400 --partition slice:1/4 --out part-1
+      One of four parts. When all are there: ferret merge part-1 part-2 part-3 part-4
 
 Of 20 runs or more, every fiftieth (and the first) is run twice and the two are compared.
 
-Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves report.html,
-junit.xml and summary.md. They go to target/ferret/<time>/; target/ferret/latest points there.
+Filter: tag(T), name(N) and path(P), joined by & (and), | (or), ! (not) and parentheses. A text
+with * or ? is a glob over the whole value; any other text must be equal to a tag, or be part of
+a name or a path. Put a text with parentheses in quotes: name('a (b)').
+
+Seeds that once failed are kept in regressions/<scenario>.seeds beside the scenario, and run
+before any others, except with --seed.
+
+A spent budget ends the sweep when the runs under way are done. Seeds that were asked for and
+not run make it incomplete (exit code 5), since a gate that ran half of itself has not passed;
+with --seeds A.. there is no such seed. After --max-fail, the failures decide the exit code.
+In one part of a partition, what must happen at least once is not judged: merge does it.
+
+Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves sweep.json,
+report.html, junit.xml and summary.md. They go to target/ferret/<time>/; target/ferret/latest
+points there. `ferret schema run` and `ferret schema sweep` print the shape of the JSON files.
 
 Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
     0  pass                             99  a threshold was crossed
@@ -60,12 +87,8 @@ Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
     2  wrong usage                     102  undecided
     3  invalid scenario                103  not deterministic
     4  nothing selected                104  vacuous: a fault had no effect, or something
-    5  incomplete (interrupted)             that must happen never did";
-
-/// So many runs are a sweep, of which a sample is run twice.
-const SWEEP_RUNS: usize = 20;
-/// The first of so many runs of a sweep is run twice.
-const SAMPLE_EVERY: usize = 50;
+    5  incomplete: interrupted, or          that must happen never did
+       out of budget";
 
 /// Run scenarios and judge them
 #[derive(Debug, Args)]
@@ -79,9 +102,33 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
 
-    /// Run with every seed from A to B, both included
+    /// Run with every seed from A to B, both included; `A..` has no end but that of the budget
     #[arg(long, value_name = "A..B", value_parser = seed_range)]
     seeds: Option<SeedRange>,
+
+    /// Run only the scenarios that a filter picks, such as `tag(gate) & !name(soak)`
+    #[arg(short = 'E', long, value_name = "FILTER")]
+    filter: Option<String>,
+
+    /// Begin no run after this time: 90s, 10m, 2h
+    #[arg(long, value_name = "TIME", value_parser = budget_parser)]
+    budget: Option<Duration>,
+
+    /// Begin no run after so many have failed
+    #[arg(long, value_name = "N")]
+    max_fail: Option<NonZeroUsize>,
+
+    /// Make only every Nth run, from the Kth on: one of N parts for N machines, for `ferret merge`
+    #[arg(long, value_name = "slice:K/N", value_parser = sweep::slice, conflicts_with = "seed")]
+    partition: Option<Slice>,
+
+    /// Keep failing seeds beside their scenarios, in regressions/: from then on they run first
+    #[arg(long, conflicts_with_all = ["sabotage", "client"])]
+    save_failures: bool,
+
+    /// Of which runs to keep the event history; run.json and the report are always kept
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = Keep::All)]
+    keep: Keep,
 
     /// Plant a bug in every node, whatever the scenario says: the run should then fail; `matching` is the bug that the
     /// scenario names
@@ -140,21 +187,8 @@ enum Planted {
 
 const MATCHING: &str = "matching";
 
-/// Both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SeedRange {
-    first: u64,
-    last: u64,
-}
-
-fn seed_range(text: &str) -> Result<SeedRange, String> {
-    let (first, last) = text.split_once("..").ok_or("write two numbers with `..` between them, such as 1..100")?;
-    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("`{text}` is no seed: seeds are numbers"));
-    let range = SeedRange { first: number(first)?, last: number(last.trim_start_matches('='))? };
-    if range.first > range.last {
-        return Err(format!("the range ends before it begins: write {}..{}", range.last, range.first));
-    }
-    Ok(range)
+fn budget_parser(text: &str) -> Result<Duration, String> {
+    budget(text).map_err(|wrong| format!("{}: {}", wrong.what, wrong.help))
 }
 
 pub(super) fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
@@ -181,11 +215,15 @@ impl RunArgs {
         }
     }
 
-    fn seeds_of(&self, scenario: &Scenario) -> Vec<u64> {
+    /// One seed that the user picked out runs alone; any other sweep runs the stored ones first.
+    fn seeds_of(&self, scenario: &Scenario, stored: &[u64]) -> Seeds {
         match (self.seed, self.seeds) {
-            (Some(seed), _) => vec![seed],
-            (None, Some(range)) => (range.first..=range.last).collect(),
-            (None, None) => scenario.run.seeds.iter().collect(),
+            (Some(seed), _) => Seeds { stored: Vec::new(), first: seed, count: Some(1) },
+            (None, Some(range)) => range.seeds(stored),
+            (None, None) => {
+                let crate::scenario::Seeds { from, count } = scenario.run.seeds;
+                Seeds { stored: stored.to_vec(), first: from, count: Some(count) }
+            }
         }
     }
 }
@@ -196,6 +234,11 @@ pub(super) fn run<S: Simulate>(
     interrupt: &Interrupt,
     streams: &mut Streams<'_>,
 ) -> io::Result<u8> {
+    if args.seeds.is_some_and(SeedRange::is_open) && args.budget.is_none() && args.max_fail.is_none() {
+        let mend = "add --budget 10m, --max-fail 1 or an end, as in --seeds 1..100";
+        writeln!(streams.err, "ferret: --seeds without an end never comes to one: {mend}")?;
+        return Ok(exit::USAGE);
+    }
     let mut selection = Selection::read(&args.paths);
     if selection.is_empty() {
         return nothing_found(streams);
@@ -203,6 +246,19 @@ pub(super) fn run<S: Simulate>(
     if !selection.is_valid() {
         report_invalid(&selection, streams)?;
         return Ok(exit::INVALID_SCENARIO);
+    }
+    if let Some(text) = &args.filter {
+        match Filter::parse(text) {
+            Ok(filter) => selection.keep(&filter),
+            Err(mistake) => {
+                let problem = mistake.problem("--filter", text);
+                writeln!(streams.err, "{}", render_problem(&problem, streams.err_style))?;
+                return Ok(exit::USAGE);
+            }
+        }
+        if selection.is_empty() {
+            return nothing_picked(text, &args.paths, streams);
+        }
     }
     let matching = args.sabotage == Some(Planted::Matching);
     let unmatched: Vec<&str> = selection
@@ -219,44 +275,51 @@ pub(super) fn run<S: Simulate>(
     if args.swarm {
         selection.scenarios.iter_mut().for_each(Scenario::let_swarm);
     }
-    let folders = artifacts::folder_names(&selection.scenarios);
-    let mut jobs = Vec::new();
-    for (scenario, folder) in selection.scenarios.iter().zip(&folders) {
-        for seed in args.seeds_of(scenario) {
-            let sabotage = args.sabotage_of(scenario);
-            let folder = artifacts.run_folder(folder, seed);
-            jobs.push(Job { scenario, seed, sabotage, folder, twice: false });
-        }
-    }
-    let every = match jobs.len() {
-        _ if args.verify_determinism => Some(1),
-        SWEEP_RUNS.. => Some(SAMPLE_EVERY),
-        _ => None,
+    let seeds: Vec<Seeds> = selection.picked().map(|(scenario, stored)| args.seeds_of(scenario, stored)).collect();
+    let sweep = Sweep {
+        scenarios: &selection.scenarios,
+        plan: sweep::plan_of(&seeds, args.budget.is_some() || args.max_fail.is_some()),
+        open: args.seeds.is_some_and(SeedRange::is_open),
+        slice: args.partition,
+        // One seed that the user picked out need not show what a scenario's seeds show together.
+        sometimes: args.seed.is_none(),
+        sabotage: selection.scenarios.iter().map(|scenario| args.sabotage_of(scenario)).collect(),
+        swarm: args.swarm,
+        request: Request { client: args.client, ..Request::default() },
+        twice: args.verify_determinism,
+        limits: Limits::new(args.budget, args.max_fail.map(NonZeroUsize::get)),
+        workers: pool::workers(args.jobs),
+        keep: args.keep,
     };
-    jobs.iter_mut().step_by(every.unwrap_or(usize::MAX)).for_each(|job| job.twice = every.is_some());
-    let request = Request { client: args.client, ..Request::default() };
-    // One seed that the user picked out need not show what a scenario's seeds show together.
-    let sometimes = args.seed.is_none();
-    let pool = Pool { simulate, request, sometimes, workers: pool::workers(args.jobs), interrupt };
-    let records = match args.message_format {
-        MessageFormat::Human => run_for_people(&pool, &jobs, streams)?,
-        MessageFormat::Json => run_for_programs(&pool, &jobs, streams)?,
-    };
-    artifacts.write_summary(&records)?;
+    let swept = sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?;
+    artifacts.write_summary(&swept.records, &swept.record.runs, Summary::Runs)?;
     if args.shrink {
-        shrink_failures(args, (&jobs, &records), (simulate, interrupt), streams)?;
+        shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;
     }
     if args.message_format == MessageFormat::Human {
-        writeln!(streams.out, "\n{}", terminal::summary(&records, &jobs, streams.out_style))?;
+        writeln!(
+            streams.out,
+            "\n{}",
+            terminal::summary(&swept.records, swept.planned, swept.twice, streams.out_style)
+        )?;
+        for line in sweep.notes(&swept) {
+            writeln!(streams.out, "{line}")?;
+        }
+        if swept.records.len() > 1 {
+            writeln!(streams.out, "results: {}", swept.record.results_hash)?;
+        }
         writeln!(streams.out, "report: {}", artifacts.report().display())?;
     }
-    let missed: Vec<&RunRecord> = records.iter().filter(|record| matching && missed(record)).collect();
+    if args.save_failures {
+        stored::save(&swept.records, streams.err)?;
+    }
+    let missed: Vec<&RunRecord> = swept.records.iter().filter(|record| matching && missed(record)).collect();
     for record in &missed {
         let (name, seed) = (&record.scenario.name, record.seed);
         let bug = record.sabotage.as_deref().unwrap_or_default();
         writeln!(streams.err, "{name} seed {seed}: nothing told of the planted bug {bug}")?;
     }
-    let code = exit_code(&records, jobs.len());
+    let code = swept.verdict().exit_code();
     Ok(if !missed.is_empty() && code == Verdict::Violated.exit_code() { Verdict::Vacuous.exit_code() } else { code })
 }
 
@@ -268,28 +331,28 @@ fn missed(record: &RunRecord) -> bool {
 /// Writes a reproducer beside the files of the first failing run of each scenario.
 fn shrink_failures<S: Simulate>(
     args: &RunArgs,
-    (jobs, records): (&[Job<'_>], &[RunRecord]),
+    (sweep, swept, artifacts): (&Sweep<'_>, &Swept, &Artifacts),
     (simulate, interrupt): (&S, &Interrupt),
     streams: &mut Streams<'_>,
 ) -> io::Result<()> {
-    for index in shrink::first_failures(records) {
+    for index in shrink::first_failures(&swept.records) {
         if interrupt.asked() {
             break;
         }
-        let (job, record) = (&jobs[index], &records[index]);
-        let mut scenario = job.scenario.clone();
-        scenario.sabotage = job.sabotage.or(scenario.sabotage);
+        let (run, record) = (&swept.record.runs[index], &swept.records[index]);
+        let mut scenario = sweep.scenarios[run.scenario as usize].clone();
+        scenario.sabotage = args.sabotage_of(&scenario).or(scenario.sabotage);
         scenario.run.client = args.client.unwrap_or(scenario.run.client);
-        let scenario = Scenario { swarm: None, ..scenario.drawn_by_swarm(job.seed) };
+        let scenario = Scenario { swarm: None, ..scenario.drawn_by_swarm(run.seed) };
         let search = shrink::Search {
             scenario: &scenario,
-            seed: job.seed,
+            seed: run.seed,
             goal: None,
             budget: Duration::from_secs(args.shrink_budget),
             workers: pool::workers(args.jobs),
             found_by: &record.replay,
         };
-        let out = job.folder.join(format!("{}-{}.repro.toml", scenario.name, job.seed));
+        let out = artifacts.folder_of(run).join(format!("{}-{}.repro.toml", scenario.name, run.seed));
         // For programs, standard output has one object per run and nothing else.
         let mut nowhere = io::sink();
         let quiet = args.message_format == MessageFormat::Json;
@@ -302,77 +365,8 @@ fn shrink_failures<S: Simulate>(
     Ok(())
 }
 
-fn run_for_people<S: Simulate>(
-    pool: &Pool<'_, S>,
-    jobs: &[Job<'_>],
-    streams: &mut Streams<'_>,
-) -> io::Result<Vec<RunRecord>> {
-    let Streams { out, err, out_style, err_style, progress } = streams;
-    let (out_style, width) = (*out_style, err_style.width);
-    let name_width = jobs.iter().map(|job| job.scenario.name.len()).max().unwrap_or(0);
-    // Written by one closure, cleared by the other.
-    let line = std::cell::RefCell::new((&mut **err, false));
-    let clear = || -> io::Result<()> {
-        let (err, shown) = &mut *line.borrow_mut();
-        if std::mem::take(shown) {
-            write!(err, "\r\x1b[K")?;
-            err.flush()?;
-        }
-        Ok(())
-    };
-    let records = pool.run(
-        jobs,
-        |records| {
-            clear()?;
-            let index = records.len() - 1;
-            writeln!(out, "{}", terminal::run_line(&records[index], name_width, out_style))?;
-            write!(out, "{}", terminal::failure(&records[index], out_style))?;
-            if jobs[index].has_drawn() && records[index].verdict != Verdict::Pass {
-                writeln!(out, "  drawn:  {}", jobs[index].drawn().display())?;
-            }
-            if pool::is_last_seed(jobs, index) {
-                write!(out, "{}", terminal::invariants(&records[pool::seeds(jobs, index)], out_style))?;
-            }
-            out.flush()
-        },
-        |done, running| {
-            if *progress {
-                let (err, shown) = &mut *line.borrow_mut();
-                // A terminal that does not take the progress line does not stop the runs.
-                let _ = write!(err, "\r\x1b[K{}", terminal::progress_line(done, jobs, running, width));
-                let _ = err.flush();
-                *shown = true;
-            }
-        },
-    )?;
-    clear()?;
-    // An interrupt may have come between two seeds of one scenario.
-    if let Some(index) = records.len().checked_sub(1).filter(|index| !pool::is_last_seed(jobs, *index)) {
-        write!(out, "{}", terminal::invariants(&records[pool::seeds(jobs, index)], out_style))?;
-    }
-    Ok(records)
-}
-
-fn run_for_programs<S: Simulate>(
-    pool: &Pool<'_, S>,
-    jobs: &[Job<'_>],
-    streams: &mut Streams<'_>,
-) -> io::Result<Vec<RunRecord>> {
-    let out = &mut streams.out;
-    pool.run(
-        jobs,
-        |records| {
-            let index = records.len() - 1;
-            let report = jobs[index].folder.join("report.html");
-            writeln!(out, "{}", message(&records[index], &report.to_string_lossy()))?;
-            out.flush()
-        },
-        |_, _| (),
-    )
-}
-
 /// The JSON object of a run.
-fn message(record: &RunRecord, report: &str) -> serde_json::Value {
+pub(super) fn message(record: &RunRecord, report: &str) -> serde_json::Value {
     let invariants: serde_json::Map<String, serde_json::Value> =
         record.invariants.iter().map(|result| (result.name.clone(), json!(result.verdict))).collect();
     let mut faults = serde_json::Map::new();
@@ -398,25 +392,4 @@ fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         "messages": record.messages,
         "report": report,
     })
-}
-
-/// The worst verdict's; runs that never began make the whole incomplete.
-fn exit_code(records: &[RunRecord], planned: usize) -> u8 {
-    let unfinished = (records.len() < planned).then_some(Verdict::Incomplete);
-    let worst = records.iter().map(|record| record.verdict).chain(unfinished).max();
-    worst.unwrap_or(Verdict::Pass).exit_code()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_of_seeds_includes_both_ends() {
-        assert_eq!(seed_range("1..100"), Ok(SeedRange { first: 1, last: 100 }));
-        assert_eq!(seed_range("7..=7"), Ok(SeedRange { first: 7, last: 7 }));
-        assert!(seed_range("9..1").is_err());
-        assert!(seed_range("12").is_err());
-        assert!(seed_range("a..b").is_err());
-    }
 }

@@ -4,9 +4,9 @@ use ferret_reports::{RunRecord, Verdict};
 
 /// Turns the last of `seeds` vacuous if something that the scenario requires happened in none of them. Returns whether
 /// it did. Seeds that were cut short tell nothing.
-pub(super) fn judge(seeds: &mut [RunRecord]) -> bool {
+pub(super) fn judge(seeds: &mut [&mut RunRecord]) -> bool {
     let count = seeds.len();
-    let cut_short = |record: &RunRecord| matches!(record.verdict, Verdict::Incomplete | Verdict::Internal);
+    let cut_short = |record: &&mut RunRecord| matches!(record.verdict, Verdict::Incomplete | Verdict::Internal);
     if seeds.iter().any(cut_short) {
         return false;
     }

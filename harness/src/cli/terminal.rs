@@ -9,7 +9,6 @@ use std::{
 use ferret_reports::{InvariantResult, InvariantVerdict, RunRecord, Verdict, grouped};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
-use super::pool::{Job, Running};
 use crate::scenario::Problem;
 
 /// How to write on a stream.
@@ -76,7 +75,7 @@ pub(super) fn run_line(record: &RunRecord, name_width: usize, style: Style) -> S
     let verdict = match record.verdict {
         Verdict::Pass => style.good(&verdict),
         Verdict::Vacuous | Verdict::Threshold | Verdict::Incomplete | Verdict::Undecided => style.doubtful(&verdict),
-        Verdict::Violated | Verdict::NotDeterministic | Verdict::Internal => style.bad(&verdict),
+        Verdict::Regression | Verdict::Violated | Verdict::NotDeterministic | Verdict::Internal => style.bad(&verdict),
     };
     format!(
         "{verdict} {:<name_width$}  seed {:<4} trace {}  {:>5.1} s in {:>5.2} s ({})  {} messages",
@@ -118,7 +117,7 @@ pub(super) fn failure(record: &RunRecord, style: Style) -> String {
 }
 
 /// Each invariant's verdict over all seeds of one scenario, the worst of each, grouped by verdict.
-pub(super) fn invariants(records: &[RunRecord], style: Style) -> String {
+pub(super) fn invariants(records: &[&RunRecord], style: Style) -> String {
     let mut worst: BTreeMap<&str, (u8, &InvariantResult, u64)> = BTreeMap::new();
     let mut order = Vec::new();
     for result in records.iter().flat_map(|record| &record.invariants) {
@@ -148,7 +147,7 @@ pub(super) fn invariants(records: &[RunRecord], style: Style) -> String {
 }
 
 /// How often each chaos point took its turn, over all seeds; nothing without chaos.
-fn chaos(records: &[RunRecord], style: Style) -> String {
+fn chaos(records: &[&RunRecord], style: Style) -> String {
     let mut fired: BTreeMap<&str, u64> = BTreeMap::new();
     for point in records.iter().flat_map(|record| &record.chaos) {
         *fired.entry(&point.point).or_default() += point.fired;
@@ -174,9 +173,8 @@ fn weight(result: &InvariantResult) -> u8 {
     }
 }
 
-/// The last lines: how many of the `jobs` ended how, how many were run twice, and how fast it went.
-pub(super) fn summary(records: &[RunRecord], jobs: &[Job<'_>], style: Style) -> String {
-    let planned = jobs.len();
+/// The last lines: how many of the `planned` runs ended how, how many were run `twice`, and how fast it went.
+pub(super) fn summary(records: &[RunRecord], planned: usize, twice: usize, style: Style) -> String {
     let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
     for record in records {
         *counts.entry(record.verdict).or_default() += 1;
@@ -190,10 +188,7 @@ pub(super) fn summary(records: &[RunRecord], jobs: &[Job<'_>], style: Style) -> 
     let wall: f64 = records.iter().map(|record| record.wall_seconds).sum();
     let messages: u64 = records.iter().map(|record| record.messages.published).sum();
     let passed = records.len() == planned && records.iter().all(|record| record.verdict == Verdict::Pass);
-    let twice = records.iter().zip(jobs).filter(|(_, job)| job.twice).map(|(record, _)| record);
-    let (twice, differ) = twice.fold((0, 0), |(count, differ), record| {
-        (count + 1, differ + usize::from(record.verdict == Verdict::NotDeterministic))
-    });
+    let differ = records.iter().filter(|record| record.verdict == Verdict::NotDeterministic).count();
     match (twice, differ) {
         (0, _) => {}
         (_, 0) => parts.push(format!("{twice} of them run twice without a difference")),
@@ -209,22 +204,11 @@ pub(super) fn summary(records: &[RunRecord], jobs: &[Job<'_>], style: Style) -> 
     )
 }
 
-/// What is under way, in one line.
-pub(super) fn progress_line(done: usize, jobs: &[Job<'_>], running: &[Running], width: usize) -> String {
-    let mut line = format!("{done}/{} done", jobs.len());
-    for one in running {
-        let job = &jobs[one.job];
-        let virtual_time = one.progress.virtual_time().as_secs_f64();
-        let phase = one.progress.phase().name();
-        line += &format!(" | {} seed {}: {phase}, {virtual_time:.1} s", job.scenario.name, job.seed);
-    }
-    line.chars().take(width.saturating_sub(1)).collect()
-}
-
 pub(super) fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "pass",
         Verdict::Vacuous => "vacuous",
+        Verdict::Regression => "regression",
         Verdict::Threshold => "threshold",
         Verdict::Incomplete => "incomplete",
         Verdict::Undecided => "undecided",

@@ -22,6 +22,7 @@ pub use self::{
     bare::{Bare, bare},
     events::event_log,
     stage::Played,
+    verdict::time as metric_time,
 };
 use crate::{
     check::{self, CheckConfig, Invariant},

@@ -145,7 +145,7 @@ pub fn thresholds(expect: &Expect, latency: &Latency, history: &History) -> Vec<
 }
 
 /// A metric of time, in nanoseconds; `None` if there was nothing to measure.
-fn time(metric: Metric, latency: &Latency) -> Option<u64> {
+pub fn time(metric: Metric, latency: &Latency) -> Option<u64> {
     let quantile = |of: Option<Quantiles>, quantile: Quantile| {
         of.map(|of| match quantile {
             Quantile::P50 => of.p50_ns,

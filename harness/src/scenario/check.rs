@@ -435,7 +435,7 @@ fn ack_mode<K>(field: &Field<Name<K>>) -> AckMode {
 }
 
 /// The 1-based line of the byte at `offset`.
-pub(super) fn line_of(text: &str, offset: usize) -> u32 {
+pub(crate) fn line_of(text: &str, offset: usize) -> u32 {
     let breaks = text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
     u32::try_from(breaks).unwrap_or(u32::MAX - 1) + 1
 }

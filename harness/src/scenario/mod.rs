@@ -15,7 +15,7 @@ mod model;
 mod operator;
 mod problem;
 mod required;
-mod shape;
+pub(crate) mod shape;
 mod step_table;
 mod steps;
 mod swarm;
@@ -27,6 +27,7 @@ mod values;
 mod write;
 
 pub use crate::check::Invariant;
+pub(crate) use check::line_of;
 pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
@@ -38,7 +39,9 @@ pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
 pub use swarm::{Kind as SwarmKind, Swarm};
 pub use target::Target;
+pub(crate) use text::{budget, limit};
 pub use trigger::{Happening, Repeat, Tally, Trigger};
+pub(crate) use values::{At, Field, Name, names};
 
 /// `5s`, `1.5ms`: a duration as scenario files write it.
 ///

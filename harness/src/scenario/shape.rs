@@ -14,7 +14,7 @@ use toml::{
 use super::problem::{Problems, suggestion};
 
 /// Checks `table` against the root `schema`, and removes from it whatever does not fit.
-pub(super) fn check(schema: &Value, table: &mut DeTable<'_>, problems: &mut Problems) {
+pub(crate) fn check(schema: &Value, table: &mut DeTable<'_>, problems: &mut Problems) {
     let shape = Shape { root: schema };
     shape.table(schema, table, &(0..0), "the file", problems);
 }

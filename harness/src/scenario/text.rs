@@ -8,10 +8,10 @@ use super::{Comparison, Limit, Metric, Spread};
 
 /// Why a text is no value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     /// Stands under the caret.
-    pub(super) what: String,
-    pub(super) help: String,
+    pub(crate) what: String,
+    pub(crate) help: String,
 }
 
 impl Wrong {
@@ -37,12 +37,18 @@ const SIZE_UNITS: [(&str, &[&str], u64); 3] = [
 ];
 
 /// `5s`, `1.5ms`. At most a year.
-pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+pub(crate) fn duration(text: &str) -> Result<Duration, Wrong> {
     let nanos = quantity(text, "duration", "5s", &TIME_UNITS, "ns, us, ms, s, min, h")?;
     if nanos > 365.0 * 24.0 * 3_600e9 {
         return Err(Wrong::new("more than a year", "write a shorter duration"));
     }
     Ok(Duration::from_nanos(nanos.round() as u64))
+}
+
+/// `90s`, `10m`, `1h`: of wall time, where nobody means metres by `m`.
+pub(crate) fn budget(text: &str) -> Result<Duration, Wrong> {
+    let minutes = text.strip_suffix('m').filter(|number| number.parse::<f64>().is_ok());
+    duration(&minutes.map_or(text.to_owned(), |minutes| format!("{minutes}min")))
 }
 
 /// `5s` or `1ms..15ms`.
@@ -62,7 +68,7 @@ pub(super) fn size_range(text: &str) -> Result<Spread<u64>, Wrong> {
 }
 
 /// `< 400ms`, or `> 100` for a throughput.
-pub(super) fn limit(metric: Metric, text: &str) -> Result<(Comparison, Limit), Wrong> {
+pub(crate) fn limit(metric: Metric, text: &str) -> Result<(Comparison, Limit), Wrong> {
     let operators = [
         ("<=", Comparison::LessOrEqual),
         (">=", Comparison::GreaterOrEqual),
@@ -141,6 +147,14 @@ mod tests {
         assert_eq!(duration("1.5ms"), Ok(Duration::from_micros(1500)));
         assert_eq!(duration("2min"), Ok(Duration::from_secs(120)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_budget_may_be_written_in_minutes_of_one_letter() {
+        assert_eq!(budget("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(budget("10min"), Ok(Duration::from_secs(600)));
+        assert_eq!(budget("90s"), Ok(Duration::from_secs(90)));
+        assert!(budget("10").is_err() && budget("m").is_err());
     }
 
     #[test]

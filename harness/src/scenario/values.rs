@@ -10,14 +10,14 @@ use super::{Invariant, Sometimes};
 
 /// A value and its bytes in the file.
 #[derive(Clone, Debug)]
-pub(super) struct At<T> {
-    pub(super) value: T,
-    pub(super) span: Range<usize>,
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) span: Range<usize>,
 }
 
 /// A key that may be missing. (An `Option` would let the schema offer `null`, which TOML does not have.)
 #[derive(Clone, Debug)]
-pub(super) struct Field<T>(pub(super) Option<At<T>>);
+pub(crate) struct Field<T>(pub(crate) Option<At<T>>);
 
 impl<T> Default for Field<T> {
     fn default() -> Self {
@@ -66,7 +66,7 @@ macro_rules! text {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, Deserialize)]
         #[serde(transparent)]
-        pub(super) struct $type(pub(super) String);
+        pub(crate) struct $type(pub(crate) String);
 
         impl AsRef<str> for $type {
             fn as_ref(&self) -> &str {
@@ -156,13 +156,13 @@ impl JsonSchema for OneOrMany {
 }
 
 /// One of the names that `K` lists.
-pub(super) struct Name<K> {
-    pub(super) text: String,
+pub(crate) struct Name<K> {
+    pub(crate) text: String,
     kind: PhantomData<K>,
 }
 
 /// A fixed list of names.
-pub(super) trait Names {
+pub(crate) trait Names {
     /// What one of them is: "invariant".
     const WHAT: &'static str;
 
@@ -195,7 +195,7 @@ impl<K: Names> JsonSchema for Name<K> {
     }
 }
 
-pub(super) mod names {
+pub(crate) mod names {
     //! The lists of names that the format knows.
 
     use warren::platform::Sabotage;
@@ -208,7 +208,7 @@ pub(super) mod names {
     macro_rules! names {
         ($($type:ident, $what:literal, $all:expr;)+) => {
             $(
-                pub(in super::super) struct $type;
+                pub(crate) struct $type;
 
                 impl Names for $type {
                     const WHAT: &'static str = $what;

@@ -116,7 +116,7 @@ impl Hunted {
 }
 
 /// What a run's record tells against the broker.
-fn catch(record: &RunRecord) -> Option<Catch> {
+pub fn catch(record: &RunRecord) -> Option<Catch> {
     let violated: Vec<_> =
         record.invariants.iter().filter(|result| result.verdict == InvariantVerdict::Violated).collect();
     let replay = record.replay.clone();

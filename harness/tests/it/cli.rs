@@ -16,12 +16,12 @@ use ferret::{
     scenario::Scenario,
 };
 use ferret_reports::{
-    FaultRecord, InvariantResult, InvariantVerdict, Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo,
-    SometimesResult, Timeline, Verdict, WitnessEvent, WitnessKind,
+    FaultRecord, InvariantResult, InvariantVerdict, Latency, MessageCounts, Quantiles, RECORD_VERSION, RunRecord,
+    ScenarioInfo, SometimesResult, Timeline, Verdict, WitnessEvent, WitnessKind,
 };
 use tempfile::TempDir;
 
-const SCENARIO: &str = r#"version = 1
+pub const SCENARIO: &str = r#"version = 1
 name = "NAME"
 run = { duration = "10s", seeds = { from = 1, count = 2 } }
 cluster = { nodes = 3 }
@@ -31,21 +31,25 @@ publishers = [{ name = "pub", queue = "orders", rate = 100 }]
 
 /// A simulation whose runs all end alike, but for what the test says.
 #[derive(Default)]
-struct Script {
+pub struct Script {
     /// Seeds that end with this verdict instead of a pass.
-    bad: Option<(u64, Verdict)>,
+    pub bad: Option<(u64, Verdict)>,
     /// They do so only with a planted bug.
-    planted: bool,
+    pub planted: bool,
     /// The second run of a seed differs from the first at the third event.
-    wavers: bool,
-    second: AtomicBool,
+    pub wavers: bool,
+    pub second: AtomicBool,
     /// What is required and never happens.
-    never: bool,
+    pub never: bool,
     /// Ctrl-C comes while the first run is under way.
-    interrupted: Option<Interrupt>,
-    panics: bool,
+    pub interrupted: Option<Interrupt>,
+    pub panics: bool,
+    /// Every latency is so many times longer.
+    pub slower: u64,
+    /// The seeds that were run, as they were begun.
+    pub ran: std::sync::Mutex<Vec<u64>>,
     /// Lets the scenario's swarm draw, as the simulation does.
-    draws: bool,
+    pub draws: bool,
 }
 
 impl Simulate for Script {
@@ -60,7 +64,14 @@ impl Simulate for Script {
         _: &Progress,
     ) -> Simulated<String> {
         assert!(!self.panics, "the script panics");
+        self.ran.lock().expect("no run panics with it").push(seed);
         let mut record = passed(scenario, seed);
+        let ms = 1_000_000 * (1 + self.slower);
+        let quantiles =
+            Quantiles { count: 1200, p50_ns: 20 * ms, p90_ns: 30 * ms, p99_ns: (40 + seed) * ms, max_ns: 90 * ms };
+        record.latency.confirm = Some(quantiles);
+        record.latency.unavailable_max_ns = 700 * ms;
+        record.sometimes.push(SometimesResult { name: "redelivered".to_owned(), required: false, count: seed });
         if self.draws {
             record.scenario.text = scenario.clone().drawn_by_swarm(seed).text;
         }
@@ -124,8 +135,7 @@ fn passed(scenario: &Scenario, seed: u64) -> RunRecord {
         scenario: ScenarioInfo {
             name: scenario.name.clone(),
             description: String::new(),
-            // Where the test put the file differs from run to run.
-            path: "scenario.toml".to_owned(),
+            path: scenario.path.clone(),
             text: scenario.text.clone(),
             tags: Vec::new(),
         },
@@ -215,12 +225,12 @@ fn ferret(verb: &str, files: &[(&str, &str)], options: &[&str], script: &Script)
     };
     let text = |bytes: Vec<u8>| {
         let text = String::from_utf8(bytes).expect("output is text");
-        text.replace(&*folder.path().to_string_lossy(), "FOLDER")
+        crate::workspace::without_hash(&text.replace(&*folder.path().to_string_lossy(), "FOLDER"))
     };
     Call { code, out: text(out), err: text(err), out_folder, _folder: folder }
 }
 
-fn named(name: &str) -> String {
+pub fn named(name: &str) -> String {
     SCENARIO.replace("NAME", name)
 }
 
@@ -426,6 +436,9 @@ fn the_help_of_each_verb_teaches_by_example() {
     for verb in [
         None,
         Some("run"),
+        Some("gate"),
+        Some("baseline"),
+        Some("merge"),
         Some("shrink"),
         Some("replay"),
         Some("explain"),
@@ -442,11 +455,25 @@ fn the_help_of_each_verb_teaches_by_example() {
 }
 
 #[test]
-fn the_schema_in_the_tree_is_the_one_that_this_program_prints() {
-    let printed = serde_json::to_string_pretty(&ferret::scenario::schema()).expect("a schema is JSON") + "\n";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/scenario.schema.json");
-    let kept = fs::read_to_string(path).unwrap_or_default();
-    assert!(kept == printed, "write it anew: cargo run -- schema > scenarios/scenario.schema.json");
+fn the_schemas_in_the_tree_are_those_that_this_program_prints() {
+    for (what, file) in [
+        ("scenario", "scenarios/scenario.schema.json"),
+        ("gate", "scenarios/gate.schema.json"),
+        ("run", "reports/schema/run.schema.json"),
+        ("sweep", "reports/schema/sweep.schema.json"),
+        ("verdict", "reports/schema/gate.schema.json"),
+    ] {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let args: [OsString; 3] = ["ferret".into(), "schema".into(), what.into()];
+        let code = {
+            let (out, err) = (&mut out, &mut err);
+            let mut streams = Streams { out, err, out_style: Style::PLAIN, err_style: Style::PLAIN, progress: false };
+            cli::main(args, &Script::default(), &Interrupt::default(), &mut streams)
+        };
+        assert_eq!(code, exit::PASS);
+        let kept = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file)).unwrap_or_default();
+        assert!(kept == out, "write it anew: cargo run -- schema {what} > {file}");
+    }
 }
 
 #[test]

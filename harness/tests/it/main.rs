@@ -6,6 +6,7 @@ mod determinism;
 mod disk;
 mod end_to_end;
 mod faults;
+mod gate;
 mod judge;
 mod lapin_lockstep;
 mod locks;
@@ -17,8 +18,10 @@ mod reproducer;
 mod scenario_errors;
 mod streams;
 mod swarm;
+mod sweep;
 mod tell;
 mod triggers;
+mod workspace;
 
 use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};
 

@@ -54,7 +54,7 @@ fn run_page(run: &RunRecord, events: &run::Events) -> String {
 fn tone(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "good",
-        Verdict::Violated | Verdict::NotDeterministic | Verdict::Internal => "bad",
+        Verdict::Violated | Verdict::NotDeterministic | Verdict::Internal | Verdict::Regression => "bad",
         Verdict::Threshold | Verdict::Undecided | Verdict::Incomplete => "warn",
         Verdict::Vacuous => "void",
     }

@@ -1,5 +1,6 @@
 //! Renderings of realistic, hostile and degenerate records.
 
+mod gate;
 mod html;
 mod junit;
 mod markdown;

@@ -1,0 +1,301 @@
+//! Many runs as one: planned, shared out, limited, and written down. `ferret run` and `ferret gate` both do it.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::Path,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use ferret_reports::{
+    PlannedRun, RunRecord, SWEEP_VERSION, Slice, Stopped, SweepRecord, SweptRun, SweptScenario, Verdict,
+};
+
+use warren::platform::Sabotage;
+
+use super::{
+    Streams,
+    artifacts::{self, Artifacts, Keep},
+    build_id,
+    interrupt::Interrupt,
+    live,
+    pool::{Job, Pool},
+    run::MessageFormat,
+    simulate::{Request, Simulate},
+};
+use crate::{
+    scenario::Scenario,
+    search::{
+        plan::{self, Order, Seeds},
+        results,
+    },
+};
+
+/// So many runs are a sweep, of which a sample is run twice.
+const SWEEP_RUNS: usize = 20;
+/// The first of so many runs of a sweep is run twice.
+const SAMPLE_EVERY: usize = 50;
+
+/// A sweep of more runs keeps the pictures of those that passed only on disk.
+const PICTURES_MAX: usize = 200;
+
+/// What to run, and how.
+pub(super) struct Sweep<'a> {
+    pub(super) scenarios: &'a [Scenario],
+    /// All of it, whichever slice is run.
+    pub(super) plan: Vec<PlannedRun>,
+    /// The plan is only as long as it is because it must end somewhere.
+    pub(super) open: bool,
+    pub(super) slice: Option<Slice>,
+    /// Judge what must happen at least once over the seeds of a scenario.
+    pub(super) sometimes: bool,
+    /// Per scenario, the planted bug to switch on instead of its own.
+    pub(super) sabotage: Vec<Option<Sabotage>>,
+    /// A swarm draws the faults, in every scenario.
+    pub(super) swarm: bool,
+    pub(super) request: Request,
+    /// Run everything twice and compare.
+    pub(super) twice: bool,
+    pub(super) limits: Limits,
+    /// Runs at a time.
+    pub(super) workers: usize,
+    pub(super) keep: Keep,
+}
+
+/// What ends a sweep before its plan does. What is under way by then is finished, and counts.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    /// Nothing is begun after this.
+    deadline: Option<Instant>,
+    /// Nothing is begun after so many failures.
+    failures: Option<usize>,
+    hit: OnceLock<Stopped>,
+}
+
+impl Limits {
+    pub(super) fn new(budget: Option<Duration>, failures: Option<usize>) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "a budget is time of the user's; no simulation sees it")]
+        let deadline = budget.and_then(|budget| Instant::now().checked_add(budget));
+        Self { deadline, failures, hit: OnceLock::new() }
+    }
+
+    /// Whether no run may be begun any more, now that so many have failed.
+    pub(super) fn reached(&self, failed: usize) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "a budget is time of the user's; no simulation sees it")]
+        let late = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if self.hit.get().is_none() {
+            // What has been set is what came first.
+            if self.failures.is_some_and(|most| failed >= most) {
+                let _ = self.hit.set(Stopped::Failures);
+            } else if late() {
+                let _ = self.hit.set(Stopped::Budget);
+            }
+        }
+        self.hit.get().is_some()
+    }
+}
+
+/// What came of a sweep.
+pub(super) struct Swept {
+    /// In the order of the plan; those of passing runs may be slim.
+    pub(super) records: Vec<RunRecord>,
+    pub(super) record: SweepRecord,
+    /// How many runs there should be.
+    pub(super) planned: usize,
+    /// How many of the records were compared with a second run.
+    pub(super) twice: usize,
+}
+
+impl Swept {
+    /// The worst verdict of all; what was planned and is not there makes the whole incomplete, unless the sweep was to
+    /// end at the failures that it found, or had no end to come to.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.record.verdict
+    }
+}
+
+impl Sweep<'_> {
+    /// Runs what is planned, tells about it as it goes, and leaves everything but the summaries on disk.
+    ///
+    /// # Errors
+    /// The first failure to write.
+    pub(super) fn run<S: Simulate>(
+        &self,
+        simulate: &S,
+        interrupt: &Interrupt,
+        artifacts: &Artifacts,
+        format: MessageFormat,
+        streams: &mut Streams<'_>,
+    ) -> io::Result<Swept> {
+        let planned = plan::part(&self.plan, self.slice);
+        let names: Vec<&str> = self.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+        let folders = artifacts::folder_names(&names);
+        let mut later = BTreeSet::new();
+        let job = |run: &PlannedRun| {
+            let group = run.scenario as usize;
+            let folder = artifacts.run_folder(&folders[group], run.seed);
+            let (scenario, sabotage) = (&self.scenarios[group], self.sabotage[group]);
+            Job { scenario, group, last: later.insert(group), seed: run.seed, sabotage, folder, twice: false }
+        };
+        let mut jobs: Vec<Job<'_>> = planned.iter().rev().map(job).collect();
+        jobs.reverse();
+        let every = match jobs.len() {
+            _ if self.twice => Some(1),
+            SWEEP_RUNS.. => Some(SAMPLE_EVERY),
+            _ => None,
+        };
+        jobs.iter_mut().step_by(every.unwrap_or(usize::MAX)).for_each(|job| job.twice = every.is_some());
+        let pool = Pool {
+            simulate,
+            request: self.request,
+            sometimes: self.sometimes && self.slice.is_none() && !self.open,
+            workers: self.workers,
+            interrupt,
+            limits: &self.limits,
+            keep: self.keep,
+            slim: jobs.len() > PICTURES_MAX,
+        };
+        let records = match format {
+            MessageFormat::Human => live::for_people(&pool, &jobs, streams)?,
+            MessageFormat::Json => live::for_programs(&pool, &jobs, streams)?,
+        };
+        let stopped = self.limits.hit.get().copied().or_else(|| interrupt.asked().then_some(Stopped::Interrupt));
+        let stopped = stopped.filter(|_| records.len() < jobs.len());
+        let record = self.record(&records, &planned, &folders, stopped, build_id::program());
+        artifacts.write_sweep(&record)?;
+        let twice = jobs.iter().take(records.len()).filter(|job| job.twice).count();
+        Ok(Swept { records, record, planned: jobs.len(), twice })
+    }
+
+    /// What is written down of `records`, the first of the `planned` runs.
+    pub(super) fn record(
+        &self,
+        records: &[RunRecord],
+        planned: &[PlannedRun],
+        folders: &[String],
+        stopped: Option<Stopped>,
+        build: String,
+    ) -> SweepRecord {
+        SweepRecord {
+            version: SWEEP_VERSION,
+            build,
+            request: self.request_text(),
+            scenarios: self.scenarios.iter().map(swept_scenario).collect(),
+            plan: if self.open { Vec::new() } else { self.plan.clone() },
+            open: self.open,
+            slice: self.slice,
+            stopped,
+            runs: swept_runs(records, planned, folders),
+            results_hash: results::results_hash(records),
+            verdict: verdict(records, planned.len(), stopped, self.open),
+        }
+    }
+
+    /// What a reader of the summary should know.
+    pub(super) fn notes(&self, swept: &Swept) -> Vec<String> {
+        let mut notes = Vec::new();
+        let missing = swept.planned - swept.records.len();
+        match swept.record.stopped {
+            Some(Stopped::Budget) if self.open => notes.push("the budget is spent".to_owned()),
+            Some(Stopped::Budget) => notes.push(format!("the budget is spent: {missing} planned runs were not made")),
+            Some(Stopped::Failures) => {
+                notes.push(format!("as many failures as asked for: {missing} runs were not made"))
+            }
+            Some(Stopped::Interrupt) | None => {}
+        }
+        if let Some(slice) = self.slice {
+            let whole = self.plan.len();
+            notes.push(format!("{slice} of {whole} runs: `ferret merge` judges what all of them must show together"));
+        }
+        notes
+    }
+
+    fn request_text(&self) -> String {
+        let mut options = Vec::new();
+        let bugs: BTreeSet<&str> = self.sabotage.iter().flatten().map(|bug| bug.name()).collect();
+        match bugs.first() {
+            Some(bug) if bugs.len() == 1 => options.push(format!("--sabotage {bug}")),
+            Some(_) => options.push("--sabotage matching".to_owned()),
+            None => {}
+        }
+        if let Some(client) = self.request.client {
+            options.push(format!("--client {}", client.name()));
+        }
+        if self.swarm {
+            options.push("--swarm".to_owned());
+        }
+        if self.twice {
+            options.push("--verify-determinism".to_owned());
+        }
+        options.join(" ")
+    }
+}
+
+pub(super) fn swept_scenario(scenario: &Scenario) -> SweptScenario {
+    SweptScenario {
+        name: scenario.name.clone(),
+        path: scenario.path.clone(),
+        text_hash: results::text_hash(&scenario.text),
+    }
+}
+
+/// `records` are those of the first of the `planned` runs.
+pub(super) fn swept_runs(records: &[RunRecord], planned: &[PlannedRun], folders: &[String]) -> Vec<SweptRun> {
+    let run = |(record, run): (&RunRecord, &PlannedRun)| SweptRun {
+        scenario: run.scenario,
+        seed: run.seed,
+        folder: Path::new(&folders[run.scenario as usize]).join(artifacts::seed_folder(run.seed)).display().to_string(),
+        verdict: record.verdict,
+        trace_hash: record.trace_hash.clone(),
+    };
+    records.iter().zip(planned).map(run).collect()
+}
+
+/// See [`Swept::verdict`].
+pub(super) fn verdict(records: &[RunRecord], planned: usize, stopped: Option<Stopped>, open: bool) -> Verdict {
+    let meant = stopped == Some(Stopped::Failures) || (open && stopped == Some(Stopped::Budget));
+    let unfinished = (records.len() < planned && !meant).then_some(Verdict::Incomplete);
+    records.iter().map(|record| record.verdict).chain(unfinished).max().unwrap_or(Verdict::Pass)
+}
+
+/// `slice:2/8`.
+pub(super) fn slice(text: &str) -> Result<Slice, String> {
+    let example = "write slice:2/8 for the second of eight parts";
+    let numbers = text.strip_prefix("slice:").ok_or(example)?;
+    let (part, of) = numbers.split_once('/').ok_or(example)?;
+    let (Ok(part), Ok(of)) = (part.parse::<u32>(), of.parse::<u32>()) else { return Err(example.to_owned()) };
+    if part == 0 || part > of {
+        return Err(format!("there is no part {part} of {of}: parts are numbered from 1"));
+    }
+    Ok(Slice { part, of })
+}
+
+/// The plan for these scenarios. A limited sweep takes the scenarios in turns, so that none is left out.
+pub(super) fn plan_of(seeds: &[Seeds], limited: bool) -> Vec<PlannedRun> {
+    let order = if limited { Order::BySeed } else { Order::ByScenario };
+    plan::plan(seeds, order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_numbered_from_one() {
+        assert_eq!(slice("slice:2/8"), Ok(Slice { part: 2, of: 8 }));
+        for wrong in ["slice:0/8", "slice:9/8", "2/8", "slice:2", "slice:a/b"] {
+            assert!(slice(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_was_planned_and_not_run_makes_the_whole_incomplete_unless_it_was_to_end_there() {
+        let none = &[][..];
+        assert_eq!(verdict(none, 3, Some(Stopped::Budget), false), Verdict::Incomplete);
+        assert_eq!(verdict(none, 3, Some(Stopped::Interrupt), true), Verdict::Incomplete);
+        assert_eq!(verdict(none, 3, Some(Stopped::Failures), false), Verdict::Pass);
+        assert_eq!(verdict(none, 3, Some(Stopped::Budget), true), Verdict::Pass);
+        assert_eq!(verdict(none, 0, None, false), Verdict::Pass);
+    }
+}

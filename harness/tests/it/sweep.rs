@@ -1,0 +1,214 @@
+//! Many runs: picked, planned, limited, shared out and joined again, with a script in the place of the simulation.
+
+use ferret::cli::exit;
+use ferret_reports::{SweepRecord, Verdict};
+
+use crate::{
+    cli::{Script, named},
+    workspace::{Said, Workspace},
+};
+
+/// Two scenarios: `first` with the tag `gate`, `second`.
+fn two() -> Workspace {
+    let first = named("first").replace("name = \"first\"", "name = \"first\"\ntags = [\"gate\"]");
+    Workspace::new(&[("s/a.toml", &first), ("s/b.toml", &named("second"))])
+}
+
+fn sweep_of(workspace: &Workspace, folder: &str) -> SweepRecord {
+    serde_json::from_str(&workspace.read(&format!("{folder}/sweep.json"))).expect("sweep.json is a record")
+}
+
+/// The runs of `ferret run`, without `--out`'s folder.
+fn run(workspace: &Workspace, out: &str, options: &[&str], script: &Script) -> Said {
+    let out = format!("@{out}");
+    let args: Vec<&str> = ["run", "@s", "--out", &out].into_iter().chain(options.iter().copied()).collect();
+    workspace.ferret(&args, script)
+}
+
+fn order(script: Script) -> Vec<u64> {
+    script.ran.into_inner().expect("no run panicked")
+}
+
+#[test]
+fn a_filter_picks_scenarios() {
+    let workspace = two();
+    for (filter, runs) in [("tag(gate)", 2), ("!tag(gate)", 2), ("name(*)", 4), ("path(/s/b) | name(first)", 4)] {
+        let said = run(&workspace, "out", &["-E", filter], &Script::default());
+        assert_eq!(said.code, exit::PASS, "{}", said.err);
+        assert!(said.out.contains(&format!("{runs} runs:")), "{filter}: {}", said.out);
+    }
+}
+
+#[test]
+fn a_filter_that_picks_nothing_selects_nothing_and_names_the_tags() {
+    let said = run(&two(), "out", &["-E", "tag(gaet)"], &Script::default());
+    assert_eq!((said.code, said.out.as_str()), (exit::NOTHING_SELECTED, ""));
+    insta::assert_snapshot!(said.err);
+}
+
+#[test]
+fn a_mistake_in_a_filter_is_shown_with_its_place() {
+    let said = run(&two(), "out", &["-E", "tag(gate) & nmae(first)"], &Script::default());
+    assert_eq!(said.code, exit::USAGE);
+    insta::assert_snapshot!(said.err);
+}
+
+#[test]
+fn stored_seeds_run_first_and_once() {
+    let workspace = two();
+    workspace.write("s/regressions/b.seeds", "version = 1\nseeds = [{ seed = 40 }, { seed = 2 }]\n");
+    let script = Script::default();
+    assert_eq!(run(&workspace, "out", &["--jobs", "1"], &script).code, exit::PASS);
+    assert_eq!(order(script), [2, 40, 1, 2, 1]);
+}
+
+#[test]
+fn a_seed_that_was_picked_out_runs_alone() {
+    let workspace = two();
+    workspace.write("s/regressions/b.seeds", "version = 1\nseeds = [{ seed = 40 }]\n");
+    let script = Script::default();
+    run(&workspace, "out", &["--jobs", "1", "--seed", "7"], &script);
+    assert_eq!(order(script), [7, 7]);
+}
+
+#[test]
+fn failing_seeds_are_kept_only_when_asked_for_and_then_run_first() {
+    let workspace = two();
+    let failing = || Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
+    run(&workspace, "out", &[], &failing());
+    assert!(!workspace.path("s/regressions").exists(), "nothing is kept silently");
+    let said = run(&workspace, "out", &["--save-failures", "--seeds", "1..3"], &failing());
+    assert_eq!(said.code, 100);
+    assert_eq!(
+        said.err,
+        "kept in FOLDER/s/regressions/a.seeds: seed 2\nkept in FOLDER/s/regressions/b.seeds: seed 2\n"
+    );
+    insta::assert_snapshot!(workspace.read("s/regressions/a.seeds"));
+    let again = run(&workspace, "out", &["--save-failures", "--seeds", "1..3"], &failing());
+    assert_eq!(again.err, "", "what is known is not told again");
+    let script = failing();
+    run(&workspace, "out", &["--seeds", "5..5", "--jobs", "1"], &script);
+    assert_eq!(order(script), [2, 2, 5, 5]);
+}
+
+#[test]
+fn a_mistake_in_stored_seeds_keeps_all_from_running() {
+    let workspace = two();
+    workspace.write("s/regressions/b.seeds", "version = 1\nseeds = [\n  { sede = 40 },\n]\n");
+    let script = Script::default();
+    let said = run(&workspace, "out", &[], &script);
+    assert_eq!((said.code, order(script).len()), (exit::INVALID_SCENARIO, 0));
+    insta::assert_snapshot!(said.err);
+}
+
+#[test]
+fn a_spent_budget_leaves_planned_seeds_out_and_is_incomplete() {
+    let workspace = two();
+    let said = run(&workspace, "out", &["--budget", "0s"], &Script::default());
+    assert_eq!(said.code, exit::INCOMPLETE);
+    assert!(said.out.contains("the budget is spent: 4 planned runs were not made"), "{}", said.out);
+    assert_eq!(sweep_of(&workspace, "out").runs.len(), 0);
+}
+
+#[test]
+fn a_spent_budget_is_the_end_of_seeds_that_have_none() {
+    let said = run(&two(), "out", &["--budget", "0s", "--seeds", "1.."], &Script::default());
+    assert_eq!(said.code, exit::PASS, "{}", said.out);
+    let said = run(&two(), "out", &["--seeds", "1.."], &Script::default());
+    assert_eq!(said.code, exit::USAGE);
+    assert!(said.err.contains("add --budget 10m"), "{}", said.err);
+}
+
+#[test]
+fn after_so_many_failures_no_run_is_begun_and_the_failures_decide() {
+    let script = Script { bad: Some((1, Verdict::Threshold)), ..Script::default() };
+    let said = run(&two(), "out", &["--max-fail", "2", "--jobs", "1", "--seeds", "1.."], &script);
+    assert_eq!(said.code, 99, "{}", said.out);
+    assert_eq!(order(script), [1, 1, 1], "the first of a long sweep twice; then the scenarios take turns");
+    assert!(said.out.contains("as many failures as asked for"), "{}", said.out);
+}
+
+#[test]
+fn a_long_sweep_prints_a_line_for_failures_only() {
+    let script = Script { bad: Some((60, Verdict::Violated)), ..Script::default() };
+    let said = run(&two(), "out", &["--seeds", "1..60", "-E", "name(first)"], &script);
+    assert_eq!(said.code, 100);
+    insta::assert_snapshot!(
+        said.out.lines().filter(|line| !line.starts_with("report:")).collect::<Vec<_>>().join("\n")
+    );
+}
+
+#[test]
+fn the_runs_that_passed_leave_no_history_if_that_is_wanted() {
+    let workspace = two();
+    let script = Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
+    run(&workspace, "out", &["--keep", "failed"], &script);
+    let there = |file: &str| workspace.path(&format!("out/first/{file}")).exists();
+    assert!(there("seed-1/run.json") && there("seed-1/report.html") && !there("seed-1/history.jsonl.gz"));
+    assert!(there("seed-2/run.json") && there("seed-2/history.jsonl.gz") && there("seed-2/report.html"));
+}
+
+/// The four parts of a sweep, and what `merge` says to those that are given.
+fn merged(workspace: &Workspace, script: &Script, given: &[u32]) -> Said {
+    for part in 1..=4 {
+        let (out, slice) = (format!("part-{part}"), format!("slice:{part}/4"));
+        run(workspace, &out, &["--seeds", "1..5", "--partition", &slice], script);
+    }
+    merge(workspace, given)
+}
+
+fn merge(workspace: &Workspace, given: &[u32]) -> Said {
+    let parts: Vec<String> = given.iter().map(|part| format!("@part-{part}")).collect();
+    let args = ["merge", "--out", "@whole"].into_iter().chain(parts.iter().map(String::as_str));
+    workspace.ferret(&args.collect::<Vec<_>>(), &Script::default())
+}
+
+#[test]
+fn parts_joined_are_what_one_sweep_is() {
+    let workspace = two();
+    let script = Script { bad: Some((3, Verdict::Violated)), never: true, ..Script::default() };
+    let one = run(&workspace, "one", &["--seeds", "1..5"], &script);
+    let many = merged(&workspace, &script, &[3, 1, 4, 2]);
+    assert_eq!((one.code, many.code), (100, 100), "{}", many.err);
+    let (one, many) = (sweep_of(&workspace, "one"), sweep_of(&workspace, "whole"));
+    assert_eq!(many.results_hash, one.results_hash);
+    assert_eq!((&many.runs, &many.plan, many.slice), (&one.runs, &one.plan, None));
+    let vacuous = many.runs.iter().filter(|run| run.verdict == Verdict::Vacuous).count();
+    assert_eq!(vacuous, 2, "what never happened is told of the last seed of each scenario, as in one sweep");
+    for file in ["report.html", "junit.xml", "summary.md", "second/seed-4/history.jsonl.gz"] {
+        assert!(workspace.path(&format!("whole/{file}")).exists(), "{file}");
+    }
+    assert_eq!(workspace.read("whole/first/seed-5/run.json").replace(['\n', ' '], "").matches("vacuous").count(), 2);
+}
+
+#[test]
+fn a_part_does_not_judge_what_all_must_show_together() {
+    let workspace = two();
+    let script = Script { never: true, ..Script::default() };
+    assert_eq!(run(&workspace, "out", &["--partition", "slice:1/4"], &script).code, exit::PASS);
+    assert_eq!(merged(&workspace, &script, &[1, 2, 3, 4]).code, 104);
+}
+
+#[test]
+fn what_is_not_the_whole_is_refused() {
+    let workspace = two();
+    let gap = merged(&workspace, &Script::default(), &[1, 2, 4]);
+    let overlap = merge(&workspace, &[1, 2, 3, 4, 2]);
+    let text = workspace.read("part-3/sweep.json");
+    workspace.write("part-3/sweep.json", &text.replace("\"build\": \"ferret ", "\"build\": \"other "));
+    let build = merge(&workspace, &[1, 2, 3, 4]);
+    workspace.write("part-3/sweep.json", &text);
+    let record = workspace.read("part-2/first/seed-2/run.json");
+    workspace.write("part-2/first/seed-2/run.json", &record.replace("\"published\": 1210", "\"published\": 1211"));
+    let changed = merge(&workspace, &[1, 2, 3, 4]);
+    for (said, because) in [
+        (gap, "2 of 10 runs are in no part, the first is first seed 3; there is no slice:3/4"),
+        (overlap, "part-2 and FOLDER/part-2 both hold first seed 2"),
+        (build, "compile once, and give all machines the same"),
+        (changed, "the files in FOLDER/part-2 are not those that the sweep left"),
+    ] {
+        assert_eq!((said.code, said.out.as_str()), (exit::INCOMPLETE, ""), "{}", said.err);
+        assert!(said.err.starts_with("ferret: not merged: ") && said.err.contains(because), "{}", said.err);
+    }
+    assert!(!workspace.path("whole").exists(), "nothing was written");
+}
