@@ -18,7 +18,7 @@ Examples:
       For programs: one JSON object per figure and line.
 
 Figures:
-  sample      scenarios/gate/quorum-leader-loss.toml: three nodes, 400 messages a second
+  sample      scenarios/bench/sample.toml: three nodes, 400 messages a second
               through a partition, a power loss and a disk stall; tick 1 ms
   sparse      scenarios/bench/sparse.toml: the same with 20 messages a second; tick 5 ms
   idle        scenarios/bench/idle.toml: three nodes and two clients with next to nothing

@@ -21,8 +21,7 @@ use crate::{
     scenario::{ClientKind, Scenario},
 };
 
-const SAMPLE: (&str, &str) =
-    ("scenarios/gate/quorum-leader-loss.toml", include_str!("../../../../scenarios/gate/quorum-leader-loss.toml"));
+const SAMPLE: (&str, &str) = ("scenarios/bench/sample.toml", include_str!("../../../../scenarios/bench/sample.toml"));
 const SPARSE: (&str, &str) = ("scenarios/bench/sparse.toml", include_str!("../../../../scenarios/bench/sparse.toml"));
 const IDLE: (&str, &str) = ("scenarios/bench/idle.toml", include_str!("../../../../scenarios/bench/idle.toml"));
 
