@@ -9,7 +9,7 @@ use crate::{
     platform::{GroupId, NodeId, Observation, Platform, Sabotage},
     replication::{Compaction, Driver, DriverError, DriverHandle, Links, OpenGroup, ReplicationConfig},
     session::Session,
-    storage::{self, Members, StorageError, Wal, WalConfig},
+    storage::{self, DiskId, Members, StorageError, Wal, WalConfig},
 };
 
 /// Everything that a node must be told.
@@ -64,9 +64,11 @@ impl Config {
         }
     }
 
-    fn replication(&self) -> ReplicationConfig {
+    fn replication(&self, disk: DiskId) -> ReplicationConfig {
         ReplicationConfig {
             node: self.node,
+            disk,
+            founders: self.founders.clone(),
             tick: self.tick,
             election_ticks: self.election_ticks,
             heartbeat_ticks: self.heartbeat_ticks,
@@ -130,7 +132,8 @@ pub async fn join<P: Platform>(
     if let Some(unknown) = config.founders.iter().find(|founder| !config.peers.contains_key(founder)) {
         return Err(NodeError::FounderUnknown(*unknown));
     }
-    let incarnation = match storage::next_incarnation(platform.disk(), config.node, platform.wall()).await? {
+    let start = storage::next_start(platform.disk(), config.node, platform.wall(), platform.random()).await?;
+    let incarnation = match start.incarnation {
         _ if platform.sabotaged(Sabotage::ReuseIncarnation) => 1,
         _ if platform.sabotaged(Sabotage::IncarnationFromClock) => platform.wall().as_secs() / 60,
         incarnation => incarnation,
@@ -149,13 +152,15 @@ pub async fn join<P: Platform>(
     founders.sort_unstable();
     let session = Session { node: config.node, incarnation };
     let (handle, inputs) = DriverHandle::channel();
-    let joining = !founders.contains(&config.node);
+    // A founder that has forgotten everything does not know who has joined since.
+    let forgotten = founders.len() > 1 && !recovered.contains_key(&GroupId::META);
+    let joining = !founders.contains(&config.node) || forgotten;
     let links = Links::new(config.node, &config.peers[&config.node], fingerprint(&founders), joining);
     let cluster_config = ClusterConfig { resend_after: config.resend_after, node_lost_after: config.node_lost_after };
     let cluster = Cluster::new(platform.clone(), cluster_config, session, &founders, handle.clone(), links.clone());
     let driver = Driver::new(
         platform.clone(),
-        config.replication(),
+        config.replication(start.disk),
         cluster.host(),
         links.clone(),
         (&handle, inputs),

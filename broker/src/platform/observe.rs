@@ -139,6 +139,12 @@ pub enum Observation {
         term: Term,
         commit: LogIndex,
     },
+    /// The node's disk has again all that the node may have promised to the group: it counts from now on. A disk that
+    /// was never new to the group says nothing.
+    Whole {
+        group: GroupId,
+        index: LogIndex,
+    },
     /// The queue has numbered all messages up to `last`: those that were not yet are ready from now on.
     Enqueued {
         group: GroupId,

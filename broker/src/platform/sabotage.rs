@@ -57,6 +57,7 @@ planted! {
     ForgetVote, "forget-vote", "a restarted node forgets whom it voted for in its current term", ["durability", "one-leader-per-term"];
     ForgetTail, "forget-tail", "recovery takes the last synced entries of a log for a torn tail and cuts them", ["durability", "committed-stays", "no-confirmed-loss"];
     RecoverNothing, "recover-nothing", "a restarted node has forgotten the logs of its queues", ["durability", "no-confirmed-loss", "monotonic"];
+    WipedNodeVotes, "wiped-node-votes", "a node whose disk was emptied votes and acknowledges before it is whole again", ["no-confirmed-loss", "committed-stays", "one-leader-per-term", "single-vote", "replica-agreement"];
     NewIdentity, "new-identity", "a restarted node is a stranger to the other members of its queues", ["liveness"];
     RecoverCommitAhead, "recover-commit-ahead", "recovery takes every entry that it finds for a committed one", ["quorum", "committed-stays", "replica-agreement", "liveness"];
     CorruptStartsEmpty, "corrupt-starts-empty", "a node that finds its log corrupt drops it and starts without one", ["durability", "no-confirmed-loss", "committed-stays", "one-leader-per-term", "replica-agreement"];

@@ -21,6 +21,7 @@ use super::{
     group::{self, Group, entry_hash},
     membership::replica_hash,
     operate::Question,
+    probation::{Founding, Word},
     tamper,
     transfer::{Early, promise},
     wire::{Frame, WireMessage, entry_from_raft, snapshot_from_raft},
@@ -40,6 +41,11 @@ pub(crate) enum Input {
         from: NodeId,
         group: GroupId,
         message: Box<WireMessage>,
+    },
+    Probation {
+        from: NodeId,
+        group: GroupId,
+        word: Word,
     },
     Forwarded {
         group: GroupId,
@@ -95,6 +101,7 @@ pub struct Driver<P: Platform, H: Host> {
     pub(super) groups: BTreeMap<GroupId, Group>,
     /// What recovery found of groups that nobody has opened yet.
     pub(super) dormant: Recovered,
+    pub(super) founding: Founding,
     /// Messages for groups that this node does not know yet.
     early: Early,
     /// Groups that may have something ready.
@@ -102,7 +109,7 @@ pub struct Driver<P: Platform, H: Host> {
     /// Groups whose newest snapshot has other members than count now.
     pub(super) outdated: BTreeSet<GroupId>,
     pub(super) ticks: u64,
-    gathering: Batch,
+    pub(super) gathering: Batch,
     /// Batches that the log is busy with, oldest first.
     in_flight: VecDeque<InFlight>,
     batches: mpsc::UnboundedSender<Vec<Record>>,
@@ -111,8 +118,10 @@ pub struct Driver<P: Platform, H: Host> {
 
 /// What one write makes durable, and what waits for it.
 #[derive(Default)]
-struct Batch {
-    records: Vec<Record>,
+pub(super) struct Batch {
+    pub(super) records: Vec<Record>,
+    /// Founders whose disks it writes.
+    pub(super) known: Vec<NodeId>,
     waiting: Vec<Waiting>,
 }
 
@@ -120,6 +129,7 @@ struct InFlight {
     since: Duration,
     /// Its leaders have stepped down.
     stalled: bool,
+    known: Vec<NodeId>,
     waiting: Vec<Waiting>,
 }
 
@@ -158,6 +168,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         for (&group, recovered) in &mut recovered {
             group::recover(&platform, group, recovered);
         }
+        let founding = Founding::new(&config.founders, wal.known());
         let (batches, log) = mpsc::unbounded_channel();
         platform.spawn("log", writer::run(platform.clone(), wal, log, handle.inputs.clone()));
         Self {
@@ -168,6 +179,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
             inputs: inputs.0,
             groups: BTreeMap::new(),
             dormant: recovered,
+            founding,
             early: Early::default(),
             touched: BTreeSet::new(),
             outdated: BTreeSet::new(),
@@ -215,6 +227,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
     fn take(&mut self, input: Input) -> Result<(), DriverError> {
         match input {
             Input::Peer { from, group, message } => self.receive(from, group, *message),
+            Input::Probation { from, group, word } => self.hear(from, group, word),
             Input::Forwarded { group, command } => self.propose(group, command),
             Input::Connected(peer) => self.host.connected(peer),
             Input::Disconnected(peer) => self.disconnected(peer),
@@ -243,6 +256,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
             return;
         };
         tamper::received(&self.platform, &mut group.node, &mut message);
+        if group.probation.as_ref().is_some_and(|probation| !probation.lets_pass(&message)) {
+            return;
+        }
         forgetful::received(&mut group.node, &mut message);
         if group.has_installed(&message) {
             group.node.report_snapshot(from.0, SnapshotStatus::Finish);
@@ -298,10 +314,14 @@ impl<P: Platform, H: Host> Driver<P, H> {
         {
             self.restore(id, snapshot)?;
         }
-        let mut group = Group::open(&self.platform, &self.config, open, recovered)
+        let on_probation = self.begins_on_probation(id, recovered.as_ref().map(|group| group.hard_state.whole));
+        let mut group = Group::open(&self.platform, &self.config, open, recovered, on_probation)
             .map_err(|source| DriverError::Raft { group: id, source })?;
         // Alone it needs nobody's vote, and nobody else would ever wake it.
-        if campaign || group.is_only_voter(self.config.node) {
+        if on_probation {
+            // The disk knows it before it is whole in the metadata, and so takes later groups for new.
+            self.gathering.records.push(Record::HardState(id, group.hard_state()));
+        } else if campaign || group.is_only_voter(self.config.node) {
             group.node.campaign().ok();
         }
         let applied = LogIndex(group.node.raft.raft_log.applied);
@@ -346,10 +366,11 @@ impl<P: Platform, H: Host> Driver<P, H> {
         for id in ids {
             let group = self.groups.get_mut(&id).expect("listed a moment ago");
             // Between a snapshot's arrival and its sync, Raft's log has a gap that an election would fall into.
-            if group.installing == 0 && group.node.tick() {
+            if group.installing == 0 && group.probation.is_none() && group.node.tick() {
                 self.look(id);
             }
         }
+        self.watch_probations();
         self.reconcile();
         self.host.tick();
     }
@@ -393,8 +414,8 @@ impl<P: Platform, H: Host> Driver<P, H> {
             self.compact_if_heavy(id);
         }
         if self.in_flight.is_empty() && !self.gathering.records.is_empty() {
-            let Batch { records, waiting } = std::mem::take(&mut self.gathering);
-            self.in_flight.push_back(InFlight { since: self.platform.now(), stalled: false, waiting });
+            let Batch { records, known, waiting } = std::mem::take(&mut self.gathering);
+            self.in_flight.push_back(InFlight { since: self.platform.now(), stalled: false, known, waiting });
             self.batches.send(records).map_err(|_| DriverError::Abandoned)?;
         }
         Ok(())
@@ -421,7 +442,8 @@ impl<P: Platform, H: Host> Driver<P, H> {
             let hard_state = group.hard_state();
             written = Some(hard_state);
             let forgotten = self.platform.sabotaged(Sabotage::HardStateUnwritten);
-            records.push(Record::HardState(id, if forgotten { HardState::default() } else { hard_state }));
+            let empty = HardState { whole: hard_state.whole, ..HardState::default() };
+            records.push(Record::HardState(id, if forgotten { empty } else { hard_state }));
         }
         let snapshot = (!ready.snapshot().is_empty()).then(|| snapshot_from_raft(ready.snapshot()));
         if let Some(snapshot) = &snapshot {
@@ -491,6 +513,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
             self.send(id, messages);
             self.look(id);
         }
+        self.recorded(batch.known);
         for id in persisted.pinning {
             self.compact(id);
         }

@@ -1,13 +1,13 @@
-//! Peers that have forgotten what they had acknowledged: a known name with an empty disk.
+//! Peers that have forgotten what they had acknowledged: their disk is new, or it lost its last entries unnoticed.
 //!
 //! Raft rules this out, and its implementation relies on that: a leader goes on where it believes the follower to be,
 //! takes every rejection from before that for a stale one, and tells it to commit what it no longer has, which makes
 //! the follower panic. Here a follower commits nothing that it does not have, and a leader that learns of it counts the
 //! follower's log as empty and sends everything again.
 //!
-//! What cannot be mended here: until it is whole again, such a voter may help to elect a leader that lacks what it had
-//! acknowledged. One more failure at that time can lose committed entries. Whoever cannot bear that takes the node out
-//! of the cluster and lets it join anew.
+//! Here it is only about what follower and leader make of each other's logs. That a node with a new disk must not count
+//! until it is whole is the matter of [`super::probation`]. A node that does not know what its disk lost counts, and may
+//! help to elect a leader that lacks what it had acknowledged: there, one more failure can lose committed entries.
 
 use raft::{RawNode, StateRole};
 

@@ -1,5 +1,7 @@
 //! One Raft group of this node: Raft's own state, what was told about it, and what its log weighs.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use raft::{ProgressState, RawNode, StateRole, eraftpb::Entry};
 use xxhash_rust::xxh3::Xxh3;
@@ -8,6 +10,7 @@ use super::{
     Compaction, OpenGroup, ReplicationConfig,
     election::Election,
     log::GroupLog,
+    probation::{Probation, Vouched},
     tamper,
     wire::{MessageKind, WireMessage, entry_from_raft},
 };
@@ -37,6 +40,10 @@ pub(crate) struct Group {
     /// The term in which this node last voted for itself, as told to observers.
     pub(crate) own_vote_told: u64,
     commit_told: u64,
+    /// This disk may lack what its node has promised to the group.
+    pub(crate) probation: Option<Probation>,
+    /// The new disks of followers that this node vouches for as the leader.
+    pub(crate) vouched: BTreeMap<NodeId, Vouched>,
     /// Where the log ended when this process found it.
     pub(crate) recovered_last: u64,
     weight: Weight,
@@ -56,6 +63,7 @@ impl Group {
         config: &ReplicationConfig,
         open: OpenGroup,
         mut recovered: Option<RecoveredGroup>,
+        on_probation: bool,
     ) -> raft::Result<Self> {
         tamper::opened(platform, &open, recovered.as_mut());
         let snapshot = recovered.as_ref().and_then(|group| group.snapshot.as_ref());
@@ -88,6 +96,8 @@ impl Group {
             installing: 0,
             commit_unwritten: false,
             own_vote_told: 0,
+            probation: on_probation.then(Probation::default),
+            vouched: BTreeMap::new(),
             commit_told: commit,
             recovered_last,
             weight: Weight { snapshot_bytes, ..Weight::default() },
@@ -101,6 +111,7 @@ impl Group {
             term: Term(raft.term),
             vote: (raft.vote != 0).then_some(NodeId(raft.vote)),
             commit: LogIndex(raft.commit),
+            whole: self.probation.is_none(),
         }
     }
 
@@ -182,7 +193,7 @@ pub(crate) fn recover<P: Platform>(platform: &P, group: GroupId, recovered: &mut
     let last = recovered.entries.last().map_or(snapshot, |entry| (entry.index, entry.term));
     // A commit index that was written behind the snapshot's is no news; Raft refuses to start below the snapshot.
     recovered.hard_state.commit = recovered.hard_state.commit.max(snapshot.0);
-    let HardState { term, vote, commit } = recovered.hard_state;
+    let HardState { term, vote, commit, .. } = recovered.hard_state;
     platform.observe(Observation::Recovered { group, term, vote, commit, snapshot, last });
 }
 

@@ -393,6 +393,7 @@ impl Links {
                 }
                 match frame {
                     Frame::Raft { group, message } => driver.input(Input::Peer { from, group, message }),
+                    Frame::Probation { group, word } => driver.input(Input::Probation { from, group, word }),
                     Frame::Propose { group, command } => driver.input(Input::Forwarded { group, command }),
                     Frame::Ping => {
                         writer.write_all(&Frame::Pong.encode()).await?;

@@ -18,6 +18,7 @@ mod link;
 mod log;
 mod membership;
 mod operate;
+mod probation;
 mod reconcile;
 mod tamper;
 mod transfer;
@@ -41,7 +42,7 @@ pub use writer::LogError;
 
 use crate::{
     platform::{GroupId, NodeId, Term},
-    storage::{Members, RecoveredGroup},
+    storage::{DiskId, Members, RecoveredGroup},
 };
 
 /// What replication asks of the layer that owns the state machines. Called from the driver's loop, never while an
@@ -105,6 +106,10 @@ impl Default for Compaction {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicationConfig {
     pub node: NodeId,
+    /// The disk that the node runs on.
+    pub disk: DiskId,
+    /// Who began the cluster.
+    pub founders: Vec<NodeId>,
     /// Raft's unit of time.
     pub tick: Duration,
     /// A follower that hears nothing for this many ticks, or up to twice as many, starts an election.

@@ -51,7 +51,8 @@ pub(super) fn recovered<P: Platform>(platform: &P, group: GroupId, recovered: &m
         recovered.hard_state.vote = None;
     }
     if platform.sabotaged(Sabotage::RecoverNothing) && group != GroupId::META {
-        *recovered = RecoveredGroup { hard_state: HardState::default(), snapshot: None, entries: Vec::new() };
+        let hard_state = HardState { whole: recovered.hard_state.whole, ..HardState::default() };
+        *recovered = RecoveredGroup { hard_state, snapshot: None, entries: Vec::new() };
     }
     if platform.sabotaged(Sabotage::ForgetTail) {
         recovered.entries.truncate(recovered.entries.len().saturating_sub(FORGOTTEN_ENTRIES));

@@ -13,14 +13,14 @@ use raft::eraftpb::{self, MessageType};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::MemberChange;
+use super::{MemberChange, probation::Word};
 use crate::{
     platform::{GroupId, LogIndex, NodeId, Term},
     storage::{EntryKind, LogEntry, Members, Snapshot},
 };
 
 /// Version of the protocol between nodes. Nodes of different versions refuse each other.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 
 /// The largest payload that is accepted, in bytes. A snapshot travels in one frame, so this bounds a queue's state.
 pub const FRAME_BYTES_MAX: usize = 1 << 30;
@@ -50,6 +50,11 @@ pub(crate) enum Frame {
     Propose {
         group: GroupId,
         command: Bytes,
+    },
+    /// About a disk that is new to the group.
+    Probation {
+        group: GroupId,
+        word: Word,
     },
     /// The answer to the hello of a node that the cluster has removed.
     Removed,
@@ -291,7 +296,12 @@ impl Frame {
                 | MessageKind::RequestPreVote
                 | MessageKind::RequestPreVoteResponse => None,
             },
-            Self::Hello(_) | Self::Ping | Self::Pong | Self::Removed | Self::Operator { .. } => None,
+            Self::Hello(_)
+            | Self::Ping
+            | Self::Pong
+            | Self::Probation { .. }
+            | Self::Removed
+            | Self::Operator { .. } => None,
         }
     }
 

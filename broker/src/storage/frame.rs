@@ -11,8 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HardState, LogEntry, Record, Snapshot, StorageError};
-use crate::platform::GroupId;
+use super::{DiskId, HardState, LogEntry, Record, Snapshot, StorageError};
+use crate::platform::{GroupId, NodeId};
 
 pub(super) const HEADER_LEN: usize = 40;
 const MAGIC: [u8; 4] = *b"WRN1";
@@ -29,6 +29,7 @@ pub(super) enum StoredRef<'a> {
         replaces_log: bool,
     },
     Forget(GroupId),
+    Known(NodeId, DiskId),
 }
 
 /// A [`Record`] as it is on disk, read back. The same shape as [`StoredRef`].
@@ -38,6 +39,7 @@ pub(super) enum Stored {
     HardState(GroupId, HardState),
     Snapshot { group: GroupId, snapshot: Snapshot, replaces_log: bool },
     Forget(GroupId),
+    Known(NodeId, DiskId),
 }
 
 impl<'a> StoredRef<'a> {
@@ -47,6 +49,7 @@ impl<'a> StoredRef<'a> {
             Record::HardState(group, hard_state) => Self::HardState(*group, *hard_state),
             Record::Snapshot(group, snapshot) => Self::Snapshot { group: *group, snapshot, replaces_log },
             Record::Forget(group) => Self::Forget(*group),
+            Record::Known(node, disk) => Self::Known(*node, *disk),
         }
     }
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::platform::{Disk, GroupId, LogIndex, NodeId, Term};
 pub use error::StorageError;
-pub use incarnation::next_incarnation;
+pub use incarnation::{DiskId, Start, next_start};
 pub use wal::{Wal, WalConfig};
 
 /// Removes the whole log, for a planted bug: nothing that the node promised is left.
@@ -56,6 +56,9 @@ pub struct HardState {
     pub term: Term,
     pub vote: Option<NodeId>,
     pub commit: LogIndex,
+    /// Whether this disk has all that its node may have promised to the group. A disk that is new has to get there
+    /// first.
+    pub whole: bool,
 }
 
 /// Voters and learners of a group.
@@ -87,12 +90,15 @@ pub enum Record {
     Snapshot(GroupId, Snapshot),
     /// The group is gone.
     Forget(GroupId),
+    /// The disk by which this node knows another founder of the cluster.
+    Known(NodeId, DiskId),
 }
 
 impl Record {
     /// The group whose log it belongs to.
     pub(crate) fn group(&self) -> GroupId {
         match self {
+            Self::Known(..) => GroupId::META,
             Self::Append(group, _) | Self::HardState(group, _) | Self::Snapshot(group, _) | Self::Forget(group) => {
                 *group
             }

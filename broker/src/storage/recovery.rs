@@ -18,12 +18,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    HardState, LogEntry, RecoveredGroup, Snapshot, StorageError,
+    DiskId, HardState, LogEntry, RecoveredGroup, Snapshot, StorageError,
     compaction::{Extent, SnapshotRule},
     frame::{Frame, Stored, vouched_for},
     segment::{self, Segment},
 };
-use crate::platform::{Disk, File, GroupId, LogIndex};
+use crate::platform::{Disk, File, GroupId, LogIndex, NodeId};
 
 /// The log as it was found. All of it is durable.
 pub(super) struct Recovered {
@@ -34,6 +34,7 @@ pub(super) struct Recovered {
     pub(super) previous: u32,
     pub(super) extents: BTreeMap<GroupId, Extent>,
     pub(super) groups: BTreeMap<GroupId, RecoveredGroup>,
+    pub(super) known: BTreeMap<NodeId, DiskId>,
 }
 
 pub(super) async fn recover<D: Disk>(disk: &D) -> Result<Recovered, StorageError> {
@@ -72,7 +73,8 @@ pub(super) async fn recover<D: Disk>(disk: &D) -> Result<Recovered, StorageError
         groups.insert(group, RecoveredGroup { hard_state, snapshot, entries });
         extents.insert(group, extent);
     }
-    Ok(Recovered { segments, number_first, previous: previous.unwrap_or(0), extents, groups })
+    let (known, previous) = (replay.known, previous.unwrap_or(0));
+    Ok(Recovered { segments, number_first, previous, extents, groups, known })
 }
 
 /// Makes the last segment durable and exactly as long as its sound frames.
@@ -134,6 +136,7 @@ fn scan(bytes: &[u8], number: u64, previous: Option<u32>, replay: &mut Replay) -
 #[derive(Default)]
 struct Replay {
     groups: BTreeMap<GroupId, Replayed>,
+    known: BTreeMap<NodeId, DiskId>,
 }
 
 #[derive(Default)]
@@ -158,6 +161,9 @@ impl Replay {
             }
             Stored::Forget(group) => {
                 self.groups.remove(&group);
+            }
+            Stored::Known(node, disk) => {
+                self.known.insert(node, disk);
             }
         }
     }

@@ -12,13 +12,13 @@ use std::{
 };
 
 use super::{
-    Record, RecoveredGroup, StorageError,
+    DiskId, Record, RecoveredGroup, StorageError,
     compaction::{self, Extent, SnapshotRule},
     frame::{FrameWriter, Place, StoredRef},
     recovery,
     segment::{self, Segment},
 };
-use crate::platform::{Disk, File, GroupId, LogIndex};
+use crate::platform::{Disk, File, GroupId, LogIndex, NodeId};
 
 /// How the log uses the disk.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,7 @@ pub struct Wal<D: Disk> {
     /// The checksum of the last frame, for the next one to name.
     previous: u32,
     groups: BTreeMap<GroupId, Extent>,
+    known: BTreeMap<NodeId, DiskId>,
     frame: FrameWriter,
 }
 
@@ -76,6 +77,7 @@ impl<D: Disk> Wal<D> {
             state: Rc::default(),
             previous: recovered.previous,
             groups: recovered.extents,
+            known: recovered.known,
             frame: FrameWriter::default(),
         };
         wal.begin_segment(number).await?;
@@ -151,6 +153,11 @@ impl<D: Disk> Wal<D> {
         self.state.synced.get() == self.current().bytes
     }
 
+    /// The disks by which this node knows other founders of the cluster.
+    pub fn known(&self) -> &BTreeMap<NodeId, DiskId> {
+        &self.known
+    }
+
     /// The groups that keep old segments on disk, once the log takes much more space than what lives in it. A new
     /// [`Record::Snapshot`] of each (also of the same index as its last) lets the log shrink at a later roll.
     pub fn pinning_groups(&self) -> Vec<GroupId> {
@@ -188,6 +195,9 @@ impl<D: Disk> Wal<D> {
             Record::Forget(group) => {
                 self.groups.remove(group);
             }
+            Record::Known(node, disk) => {
+                self.known.insert(*node, *disk);
+            }
         }
         Ok(None)
     }
@@ -214,8 +224,8 @@ impl<D: Disk> Wal<D> {
         self.begin_segment(number + 1).await
     }
 
-    /// Begins the new, empty segment `number`, which is open as `self.file`: with the hard states of all groups, so
-    /// that they never keep an older one.
+    /// Begins the new, empty segment `number`, which is open as `self.file`: with the hard states of all groups and the
+    /// known disks, so that they never keep an older one.
     async fn begin_segment(&mut self, number: u64) -> Result<(), StorageError> {
         self.segments.push_back(Segment { number, bytes: 0 });
         self.state.segment.set(number);
@@ -226,6 +236,9 @@ impl<D: Disk> Wal<D> {
                 *segment = number;
                 self.frame.push(&StoredRef::HardState(group, *hard_state));
             }
+        }
+        for (&node, &disk) in &self.known {
+            self.frame.push(&StoredRef::Known(node, disk));
         }
         self.write_frame().await?;
         self.file.sync().await.map_err(StorageError::io("sync", &segment::name(number)))?;

@@ -22,8 +22,8 @@ use torn_disk::{SECTOR, TornDisk};
 use warren::{
     platform::{Disk, GroupId, LogIndex, NodeId, Term},
     storage::{
-        EntryKind, HardState, LogEntry, Members, Record, RecoveredGroup, Snapshot, StorageError, Wal, WalConfig,
-        next_incarnation,
+        DiskId, EntryKind, HardState, LogEntry, Members, Record, RecoveredGroup, Snapshot, StorageError, Wal,
+        WalConfig, next_start,
     },
 };
 
@@ -81,6 +81,7 @@ fn apply(groups: &mut Groups, record: &Record) {
             group.snapshot = Some(snapshot.clone());
         }
         Record::Forget(group) => drop(groups.remove(group)),
+        Record::Known(..) => {}
     }
 }
 
@@ -101,7 +102,7 @@ fn draw(groups: &Groups, chance: &mut Xoshiro256PlusPlus) -> Record {
         }
         10..14 => {
             let vote = chance.random_bool(0.5).then_some(NodeId(2));
-            let hard_state = HardState { term: Term(last.1), vote, commit: LogIndex(last.0) };
+            let hard_state = HardState { term: Term(last.1), vote, commit: LogIndex(last.0), whole: true };
             Record::HardState(group, hard_state)
         }
         14..16 => match entries.get(chance.random_range(0..entries.len().max(1))) {
@@ -112,7 +113,10 @@ fn draw(groups: &Groups, chance: &mut Xoshiro256PlusPlus) -> Record {
         // Conflicts with the log, or is outdated.
         17 => snapshot(group.0, chance.random_range(1..=last.0 + 1), last.1 + 1, b"from a newer leader"),
         18 if chance.random_bool(0.3) => Record::Forget(group),
-        _ => Record::HardState(group, HardState { term: Term(last.1 + 1), vote: None, commit: LogIndex(last.0) }),
+        _ => Record::HardState(
+            group,
+            HardState { term: Term(last.1 + 1), vote: None, commit: LogIndex(last.0), whole: true },
+        ),
     }
 }
 
@@ -383,6 +387,36 @@ fn an_idle_group_does_not_keep_old_segments_once_it_takes_its_snapshot_again() {
     let found = open(&disk, SMALL).unwrap().1;
     assert_eq!(found[&GroupId(2)].snapshot.as_ref().unwrap().index, LogIndex(399));
     assert_eq!(found[&GroupId(3)].snapshot.as_ref().unwrap().data, "idle");
+}
+
+async fn next_incarnation(disk: &TornDisk, node: NodeId, time_of_day: Duration) -> Result<u64, StorageError> {
+    Ok(next_start(disk, node, time_of_day, 7).await?.incarnation)
+}
+
+#[test]
+fn a_disk_keeps_its_name_until_it_is_emptied() {
+    let disk = TornDisk::default();
+    let name = |random| now(next_start(&disk, NodeId(1), Duration::ZERO, random)).unwrap().disk.0;
+    assert_eq!([name(7), name(8), name(9)], [7; 3]);
+    now(disk.remove("incarnation")).unwrap();
+    assert_eq!(name(8), 8);
+}
+
+#[test]
+fn known_disks_outlive_the_segments_that_they_were_written_to() {
+    let disk = TornDisk::default();
+    let (mut wal, _) = open(&disk, SMALL).unwrap();
+    now(wal.write(&[Record::Known(NodeId(2), DiskId(22))])).unwrap();
+    for index in 1..200 {
+        let data = vec![0; 100].into();
+        let snapshot = Snapshot { index: LogIndex(index), term: Term(1), members: Members::default(), data };
+        now(wal.write(&[Record::Snapshot(GroupId(3), snapshot)])).unwrap();
+    }
+    now(wal.sync()).unwrap();
+    drop(wal);
+    assert!(!now(disk.list()).unwrap().iter().any(|name| name.ends_with("-0000000001")), "the first segment is gone");
+    let (wal, _) = open(&disk, SMALL).unwrap();
+    assert_eq!(wal.known().get(&NodeId(2)), Some(&DiskId(22)));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Elections that were decided by a voter which had forgotten what it promised.
 //!
-//! A node whose disk lost synced data comes back as a voter that denies its votes and the log that it acknowledged. Two
-//! majorities have a node in common; if that one has forgotten, a leader can be elected without what was committed, and
-//! no broker that keeps to its members can prevent it. It takes such a voter's vote, or its own election, before it has
-//! acknowledged again what it once had. With none of these, nothing is excused.
+//! A node whose disk lost synced data, and does not show it, comes back as a voter that denies its votes and the log
+//! that it acknowledged. Two majorities have a node in common; if that one has forgotten, a leader can be elected
+//! without what was committed, and no broker can prevent it. It takes such a voter's vote, or its own election, before
+//! it has acknowledged again what it once had. With none of these, nothing is excused; nor is anything if the disk was
+//! empty: its node sees that (its sessions begin anew), and must not count until it is whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,7 @@ pub(super) fn decided(ledger: &Ledger<'_>) -> Option<Decided> {
     let mut promised: BTreeMap<(NodeId, GroupId), (u64, Term)> = BTreeMap::new();
     let mut damaged: BTreeSet<NodeId> = BTreeSet::new();
     let mut forgetful: BTreeSet<(NodeId, GroupId)> = BTreeSet::new();
+    let mut sessions: BTreeMap<NodeId, u64> = BTreeMap::new();
     let mut votes: BTreeMap<(GroupId, Term, NodeId), NodeId> = BTreeMap::new();
     for (at, event) in ledger.history.events.iter().enumerate() {
         let (node, observation) = match &event.kind {
@@ -55,6 +57,12 @@ pub(super) fn decided(ledger: &Ledger<'_>) -> Option<Decided> {
                 before.1 = before.1.max(term);
                 if forgetful.contains(&(node, group)) {
                     votes.insert((group, term, candidate), node);
+                }
+            }
+            Observation::Started { incarnation } => {
+                let before = sessions.insert(node, incarnation);
+                if before.is_some_and(|before| incarnation != before + 1) {
+                    forgetful.retain(|(of, _)| *of != node);
                 }
             }
             // What the disk lost was nothing that counts.

@@ -123,7 +123,11 @@ pub(crate) struct Ledger<'h> {
     pub(crate) wiped: BTreeSet<NodeId>,
     /// The newest voters and learners of each group, and the index from which on they count.
     members: BTreeMap<GroupId, (u64, [Vec<NodeId>; 2])>,
-    /// The first group of whose voters a majority had lost synced data.
+    /// Nodes that lost synced data of a group, and have not said since that they are whole there.
+    lacking: BTreeSet<(NodeId, GroupId)>,
+    /// The most nodes that lacked data of the metadata at once.
+    lacking_most: usize,
+    /// The first group of whose voters half or more lacked data at once.
     bereft: Option<GroupId>,
     tape: OnceCell<Tape<'h>>,
 }
@@ -145,6 +149,8 @@ impl<'h> Ledger<'h> {
             groups: BTreeMap::new(),
             wiped: BTreeSet::new(),
             members: BTreeMap::new(),
+            lacking: BTreeSet::new(),
+            lacking_most: 0,
             bereft: None,
             tape: OnceCell::new(),
         };
@@ -214,9 +220,16 @@ impl<'h> Ledger<'h> {
             &EventKind::NodeDown { node, how } => self.crashes.push(Crash { node, at, how }),
             &EventKind::SyncedDataLost { node } => {
                 self.wiped.insert(node);
-                let wiped = &self.wiped;
-                let bereft = self.majority_of_voters_among(|node| wiped.contains(&node));
+                self.lacking.extend(self.members.keys().map(|group| (node, *group)));
+                self.lacking.insert((node, GroupId::META));
+                let nodes = self.cluster();
+                let lack = nodes.iter().filter(|node| self.lacks(**node, GroupId::META)).count();
+                self.lacking_most = self.lacking_most.max(lack);
+                let bereft = self.majority_of_voters_among(|node, group| self.lacks(node, group));
                 self.bereft = self.bereft.or(bereft);
+            }
+            EventKind::Observed { node, observation: Observation::Whole { group, .. } } => {
+                self.lacking.remove(&(*node, *group));
             }
             EventKind::Healed => self.healed = Some(at),
             EventKind::DrainEnded { complete, reason } => {
@@ -240,12 +253,16 @@ impl<'h> Ledger<'h> {
 
     /// A group that cannot form a majority of its voters without `gone` ones: at this point of the history while it is
     /// read, at its end later.
-    pub(crate) fn majority_of_voters_among(&self, gone: impl Fn(NodeId) -> bool) -> Option<GroupId> {
-        let bereft = self
-            .members
-            .iter()
-            .find(|(_, (_, [voters, _]))| voters.iter().filter(|node| gone(**node)).count() * 2 >= voters.len());
+    pub(crate) fn majority_of_voters_among(&self, gone: impl Fn(NodeId, GroupId) -> bool) -> Option<GroupId> {
+        let bereft = self.members.iter().find(|(group, (_, [voters, _]))| {
+            voters.iter().filter(|node| gone(**node, **group)).count() * 2 >= voters.len()
+        });
         bereft.map(|(group, _)| *group)
+    }
+
+    /// Whether `node` lost synced data of the group and is not known to be whole again.
+    pub(crate) fn lacks(&self, node: NodeId, group: GroupId) -> bool {
+        self.lacking.contains(&(node, group))
     }
 
     fn sighting(
@@ -274,13 +291,14 @@ impl<'h> Ledger<'h> {
         self.tape.get_or_init(|| Tape::new(self))
     }
 
-    /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's voters, lost what they
-    /// had promised to keep.
+    /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's voters, lacked at one time
+    /// what they had promised to keep. One that is whole again before the next one loses its disk does not count.
     pub(crate) fn majority_lost(&self) -> Option<String> {
-        let nodes = self.cluster();
-        let (wiped, all) = (self.wiped.iter().filter(|node| nodes.contains(node)).count(), nodes.len());
-        if wiped > 0 && wiped * 2 >= all {
-            return Some(format!("{wiped} of {all} nodes lost data that they had synced: nobody can make up for that"));
+        let (lacking, all) = (self.lacking_most, self.cluster().len());
+        if lacking > 0 && lacking * 2 >= all {
+            return Some(format!(
+                "{lacking} of {all} nodes lost data that they had synced: nobody can make up for that"
+            ));
         }
         let group = self.group(self.bereft?);
         Some(format!(

@@ -45,8 +45,13 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
         let reason = format!("{down} of {} nodes are gone at the end, so no majority can form", running.len());
         return Judgement::not_recoverable(0, UNIT, reason);
     }
-    if let Some(group) = ledger.majority_of_voters_among(|node| gone.contains(&node)) {
-        let reason = format!("half of the voters of {} or more are gone at the end", ledger.group(group));
+    if let Some(group) =
+        ledger.majority_of_voters_among(|node, group| gone.contains(&node) || ledger.lacks(node, group))
+    {
+        let reason = format!(
+            "half of the voters of {} or more are gone at the end, or lack what they lost",
+            ledger.group(group)
+        );
         return Judgement::not_recoverable(0, UNIT, reason);
     }
     if let Some(reason) = ledger.majority_lost() {

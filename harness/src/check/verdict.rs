@@ -258,6 +258,7 @@ impl Ledger<'_> {
             Observation::Compacted { group, index, .. } => {
                 format!("dropped the log of {} up to {}", self.group(*group), index.0)
             }
+            Observation::Whole { group, .. } => format!("has all that it may have promised to {}", self.group(*group)),
             Observation::Settled { group, message } => format!("settled message {message} of {}", self.group(*group)),
             Observation::Assigned { group, message, owner, channel, count, .. } => format!(
                 "gave message {message} of {} to channel {channel} of {owner}, count {count}",

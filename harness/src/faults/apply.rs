@@ -169,7 +169,7 @@ impl Nemesis {
         effect.notes.push(if nodes.len() >= majority {
             "a majority was wiped: what it held may be gone for good, by design".into()
         } else {
-            "a wiped voter forgets what it had promised: with one more failure, what it had acknowledged may be gone"
+            "a wiped voter does not count until it is whole: with one more failure before that, its groups stand still"
                 .into()
         });
         things

@@ -201,6 +201,7 @@ impl Reading {
             | Observation::ChannelOpened { .. }
             | Observation::Members { .. }
             | Observation::ChangeBegan { .. }
+            | Observation::Whole { .. }
             | Observation::ConsumerAttached { .. }
             | Observation::ConsumerDetached { .. }
             | Observation::Fatal { .. } => return,

@@ -18,6 +18,7 @@ pub(super) fn observation(node: NodeId, observation: &Observation) {
         | Observation::ConsumerAttached { .. }
         | Observation::ConsumerDetached { .. }
         | Observation::VoteGranted { .. }
+        | Observation::Whole { .. }
         | Observation::SnapshotInstalled { .. }
         | Observation::Compacted { .. } => tracing::debug!(%node, ?observation),
         Observation::Appended { .. }

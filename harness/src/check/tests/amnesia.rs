@@ -8,8 +8,12 @@ use Invariant::NoConfirmedLoss;
 
 /// n1 leads, n2 has acknowledged entry 1, which is confirmed; then n2 loses its disk and comes back.
 fn forgetful() -> Story {
+    forgets(story())
+}
+
+fn forgets(story: Story) -> Story {
     let acknowledged = Observation::AppendAcknowledged { group: GROUP, term: Term(1), index: LogIndex(1) };
-    let story = [N1, N2, N3].into_iter().fold(story(), |story, node| story.tell(node, opened()));
+    let story = [N1, N2, N3].into_iter().fold(story, |story, node| story.tell(node, opened()));
     let story = story.tell(N1, leader(1)).put(m(1)).tell(N2, acknowledged).down(N2, NodeDown::PowerLost);
     story.event(EventKind::SyncedDataLost { node: N2 }).up(N2)
 }
@@ -26,6 +30,18 @@ fn a_leader_elected_by_a_voter_that_had_forgotten_excuses_what_is_lost() {
     let why = result.explanation.expect("it says why");
     assert!(why.contains("n3 was elected in term 2 of orders") && why.contains("with the vote of n2"), "{why}");
     lost(forgetful().tell(N2, leader(2))).is(NoConfirmedLoss, InvariantVerdict::NotRecoverable);
+}
+
+#[test]
+fn a_node_that_sees_that_its_disk_is_empty_has_no_vote_to_give() {
+    let lost = |story: Story| story.healed().wait(20).drained();
+    let sessions = |first, second| {
+        let started = |incarnation| Observation::Started { incarnation };
+        let story = story().tell(N2, started(first));
+        lost(forgets(story).tell(N2, started(second)).tell(N2, votes(N3)).tell(N3, leader(2)))
+    };
+    sessions(7, 8).is(NoConfirmedLoss, InvariantVerdict::NotRecoverable);
+    sessions(7, 1000).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
 }
 
 #[test]
