@@ -2,14 +2,15 @@
 //! a suite of their own.
 //!
 //! The dialect is the one that CI systems read in common (the Ant schema with properties in cases). A run that did
-//! not pass is a `failure`; a bug of the harness is an `error`. Nothing is ever `skipped`: undecided is not a pass.
+//! not pass is a `failure`; a bug of the harness is an `error`. What is `skipped` was planned and not run; what was run
+//! never is: undecided is not a pass.
 
 use std::{
     collections::BTreeMap,
     fmt::{self, Write},
 };
 
-use crate::{GateCheck, GateRecord, InvariantVerdict, RunRecord, Verdict, escape::xml, finding};
+use crate::{GateCheck, GateRecord, InvariantVerdict, RunRecord, Unmade, Verdict, escape::xml, finding};
 
 /// A scenario with more seeds than this has one case per group.
 const CASES_MAX: usize = 20;
@@ -18,28 +19,43 @@ const GROUP_SEEDS: u64 = 25;
 /// The most failures of a group that are told in full.
 const GROUP_DETAILS_MAX: usize = 5;
 
+/// A seed of a scenario, and its run if it was made.
+#[derive(Clone, Copy)]
+struct Seed<'a> {
+    seed: u64,
+    run: Option<&'a RunRecord>,
+}
+
+/// The seeds of one scenario.
+struct Suite<'a> {
+    name: &'a str,
+    path: &'a str,
+    seeds: Vec<Seed<'a>>,
+}
+
 /// Renders runs as JUnit XML, suites in order of first appearance. Times are seconds of wall time.
-pub fn render_junit(runs: &[RunRecord]) -> String {
-    render(runs, None)
+pub fn render_junit(runs: &[RunRecord], unmade: &Unmade) -> String {
+    render(runs, unmade, None)
 }
 
 /// The same, with the checks of a gate in front.
-pub fn render_gate_junit(runs: &[RunRecord], gate: &GateRecord) -> String {
-    render(runs, Some(gate))
+pub fn render_gate_junit(runs: &[RunRecord], unmade: &Unmade, gate: &GateRecord) -> String {
+    render(runs, unmade, Some(gate))
 }
 
-fn render(runs: &[RunRecord], gate: Option<&GateRecord>) -> String {
-    let mut suites: Vec<Vec<&RunRecord>> = Vec::new();
+fn render(runs: &[RunRecord], unmade: &Unmade, gate: Option<&GateRecord>) -> String {
+    let mut suites: Vec<Suite<'_>> = Vec::new();
+    let mut add = |(name, path), seed| match suites.iter_mut().find(|suite| (suite.name, suite.path) == (name, path)) {
+        Some(suite) => suite.seeds.push(seed),
+        None => suites.push(Suite { name, path, seeds: vec![seed] }),
+    };
     for run in runs {
-        let same = |suite: &&mut Vec<&RunRecord>| {
-            suite[0].scenario.name == run.scenario.name && suite[0].scenario.path == run.scenario.path
-        };
-        match suites.iter_mut().find(same) {
-            Some(suite) => suite.push(run),
-            None => suites.push(vec![run]),
-        }
+        add((run.scenario.name.as_str(), run.scenario.path.as_str()), Seed { seed: run.seed, run: Some(run) });
     }
-    let groups: Vec<Vec<Vec<&RunRecord>>> = suites.iter().map(|suite| grouped(suite)).collect();
+    for run in &unmade.runs {
+        add((&run.scenario, &run.path), Seed { seed: run.seed, run: None });
+    }
+    let groups: Vec<Vec<Vec<Seed<'_>>>> = suites.iter().map(|suite| grouped(&suite.seeds)).collect();
     let checks = gate.map_or(&[][..], |gate| &gate.checks);
     let mut all = Totals::of_checks(checks);
     groups.iter().for_each(|groups| all.add(Totals::of_groups(groups)));
@@ -51,13 +67,12 @@ fn render(runs: &[RunRecord], gate: Option<&GateRecord>) -> String {
         checks.iter().for_each(|check| check_case(&mut out, gate, check));
         out.push_str("  </testsuite>\n");
     }
-    for groups in &groups {
-        let name = xml(&groups[0][0].scenario.name);
-        let _ = writeln!(out, "  <testsuite name=\"{name}\" {}>", Totals::of_groups(groups));
+    for (suite, groups) in suites.iter().zip(&groups) {
+        let _ = writeln!(out, "  <testsuite name=\"{}\" {}>", xml(suite.name), Totals::of_groups(groups));
         for group in groups {
             match group[..] {
-                [run] if groups.len() <= CASES_MAX => case(&mut out, run),
-                _ => group_case(&mut out, group),
+                [one] if groups.len() <= CASES_MAX => case(&mut out, suite, one, &unmade.why),
+                _ => group_case(&mut out, suite, group, &unmade.why),
             }
         }
         out.push_str("  </testsuite>\n");
@@ -67,13 +82,13 @@ fn render(runs: &[RunRecord], gate: Option<&GateRecord>) -> String {
 }
 
 /// One group per seed, or per [`GROUP_SEEDS`] seeds, in order of the first of each.
-fn grouped<'a>(suite: &[&'a RunRecord]) -> Vec<Vec<&'a RunRecord>> {
-    if suite.len() <= CASES_MAX {
-        return suite.iter().map(|run| vec![*run]).collect();
+fn grouped<'a>(seeds: &[Seed<'a>]) -> Vec<Vec<Seed<'a>>> {
+    if seeds.len() <= CASES_MAX {
+        return seeds.iter().map(|one| vec![*one]).collect();
     }
-    let mut groups: BTreeMap<u64, Vec<&RunRecord>> = BTreeMap::new();
-    for run in suite {
-        groups.entry(group_of(run.seed)).or_default().push(run);
+    let mut groups: BTreeMap<u64, Vec<Seed<'_>>> = BTreeMap::new();
+    for one in seeds {
+        groups.entry(group_of(one.seed)).or_default().push(*one);
     }
     groups.into_values().collect()
 }
@@ -83,20 +98,22 @@ fn group_of(seed: u64) -> u64 {
     seed.saturating_sub(1) / GROUP_SEEDS * GROUP_SEEDS
 }
 
-fn group_case(out: &mut String, group: &[&RunRecord]) {
-    let first = group[0];
-    let from = group_of(first.seed);
-    let wall = group.iter().map(|run| run.wall_seconds).filter(|seconds| seconds.is_finite()).sum();
+fn group_case(out: &mut String, suite: &Suite<'_>, group: &[Seed<'_>], why: &str) {
+    let from = group_of(group[0].seed);
+    let made: Vec<&RunRecord> = group.iter().filter_map(|one| one.run).collect();
+    let wall = made.iter().map(|run| run.wall_seconds).filter(|seconds| seconds.is_finite()).sum();
     let _ = writeln!(
         out,
         "    <testcase classname=\"{}\" name=\"seeds {} to {}\" file=\"{}\" time=\"{}\">",
-        xml(&first.scenario.name),
+        xml(suite.name),
         from + 1,
         from.saturating_add(GROUP_SEEDS),
-        xml(&first.scenario.path),
+        xml(suite.path),
         time(wall)
     );
-    let failed: Vec<&RunRecord> = group.iter().copied().filter(|run| run.verdict != Verdict::Pass).collect();
+    let unmade = group.len() - made.len();
+    let not_run = (unmade > 0).then(|| format!("{unmade} of {} seeds were not run: {why}", group.len()));
+    let failed: Vec<&RunRecord> = made.iter().copied().filter(|run| run.verdict != Verdict::Pass).collect();
     if let Some(worst) = failed.iter().max_by_key(|run| run.verdict) {
         let count = format!("{} of {} seeds", failed.len(), group.len());
         let message = format!("{}: {count}; {}", finding::word(worst.verdict), finding::headline(worst));
@@ -108,7 +125,10 @@ fn group_case(out: &mut String, group: &[&RunRecord]) {
                 false => drop(write!(text, "{}\nReplay: {}", finding::headline(run), run.replay)),
             }
         }
+        text.extend(not_run.map(|not_run| format!("\n\n{not_run}")));
         failure(out, worst.verdict, &message, &text);
+    } else if let Some(not_run) = not_run {
+        skipped(out, &not_run);
     }
     out.push_str("    </testcase>\n");
 }
@@ -141,15 +161,27 @@ fn failure(out: &mut String, verdict: Verdict, message: &str, text: &str) {
     );
 }
 
-fn case(out: &mut String, run: &RunRecord) {
+fn skipped(out: &mut String, message: &str) {
+    let _ = writeln!(out, "      <skipped message=\"{}\"/>", xml(message));
+}
+
+fn case(out: &mut String, suite: &Suite<'_>, Seed { seed, run }: Seed<'_>, why: &str) {
     let _ = writeln!(
         out,
-        "    <testcase classname=\"{}\" name=\"seed {}\" file=\"{}\" time=\"{}\">",
-        xml(&run.scenario.name),
-        run.seed,
-        xml(&run.scenario.path),
-        time(run.wall_seconds)
+        "    <testcase classname=\"{}\" name=\"seed {seed}\" file=\"{}\" time=\"{}\">",
+        xml(suite.name),
+        xml(suite.path),
+        time(run.map_or(0.0, |run| run.wall_seconds))
     );
+    match run {
+        Some(run) => result(out, run),
+        None => skipped(out, &format!("not run: {why}")),
+    }
+    out.push_str("    </testcase>\n");
+}
+
+/// What a case of one run holds.
+fn result(out: &mut String, run: &RunRecord) {
     out.push_str("      <properties>\n");
     let mut property = |name: &str, value: &str| {
         let _ = writeln!(out, "        <property name=\"{name}\" value=\"{}\"/>", xml(value));
@@ -166,7 +198,6 @@ fn case(out: &mut String, run: &RunRecord) {
         let message = format!("{}: {}", finding::word(run.verdict), finding::headline(run));
         failure(out, run.verdict, &message, &details(run));
     }
-    out.push_str("    </testcase>\n");
 }
 
 /// The body of a failure: the reasons, each invariant that did not hold with its witness, and how to see it again.
@@ -194,15 +225,19 @@ struct Totals {
     tests: usize,
     failures: usize,
     errors: usize,
+    skipped: usize,
     wall: f64,
 }
 
 impl Totals {
-    fn of_groups(groups: &[Vec<&RunRecord>]) -> Self {
+    fn of_groups(groups: &[Vec<Seed<'_>>]) -> Self {
         let mut totals = Self::default();
         for group in groups {
-            totals.count(group.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Pass));
-            totals.wall += group.iter().map(|run| run.wall_seconds).filter(|s| s.is_finite()).sum::<f64>();
+            let made = || group.iter().filter_map(|one| one.run);
+            let worst = made().map(|run| run.verdict).max().unwrap_or(Verdict::Pass);
+            totals.count(worst);
+            totals.skipped += usize::from(worst == Verdict::Pass && made().count() < group.len());
+            totals.wall += made().map(|run| run.wall_seconds).filter(|s| s.is_finite()).sum::<f64>();
         }
         totals
     }
@@ -226,14 +261,16 @@ impl Totals {
         self.tests += other.tests;
         self.failures += other.failures;
         self.errors += other.errors;
+        self.skipped += other.skipped;
         self.wall += other.wall;
     }
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tests, failures, errors, wall } = self;
-        write!(f, "tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{}\"", time(*wall))
+        let Self { tests, failures, errors, skipped, wall } = self;
+        write!(f, "tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\" ")?;
+        write!(f, "time=\"{}\"", time(*wall))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Markdown for the summary page of a CI step.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use crate::{
-    GateRecord, InvariantVerdict, RunRecord, Verdict,
+    GateRecord, InvariantVerdict, RunRecord, Unmade, Verdict,
     escape::{clip, markdown, markdown_code, markdown_code_block},
     finding,
     quantity::{count, instant, seconds},
@@ -29,16 +29,17 @@ const CELL_CHARACTERS_MAX: usize = 300;
 /// The most events of one witness.
 const WITNESS_EVENTS_MAX: usize = 40;
 
-/// Renders runs as Markdown: a table of all, then the details of those that did not pass, failures before passes.
+/// Renders runs as Markdown: a table of all, what was not run, then the details of those that did not pass, failures
+/// before passes.
 ///
 /// The result is at most [`MARKDOWN_BYTES_MAX`] bytes whatever the input; what had to go is counted in a note.
-pub fn render_markdown(runs: &[RunRecord]) -> String {
-    render(runs, String::new())
+pub fn render_markdown(runs: &[RunRecord], unmade: &Unmade) -> String {
+    render(runs, unmade, String::new())
 }
 
 /// The same, with the verdict of a gate, its checks and what moved since the baseline in front.
-pub fn render_gate_markdown(runs: &[RunRecord], gate: &GateRecord) -> String {
-    render(runs, verdict_of_gate(gate))
+pub fn render_gate_markdown(runs: &[RunRecord], unmade: &Unmade, gate: &GateRecord) -> String {
+    render(runs, unmade, verdict_of_gate(gate))
 }
 
 fn verdict_of_gate(gate: &GateRecord) -> String {
@@ -56,7 +57,7 @@ fn verdict_of_gate(gate: &GateRecord) -> String {
         let (name, word) = (cell(&check.name), finding::word(check.verdict));
         let _ = writeln!(out, "| {} | {name} | {word} | {}{replay} |", symbol(check.verdict), cell(&check.finding));
     }
-    left_out(&mut out, gate.checks.len(), "checks");
+    left_out(&mut out, gate.checks.len(), "checks", "gate.json");
     if !gate.moves.is_empty() {
         out.push_str("\n| | Scenario | Metric | Was | Now | Change | Seeds |\n|---|---|---|--:|--:|--:|--:|\n");
     }
@@ -73,18 +74,55 @@ fn verdict_of_gate(gate: &GateRecord) -> String {
             one.seeds
         );
     }
-    left_out(&mut out, gate.moves.len(), "moves");
+    left_out(&mut out, gate.moves.len(), "moves", "gate.json");
     out.push('\n');
     out
 }
 
-fn left_out(out: &mut String, rows: usize, what: &str) {
+fn left_out(out: &mut String, rows: usize, what: &str, file: &str) {
     if let Some(more) = rows.checked_sub(ROWS_MAX).filter(|more| *more > 0) {
-        let _ = write!(out, "\n_{} more {what} are not shown here; gate.json has them._\n", count(more as u64));
+        let _ = write!(out, "\n_{} more {what} are not shown here; {file} has them._\n", count(more as u64));
     }
 }
 
-fn render(runs: &[RunRecord], lead: String) -> String {
+/// What was planned and not run, by scenario.
+fn not_run(unmade: &Unmade) -> String {
+    let mut scenarios: Vec<(&str, &str, BTreeSet<u64>)> = Vec::new();
+    for run in &unmade.runs {
+        match scenarios.iter_mut().find(|one| (one.0, one.1) == (run.scenario.as_str(), run.path.as_str())) {
+            Some(one) => drop(one.2.insert(run.seed)),
+            None => scenarios.push((&run.scenario, &run.path, BTreeSet::from([run.seed]))),
+        }
+    }
+    let mut out = String::new();
+    if !scenarios.is_empty() {
+        let runs = match unmade.runs.len() as u64 {
+            1 => "1 run".to_owned(),
+            many => format!("{} runs", count(many)),
+        };
+        let _ = write!(out, "\n### ⚠️ {runs} not made: {}\n\n| Scenario | Seeds |\n|---|---|\n", cell(&unmade.why));
+    }
+    for (name, _, seeds) in scenarios.iter().take(ROWS_MAX) {
+        let _ = writeln!(out, "| {} | {} |", cell(name), cell(&ranges(seeds)));
+    }
+    left_out(&mut out, scenarios.len(), "scenarios", "junit.xml");
+    out
+}
+
+/// `1, 4 to 50`.
+fn ranges(seeds: &BTreeSet<u64>) -> String {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for seed in seeds {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(*seed) => *last = *seed,
+            _ => ranges.push((*seed, *seed)),
+        }
+    }
+    let told = ranges.iter().map(|(from, to)| if from == to { from.to_string() } else { format!("{from} to {to}") });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn render(runs: &[RunRecord], unmade: &Unmade, lead: String) -> String {
     let mut out = lead;
     let all: Vec<&RunRecord> = runs.iter().collect();
     let _ = write!(out, "## {} {}\n\n", symbol(finding::worst(&all)), markdown(&finding::overall(&all)));
@@ -100,6 +138,7 @@ fn render(runs: &[RunRecord], lead: String) -> String {
     if left_out > 0 {
         let _ = write!(out, "\n_{} more runs are not shown here: the table is full._\n", count(left_out as u64));
     }
+    out.push_str(&not_run(unmade));
     let left_out = push_while(&mut out, failed.iter().map(|run| details(run)), MARKDOWN_BYTES_MAX - NOTES_BYTES);
     if left_out > 0 {
         let _ = write!(

@@ -96,6 +96,24 @@ pub struct SweptRun {
     pub trace_hash: String,
 }
 
+/// What was planned and not run, because the sweep ended before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unmade {
+    /// Why not, in words: `the budget is spent`.
+    pub why: String,
+    /// In the order of the plan.
+    pub runs: Vec<UnmadeRun>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnmadeRun {
+    /// The scenario's name.
+    pub scenario: String,
+    /// As given on the command line.
+    pub path: String,
+    pub seed: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

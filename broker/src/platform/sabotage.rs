@@ -32,7 +32,7 @@ macro_rules! planted {
             }
 
             /// The invariants that it breaks, any one of which may be the first to tell; `panic` is an assertion of the
-            /// broker's own.
+            /// broker's own, `determinism` a second run of the same seed.
             pub fn caught_by(self) -> &'static [&'static str] {
                 match self {
                     $(Self::$variant => &[$($catcher),+],)+
@@ -114,6 +114,8 @@ planted! {
     TruncateBody, "truncate-body", "a body of more than 1000 bytes is cut", ["no-phantom"];
     // Clock use.
     IncarnationFromClock, "incarnation-from-clock", "sessions are numbered by the minutes of the wall clock, not by starts", ["no-confirmed-loss", "liveness"];
+    // Determinism.
+    UnseededElection, "unseeded-election", "election timeouts come from the system's entropy, which no seed reaches", ["determinism"];
 }
 
 impl Sabotage {

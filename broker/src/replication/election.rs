@@ -6,7 +6,7 @@
 use raft::{RawNode, StateRole};
 
 use super::log::GroupLog;
-use crate::platform::{Chaos, GroupId, NodeId, Observation, Platform, Term};
+use crate::platform::{Chaos, GroupId, NodeId, Observation, Platform, Sabotage, Term};
 
 /// A group's role as last told to observers, and its own election timeout.
 pub(crate) struct Election {
@@ -43,7 +43,10 @@ impl Election {
         if (role, term) != (self.role, self.term) {
             self.timeout = draw(platform, raft.election_timeout());
         }
-        raft.set_randomized_election_timeout(self.timeout);
+        // What raft has drawn is from the system's entropy.
+        if !platform.sabotaged(Sabotage::UnseededElection) {
+            raft.set_randomized_election_timeout(self.timeout);
+        }
         if term != self.term {
             platform.observe(Observation::EnteredTerm { group, term: Term(term) });
         }

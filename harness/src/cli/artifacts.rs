@@ -20,17 +20,21 @@ use std::{
 
 use clap::ValueEnum;
 use ferret_reports::{
-    GateRecord, LinkedRun, RunRecord, SweepRecord, SweptRun, Verdict, rejudge_run_html, render_gate_junit,
+    GateRecord, LinkedRun, RunRecord, SweepRecord, SweptRun, Unmade, Verdict, rejudge_run_html, render_gate_junit,
     render_gate_markdown, render_junit, render_markdown, render_overview_html, render_run_html,
 };
 use flate2::{Compression, write::GzEncoder};
 
-use super::run_id;
+use super::{Streams, former::Former, run_id};
 use crate::{history::History, run::event_log};
 
 pub(super) const SWEEP_FILE: &str = "sweep.json";
 pub(super) const RUN_FILE: &str = "run.json";
 const PAGE_FILE: &str = "report.html";
+/// What a run leaves.
+pub(super) const OF_RUN: &[&str] = &[RUN_FILE, "history.jsonl.gz", PAGE_FILE, "drawn.toml"];
+/// What all runs together leave.
+pub(super) const OF_ALL_RUNS: &[&str] = &[SWEEP_FILE, "gate.json", PAGE_FILE, "junit.xml", "summary.md"];
 
 /// Bytes of a history that are compressed in one go.
 const COMPRESS_AT_ONCE: usize = 64 << 10;
@@ -58,6 +62,32 @@ impl Artifacts {
         Ok(Self { folder })
     }
 
+    /// The same, without what a former call has left there. `inputs` are files and folders that are still to be read.
+    ///
+    /// # Errors
+    /// Of the system's; `Ok(Err)` says that one of the inputs is among what would be removed.
+    pub(super) fn anew(
+        out: Option<&Path>,
+        inputs: &[&Path],
+        streams: &mut Streams<'_>,
+    ) -> io::Result<Result<Self, String>> {
+        if let Some(out) = out {
+            let former = Former::find(out).map_err(at("look into", out))?;
+            if let Some(needed) = former.needed(inputs) {
+                let (needed, out) = (needed.display(), out.display());
+                return Ok(Err(format!(
+                    "{needed} is still needed, and --out {out} would replace it: name another folder"
+                )));
+            }
+            let runs = former.remove().map_err(at("clear", out))?;
+            if runs > 0 {
+                let runs = if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
+                writeln!(streams.err, "removed {runs} of a former call from {}", out.display())?;
+            }
+        }
+        Self::create(out).map(Ok)
+    }
+
     pub(super) fn report(&self) -> PathBuf {
         self.folder.join("report.html")
     }
@@ -74,19 +104,19 @@ impl Artifacts {
         fs::write(self.folder.join(SWEEP_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
     }
 
-    /// Writes the files of all runs together. `runs` says where each record is.
+    /// Writes the files of all runs together. `runs` says where each record is, `unmade` what there is none of.
     pub(super) fn write_summary(
         &self,
         records: &[RunRecord],
-        runs: &[SweptRun],
+        (runs, unmade): (&[SweptRun], &Unmade),
         summary: Summary<'_>,
     ) -> io::Result<()> {
         let (junit, markdown) = match summary {
-            Summary::Runs => (render_junit(records), render_markdown(records)),
+            Summary::Runs => (render_junit(records, unmade), render_markdown(records, unmade)),
             Summary::Gate(gate) => {
                 let json = serde_json::to_vec_pretty(gate).map_err(io::Error::other)?;
                 fs::write(self.folder.join("gate.json"), json)?;
-                (render_gate_junit(records, gate), render_gate_markdown(records, gate))
+                (render_gate_junit(records, unmade, gate), render_gate_markdown(records, unmade, gate))
             }
         };
         let pages: Vec<String> = runs.iter().map(|run| format!("{}/{PAGE_FILE}", run.folder)).collect();

@@ -12,7 +12,7 @@ Examples:
   ferret check scenarios          every .toml file below the folder
 
 Every mistake is shown with its line and how to mend it.
-Exit codes: 0 all are valid, 3 some are not, 4 no scenario was found.";
+Exit codes: 0 all are valid; 3 some are not, or a folder has none; 4 no scenario was found at all.";
 
 /// Check scenario files without running them
 #[derive(Debug, Args)]
@@ -52,6 +52,10 @@ pub(super) fn nothing_found(streams: &mut Streams<'_>) -> io::Result<u8> {
 pub(super) fn report_invalid(selection: &Selection, streams: &mut Streams<'_>) -> io::Result<()> {
     for (path, error) in &selection.unreadable {
         writeln!(streams.err, "{}  {}: {error}", streams.err_style.bad("unreadable"), path.display())?;
+    }
+    for path in &selection.empty {
+        let what = "there is no scenario in this folder, nor below it; name another, or leave it out";
+        writeln!(streams.err, "{}  {}: {what}", streams.err_style.bad("empty"), path.display())?;
     }
     for (path, problems) in &selection.invalid {
         for problem in problems {

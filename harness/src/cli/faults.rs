@@ -12,7 +12,8 @@ Each example is a step of a scenario's timeline. A target is `leader:Q`, `follow
 `one-learner:Q`, `majority`, `minority`, `all`, `any`, `spare`, a node such as `n1`, or a list of them; times
 may be ranges such as \"2s..5s\", drawn from the seed. A step begins in one way: `at`, `after` or `when`;
 `every` goes alone or with `at`. A step that turns out to have done nothing fails the run, and so does one whose
-trigger never comes, unless it says `may-miss = true`.";
+trigger never comes, unless it says `may-miss = true`. A swarm (`ferret run --swarm`, or a section `[swarm]`)
+draws any of them from the seed, but `heal` and `restart`.";
 
 /// List every fault, and every way in which a step begins, with an example
 #[derive(Debug, Args)]

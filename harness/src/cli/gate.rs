@@ -171,7 +171,16 @@ pub(super) fn gate<S: Simulate>(
             return Ok(exit::INCOMPLETE);
         }
     };
-    let artifacts = Artifacts::create(args.out.as_deref())?;
+    let scenarios = chases.iter().flatten().chain([&selection]).flat_map(|selection| &selection.scenarios);
+    let mut inputs: Vec<&Path> = scenarios.map(|scenario| Path::new(scenario.path.as_str())).collect();
+    inputs.extend(args.from.as_deref());
+    let artifacts = match Artifacts::anew(args.out.as_deref(), &inputs, streams)? {
+        Ok(artifacts) => artifacts,
+        Err(why) => {
+            writeln!(streams.err, "ferret: {why}")?;
+            return Ok(exit::USAGE);
+        }
+    };
     let seeds: Vec<Seeds> = selection.picked().map(|(scenario, stored)| seeds_of(&policy, scenario, stored)).collect();
     let sweep = Sweep {
         scenarios: &selection.scenarios,
@@ -192,7 +201,7 @@ pub(super) fn gate<S: Simulate>(
         None => sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?,
     };
     if args.partition.is_some() {
-        artifacts.write_summary(&swept.records, &swept.record.runs, Summary::Runs)?;
+        artifacts.write_summary(&swept.records, (&swept.record.runs, &swept.unmade), Summary::Runs)?;
         if args.message_format == MessageFormat::Human {
             writeln!(
                 streams.out,
@@ -214,7 +223,7 @@ pub(super) fn gate<S: Simulate>(
     }
     let comparison = baseline.map(|baseline| compare(&policy, &baseline, &swept.records));
     let record = judge::judge(&policy, evidence(&swept, &planted, comparison)?);
-    artifacts.write_summary(&swept.records, &swept.record.runs, Summary::Gate(&record))?;
+    artifacts.write_summary(&swept.records, (&swept.record.runs, &swept.unmade), Summary::Gate(&record))?;
     tell(args, &record, &swept, &artifacts, streams)?;
     Ok(record.verdict.exit_code())
 }
@@ -270,9 +279,12 @@ fn taken(
     };
     let names: Vec<&str> = sweep.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
     let folders = artifacts::folder_names(&names);
-    let (mut records, mut there) = (Vec::new(), Vec::new());
+    let (mut records, mut there, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for planned in &sweep.plan {
-        let Some(index) = earlier.runs.iter().position(|run| is(run, planned)) else { continue };
+        let Some(index) = earlier.runs.iter().position(|run| is(run, planned)) else {
+            left.push(*planned);
+            continue;
+        };
         let to = artifacts.run_folder(&folders[planned.scenario as usize], planned.seed);
         merge::copy(&from.join(&earlier.runs[index].folder), &to)?;
         records.push(made[index].clone());
@@ -281,7 +293,8 @@ fn taken(
     let mut record = sweep.record(&records, &there, &folders, None, earlier.build);
     record.verdict = sweep::verdict(&records, sweep.plan.len(), None, false);
     artifacts.write_sweep(&record)?;
-    Ok(Swept { records, record, planned: sweep.plan.len(), twice: 0 })
+    let unmade = sweep.unmade(&left, earlier.stopped);
+    Ok(Swept { records, record, planned: sweep.plan.len(), unmade, twice: 0 })
 }
 
 fn seeds_of(policy: &Policy, scenario: &Scenario, stored: &[u64]) -> Seeds {

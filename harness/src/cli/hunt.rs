@@ -27,9 +27,9 @@ use super::{
     pool,
     run::{MessageFormat, sabotage_parser},
     simulate::{Request, Simulate},
+    twice,
 };
 use crate::{
-    progress::Progress,
     scenario::Scenario,
     search::hunt::{self, Hunted, Limits, Run, Toll},
 };
@@ -50,7 +50,8 @@ Examples:
   ferret hunt --message-format json | jq -r 'select(.catch == null) | .bug'
       For programs: one JSON object per bug, and one for the control.
 
-Seed 1 runs the first scenario, seed 2 the second, and so on in turn.
+Seed 1 runs the first scenario, seed 2 the second, and so on in turn. A bug that breaks determinism
+and no invariant has each seed run twice, and is caught by the first difference.
 
 Exit codes: 0 all caught and the control silent · 100 an alarm in the control · 104 a bug was
 not caught · 5 interrupted · 2, 3, 4 as in `ferret run`";
@@ -210,9 +211,8 @@ impl<S: Simulate> Chase<'_, S> {
         }
         let scenario = &self.scenarios[(seed as usize - 1) % self.scenarios.len()];
         let request = Request { sabotage, ..Request::default() };
-        let (simulated, cpu) =
-            pool::simulate_apart(self.simulate, scenario, seed, &request, self.interrupt, &Progress::default());
-        Some(Run { record: simulated.record, cpu })
+        let (record, cpu) = twice::simulate_with_bug(self.simulate, scenario, seed, &request, self.interrupt);
+        Some(Run { record, cpu })
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use ferret_reports::{RunRecord, SweepRecord};
+use ferret_reports::{RunRecord, SweepRecord, Unmade};
 
 use super::{
     Streams,
@@ -69,7 +69,14 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
         Ok(joined) => joined,
         Err(refusal) => return refuse(streams, refusal.to_string()),
     };
-    let artifacts = Artifacts::create(args.out.as_deref())?;
+    let inputs: Vec<&Path> = args.runs.iter().map(PathBuf::as_path).collect();
+    let artifacts = match Artifacts::anew(args.out.as_deref(), &inputs, streams)? {
+        Ok(artifacts) => artifacts,
+        Err(why) => {
+            writeln!(streams.err, "ferret: {why}")?;
+            return Ok(exit::USAGE);
+        }
+    };
     let first = &parts[0].sweep;
     let names: Vec<&str> = first.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
     let folders = artifacts::folder_names(&names);
@@ -99,7 +106,7 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
         ..first.clone()
     };
     artifacts.write_sweep(&record)?;
-    artifacts.write_summary(&records, &record.runs, Summary::Runs)?;
+    artifacts.write_summary(&records, (&record.runs, &Unmade::default()), Summary::Runs)?;
     let style = streams.out_style;
     for record in records.iter().filter(|record| record.verdict != ferret_reports::Verdict::Pass) {
         writeln!(streams.out, "{}", terminal::run_line(record, 0, style))?;

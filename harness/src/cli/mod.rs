@@ -12,6 +12,7 @@ mod closed_pipe;
 mod diff;
 mod explain;
 mod faults;
+mod former;
 mod gate;
 mod gate_table;
 mod hunt;

@@ -14,6 +14,7 @@ use crate::{
 };
 
 /// What the paths of a command line led to.
+#[derive(Default)]
 pub(super) struct Selection {
     /// Valid scenarios, in order: as the paths were given, folders sorted by name.
     pub(super) scenarios: Vec<Scenario>,
@@ -21,18 +22,27 @@ pub(super) struct Selection {
     pub(super) stored: Vec<Vec<u64>>,
     /// Per invalid file, what is wrong with it.
     pub(super) invalid: Vec<(PathBuf, Vec<Problem>)>,
+    /// Folders without a scenario, in which somebody expected one.
+    pub(super) empty: Vec<PathBuf>,
     /// Files that could not be read.
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
 }
 
 impl Selection {
     pub(super) fn read(paths: &[PathBuf]) -> Self {
-        let mut selection =
-            Self { scenarios: Vec::new(), stored: Vec::new(), invalid: Vec::new(), unreadable: Vec::new() };
-        let mut files = Vec::new();
+        let mut selection = Self::default();
+        let mut files: Vec<PathBuf> = Vec::new();
         for path in paths {
-            if let Err(error) = collect(path, &mut files) {
-                selection.unreadable.push((path.clone(), error));
+            let mut found = Vec::new();
+            match collect(path, &mut found) {
+                Err(error) => selection.unreadable.push((path.clone(), error)),
+                Ok(()) if found.is_empty() => selection.empty.push(path.clone()),
+                Ok(()) => {}
+            }
+            for file in found {
+                if !files.contains(&file) {
+                    files.push(file);
+                }
             }
         }
         for file in files {
@@ -72,12 +82,13 @@ impl Selection {
         (self.scenarios, self.stored) = both.filter(|(scenario, _)| filter.picks(scenario)).unzip();
     }
 
+    /// Whether nothing was found at all, valid or not.
     pub(super) fn is_empty(&self) -> bool {
         self.scenarios.is_empty() && self.invalid.is_empty() && self.unreadable.is_empty()
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        self.invalid.is_empty() && self.unreadable.is_empty()
+        self.invalid.is_empty() && self.unreadable.is_empty() && self.empty.is_empty()
     }
 }
 
@@ -95,13 +106,10 @@ pub(super) fn nothing_picked(filter: &str, paths: &[PathBuf], streams: &mut Stre
     Ok(exit::NOTHING_SELECTED)
 }
 
-/// Adds `path`, or every `.toml` file below it but policies of gates (`gate.toml`, `NAME.gate.toml`), sorted; each file
-/// once.
+/// Adds `path`, or every `.toml` file below it but policies of gates (`gate.toml`, `NAME.gate.toml`), sorted.
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     if !fs::metadata(path)?.is_dir() {
-        if !files.contains(&path.to_owned()) {
-            files.push(path.to_owned());
-        }
+        files.push(path.to_owned());
         return Ok(());
     }
     let mut entries: Vec<PathBuf> =

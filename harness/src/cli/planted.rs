@@ -12,15 +12,14 @@ use std::{
 use super::{
     Streams,
     interrupt::Interrupt,
-    pool,
     simulate::{Request, Simulate},
+    twice,
 };
 use crate::{
     gate::{
         judge::{self, Chased},
         policy::Planted,
     },
-    progress::Progress,
     scenario::Scenario,
     search::hunt,
 };
@@ -74,8 +73,7 @@ fn chase<S: Simulate>(bug: &Chase<'_>, simulate: &S, interrupt: &Interrupt) -> C
                 return chased;
             }
             let request = Request { sabotage: Some(bug.planted.bug), ..Request::default() };
-            let progress = Progress::default();
-            let record = pool::simulate_apart(simulate, scenario, seed, &request, interrupt, &progress).0.record;
+            let record = twice::simulate_with_bug(simulate, scenario, seed, &request, interrupt).0;
             chased.runs += 1;
             let Some(catch) = hunt::catch(&record) else { continue };
             if judge::tells(bug.planted, &catch) {

@@ -4,7 +4,7 @@ use std::{
     io::{self, Write},
     iter,
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -79,7 +79,9 @@ In one part of a partition, what must happen at least once is not judged: merge 
 
 Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves sweep.json,
 report.html, junit.xml and summary.md. They go to target/ferret/<time>/; target/ferret/latest
-points there. `ferret schema run` and `ferret schema sweep` print the shape of the JSON files.
+points there. With --out DIR, what a former call left in DIR goes first, and nothing else.
+What was planned and not run is listed in summary.md and skipped in junit.xml.
+`ferret schema run` and `ferret schema sweep` print the shape of the JSON files.
 
 Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 104):
     0  pass                             99  a threshold was crossed
@@ -271,7 +273,14 @@ pub(super) fn run<S: Simulate>(
         writeln!(streams.err, "nothing to plant: no `matching-sabotage` in {}", unmatched.join(", "))?;
         return Ok(exit::USAGE);
     }
-    let artifacts = Artifacts::create(args.out.as_deref())?;
+    let inputs: Vec<&Path> = selection.scenarios.iter().map(|scenario| Path::new(scenario.path.as_str())).collect();
+    let artifacts = match Artifacts::anew(args.out.as_deref(), &inputs, streams)? {
+        Ok(artifacts) => artifacts,
+        Err(why) => {
+            writeln!(streams.err, "ferret: {why}")?;
+            return Ok(exit::USAGE);
+        }
+    };
     if args.swarm {
         selection.scenarios.iter_mut().for_each(Scenario::let_swarm);
     }
@@ -292,7 +301,7 @@ pub(super) fn run<S: Simulate>(
         keep: args.keep,
     };
     let swept = sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?;
-    artifacts.write_summary(&swept.records, &swept.record.runs, Summary::Runs)?;
+    artifacts.write_summary(&swept.records, (&swept.record.runs, &swept.unmade), Summary::Runs)?;
     if args.shrink {
         shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;
     }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use ferret_reports::{
-    PlannedRun, RunRecord, SWEEP_VERSION, Slice, Stopped, SweepRecord, SweptRun, SweptScenario, Verdict,
+    PlannedRun, RunRecord, SWEEP_VERSION, Slice, Stopped, SweepRecord, SweptRun, SweptScenario, Unmade, UnmadeRun,
+    Verdict,
 };
 
 use warren::platform::Sabotage;
@@ -103,6 +104,8 @@ pub(super) struct Swept {
     pub(super) record: SweepRecord,
     /// How many runs there should be.
     pub(super) planned: usize,
+    /// What was planned and not run; nothing if the seeds have no end.
+    pub(super) unmade: Unmade,
     /// How many of the records were compared with a second run.
     pub(super) twice: usize,
 }
@@ -165,7 +168,24 @@ impl Sweep<'_> {
         let record = self.record(&records, &planned, &folders, stopped, build_id::program());
         artifacts.write_sweep(&record)?;
         let twice = jobs.iter().take(records.len()).filter(|job| job.twice).count();
-        Ok(Swept { records, record, planned: jobs.len(), twice })
+        let left = if self.open { &[][..] } else { &planned[records.len()..] };
+        let unmade = self.unmade(left, stopped);
+        Ok(Swept { records, record, planned: jobs.len(), unmade, twice })
+    }
+
+    /// What is told of runs that were not made.
+    pub(super) fn unmade(&self, left: &[PlannedRun], stopped: Option<Stopped>) -> Unmade {
+        let why = match stopped {
+            Some(Stopped::Budget) => "the budget is spent",
+            Some(Stopped::Failures) => "as many runs had failed as were asked for",
+            Some(Stopped::Interrupt) => "interrupted",
+            None => "nobody has made them",
+        };
+        let run = |run: &PlannedRun| {
+            let Scenario { name, path, .. } = &self.scenarios[run.scenario as usize];
+            UnmadeRun { scenario: name.clone(), path: path.clone(), seed: run.seed }
+        };
+        Unmade { why: why.to_owned(), runs: left.iter().map(run).collect() }
     }
 
     /// What is written down of `records`, the first of the `planned` runs.

@@ -1,14 +1,47 @@
 //! `--verify-determinism`: the same run twice, and the first event that differs.
 
-use std::fmt::Display;
+use std::{fmt::Display, time::Duration};
 
-use ferret_reports::Verdict;
+use ferret_reports::{RunRecord, Verdict};
 
-use super::simulate::{Simulate, Simulated};
-use crate::history::{Event, History};
+use super::{
+    interrupt::Interrupt,
+    pool,
+    simulate::{Request, Simulate, Simulated},
+};
+use crate::{
+    history::{Event, History},
+    progress::Progress,
+    scenario::Scenario,
+    search::hunt,
+};
 
 /// Events shown before the first difference.
 const CONTEXT: usize = 5;
+
+/// Runs a scenario as its planted bug can be caught: twice, if only a second run can tell. With the processor time that
+/// it took.
+pub(super) fn simulate_with_bug<S: Simulate>(
+    simulate: &S,
+    scenario: &Scenario,
+    seed: u64,
+    request: &Request,
+    interrupt: &Interrupt,
+) -> (RunRecord, Duration) {
+    let twice = request.sabotage.is_some_and(hunt::needs_two_runs);
+    let request = Request { record_trace: twice, ..*request };
+    let run = || pool::simulate_apart(simulate, scenario, seed, &request, interrupt, &Progress::default());
+    let (mut first, mut cpu) = run();
+    if twice && !interrupt.asked() {
+        let (second, more) = run();
+        cpu += more;
+        // A run that was cut short tells nothing about the other.
+        if !interrupt.asked() {
+            compare::<S>(&mut first, &second);
+        }
+    }
+    (first.record, cpu)
+}
 
 /// Compares two runs of one seed. If they differ, the first one's record says so, and where.
 pub(super) fn compare<S: Simulate>(first: &mut Simulated<S::Event>, second: &Simulated<S::Event>) {
@@ -31,6 +64,8 @@ pub(super) fn compare<S: Simulate>(first: &mut Simulated<S::Event>, second: &Sim
         },
     };
     first.record.verdict = Verdict::NotDeterministic.max(first.record.verdict);
+    // One run alone shows nothing of it.
+    first.record.replay += " --verify-determinism";
     first.record.reasons.insert(0, reason);
 }
 

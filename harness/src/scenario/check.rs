@@ -7,7 +7,7 @@ use warren::platform::Sabotage;
 
 use super::{
     AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Expect, Getters, Invariant, Metric, Net, Placement, Publishers,
-    Queue, QueueKind, Repro, Run, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
+    Queue, QueueKind, Repro, Run, SPARES_MAX, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
     file::{ConsumersTable, ExpectTable, File, GettersTable, PublishersTable, QueueTable, ReproTable, RunTable},
     problem::{Problem, Problems},
     required, schema, shape,
@@ -87,7 +87,7 @@ impl Checker<'_> {
         let name = self.name(&file.name, "a scenario");
         let run = self.run(&file.run);
         let nodes = file.cluster.nodes.or(3).clamp(1, 7);
-        let spares = file.cluster.spares.or(0).clamp(0, 4);
+        let spares = file.cluster.spares.or(0).clamp(0, SPARES_MAX);
         let queues = self.queues(&file.queues, nodes);
         let queue_names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
         let roles = Roles { queues: &queues, nodes, spares };

@@ -258,7 +258,8 @@ pub(super) struct TimelineTable {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct SwarmTable {
-    /// The kinds of fault to draw from. Default: all of them.
+    /// The kinds of fault to draw from. Default: all of them. `add-member` raises `spares` as far as it is needed;
+    /// `remove-member` leaves three members at least.
     pub(super) faults: Field<Vec<At<Name<names::SwarmKindName>>>>,
     /// Kinds of fault that are not drawn.
     pub(super) without: Vec<At<Name<names::SwarmKindName>>>,

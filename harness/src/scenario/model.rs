@@ -143,6 +143,9 @@ impl<T: Copy> Spread<T> {
     }
 }
 
+/// The most nodes that can wait to be added.
+pub const SPARES_MAX: u64 = 4;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cluster {
     /// 1 to 7. Nodes are called `n1`, `n2`, ….

@@ -8,6 +8,13 @@ use warren::platform::Sabotage;
 
 /// The catcher of a bug that makes the broker fail an assertion of its own.
 pub const PANIC: &str = "panic";
+/// The catcher of a bug that lets two runs of one seed differ: a second run.
+pub const DETERMINISM: &str = "determinism";
+
+/// Whether only a second run of the same seed can tell of the bug.
+pub fn needs_two_runs(bug: Sabotage) -> bool {
+    bug.caught_by().contains(&DETERMINISM)
+}
 
 /// How much may be spent on one bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +28,7 @@ pub struct Limits {
 /// What told of a bug.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Catch {
-    /// The invariants that were violated, or [`PANIC`].
+    /// The invariants that were violated, [`PANIC`], or [`DETERMINISM`].
     pub by: Vec<String>,
     /// The first one's witness, in a sentence.
     pub why: String,
@@ -120,13 +127,13 @@ pub fn catch(record: &RunRecord) -> Option<Catch> {
     let violated: Vec<_> =
         record.invariants.iter().filter(|result| result.verdict == InvariantVerdict::Violated).collect();
     let replay = record.replay.clone();
+    let reason = || record.reasons.first().cloned().unwrap_or_default();
+    if record.verdict == Verdict::NotDeterministic {
+        return Some(Catch { by: vec![DETERMINISM.to_owned()], why: reason(), replay });
+    }
     if let Some(first) = violated.first() {
         let by = violated.iter().map(|result| result.name.clone()).collect();
         return Some(Catch { by, why: first.explanation.clone().unwrap_or_default(), replay });
     }
-    (record.verdict == Verdict::Internal).then(|| Catch {
-        by: vec![PANIC.to_owned()],
-        why: record.reasons.first().cloned().unwrap_or_default(),
-        replay,
-    })
+    (record.verdict == Verdict::Internal).then(|| Catch { by: vec![PANIC.to_owned()], why: reason(), replay })
 }

@@ -572,6 +572,25 @@ fn a_bug_that_nothing_catches_fails_the_hunt() {
 }
 
 #[test]
+fn a_bug_of_determinism_has_each_seed_run_twice_and_is_caught_by_the_first_difference() {
+    let hunt = |wavers| {
+        let script = Script { wavers, ..Script::default() };
+        let options = ["--only", "unseeded-election", "--seeds", "3", "--message-format", "json", "--no-control"];
+        let call = ferret("hunt", &[("a.toml", &named("first"))], &options, &script);
+        let seeds = script.ran.into_inner().expect("no thread panicked");
+        let told = call.out.lines().next().expect("the bug is told of");
+        (call.code, serde_json::from_str::<serde_json::Value>(told).expect("it is an object"), seeds)
+    };
+    let (code, told, seeds) = hunt(true);
+    assert_eq!((code, &told["catch"]["by"]), (exit::PASS, &serde_json::json!(["determinism"])), "{told}");
+    assert!(told["catch"]["replay"].as_str().is_some_and(|replay| replay.ends_with(" --verify-determinism")), "{told}");
+    assert_eq!(seeds, [1, 1]);
+    let (code, told, seeds) = hunt(false);
+    assert_eq!((code, told["catch"].is_null()), (104, true), "equal runs are no catch: {told}");
+    assert_eq!(seeds, [1, 1, 2, 2, 3, 3]);
+}
+
+#[test]
 fn an_alarm_with_nothing_planted_fails_the_hunt_whatever_was_caught() {
     let (code, told) = hunt(&Script { bad: Some((3, Verdict::Violated)), ..Script::default() });
     assert_eq!((code, told[1]["control"]["alarms"].as_array().map(Vec::len)), (100, Some(1)));

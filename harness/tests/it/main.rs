@@ -9,6 +9,7 @@ mod faults;
 mod gate;
 mod judge;
 mod lapin_lockstep;
+mod leftovers;
 mod locks;
 mod machine;
 mod membership;

@@ -13,6 +13,7 @@ use ferret::{
     run::{self, RunOptions, RunOutput},
     scenario::Scenario,
 };
+use ferret_reports::Verdict;
 use tempfile::TempDir;
 
 const SCENARIO: &str = r#"
@@ -43,6 +44,9 @@ steps = [
 [expect]
 invariants = ["prefetch"]
 "#;
+
+/// What a change of leader takes to show in a trace.
+const KILL: &str = r#"{ at = "1s", kill = { node = "leader:orders" }, for = "500ms" },"#;
 
 /// The exit code and what was printed.
 fn ferret(args: &[&str]) -> (u8, String) {
@@ -176,4 +180,26 @@ fn a_step_that_waited_begins_at_the_same_tick_and_hits_the_same_node_once_it_is_
     // The faults are numbered anew, in order of time, which is another trace of the same run.
     let [(concrete, _), (drawn, _)] = concrete_and_drawn(SCENARIO, 2);
     assert_eq!(concrete, drawn);
+}
+
+#[test]
+fn a_broker_that_draws_from_the_systems_entropy_is_not_deterministic_and_its_first_different_event_is_shown() {
+    let folder = Folder::new();
+    let text = SCENARIO.replace("steps = [", &format!("steps = [\n  {KILL}"));
+    fs::write(folder.path("greedy.toml"), text).expect("a scenario is written");
+    let (file, out) = (folder.path("greedy.toml"), folder.path("out"));
+    let options = ["run", &file.to_string_lossy(), "--seed", "1", "--out", &out.to_string_lossy()].map(str::to_owned);
+    let twice = |more: &[&str]| {
+        let all: Vec<&str> = options.iter().map(String::as_str).chain(["--verify-determinism"]).collect();
+        ferret(&[&all[..], more].concat())
+    };
+    let (code, told) = twice(&[]);
+    assert_eq!(code, exit::PASS, "{told}");
+    let (code, told) = twice(&["--sabotage", "unseeded-election"]);
+    assert_eq!(code, Verdict::NotDeterministic.exit_code(), "{told}");
+    assert!(told.contains("the same seed gave two different runs: event "), "{told}");
+    let both = told.lines().filter(|line| line.trim_start().starts_with("both ")).count();
+    assert!(both >= 5, "what came before is shown: {told}");
+    assert!(told.contains("    first  ") && told.contains("    second  "), "{told}");
+    assert!(told.contains("--sabotage unseeded-election --verify-determinism"), "the replay shows it again: {told}");
 }

@@ -1,8 +1,13 @@
 //! Faults that the swarm draws: concrete, legal, different for each seed, and to be had again without it.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    time::Duration,
+};
 
-use ferret::scenario::{Action, Scenario, SwarmKind, Target, Trouble};
+use ferret::scenario::{Action, Errand, Scenario, SwarmKind, Target, Trouble};
 use ferret_reports::Verdict;
 
 use super::play::{Play, parse, run};
@@ -103,14 +108,118 @@ fn synced_data_is_taken_from_one_node_at_most_and_in_a_calm() {
 }
 
 #[test]
+fn the_cluster_changes_by_steps_that_a_correct_one_survives() {
+    let (mut joins, mut leaves) = (0, 0);
+    for scenario in tree() {
+        let founders = scenario.cluster.nodes;
+        for seed in 0..40 {
+            let drawn = swarmed(scenario.clone(), seed);
+            let (mut there, mut joined, mut gone) = (founders, BTreeSet::new(), BTreeSet::new());
+            let mut removed = 0;
+            for step in drawn.steps.iter().filter(|step| step.trigger.is_none()) {
+                let Action::Operate { node, errand } = &step.action else { continue };
+                match (errand, &node[..]) {
+                    (Errand::AddMember, [Target::Node(node)]) => {
+                        assert!(node.0 > founders && joined.insert(*node), "{node} joins once: {}", drawn.text);
+                        there += 1;
+                    }
+                    (Errand::RemoveMember, [target]) => {
+                        if let Target::Node(node) = target {
+                            assert!(node.0 <= founders || joined.contains(node), "{node} is there: {}", drawn.text);
+                            assert!(gone.insert(*node), "{node} leaves once: {}", drawn.text);
+                        }
+                        there -= 1;
+                        removed += 1;
+                        assert!(there >= 3, "{}", drawn.text);
+                    }
+                    _ => {}
+                }
+            }
+            // Whether those who join arrive, only the run tells.
+            assert!(removed == 0 || removed + 2 <= founders, "{}", drawn.text);
+            let loses = drawn.steps.iter().any(|step| matches!(step.action, Action::Wipe { .. }));
+            assert!(!loses || joined.is_empty() && removed == 0, "{}", drawn.text);
+            (joins, leaves) = (joins + joined.len(), leaves + removed);
+        }
+    }
+    assert!(joins > 100 && leaves > 100, "it is tried often enough: {joins} and {leaves}");
+}
+
+#[test]
+fn every_errand_of_an_operator_is_drawn_and_most_bite() {
+    let errands = ["transfer-leader", "grow", "shrink", "add-member", "remove-member"];
+    let swarm = format!("faults = {errands:?}\nintensity = 90\nweather = false");
+    // With more nodes than voters, a queue can grow.
+    let scenario = parse(&with_swarm(&swarm, "").replace("nodes = 3", "nodes = 4"));
+    let mut bitten: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    for seed in 1..=24 {
+        let output = run(&scenario, seed);
+        let verdict = output.record.verdict;
+        assert!(matches!(verdict, Verdict::Pass | Verdict::Vacuous), "seed {seed}: {:?}", output.record.reasons);
+        for fault in &output.record.faults {
+            let (bit, all) = bitten.entry(fault.kind.clone()).or_default();
+            (*bit, *all) = (*bit + u32::from(fault.bit), *all + 1);
+        }
+    }
+    for errand in errands {
+        let (bit, all) = bitten.get(errand).copied().unwrap_or_default();
+        assert!(bit >= 5 && 3 * bit >= all, "{errand}: {bit} of {all} had an effect; all: {bitten:?}");
+    }
+}
+
+#[test]
+fn a_small_cluster_loses_a_member_only_once_another_was_asked_in() {
+    let drawn = |swarm| {
+        let scenario = parse(&with_swarm(swarm, ""));
+        (0..20).map(|seed| kinds(&scenario.clone().drawn_by_swarm(seed))).collect::<Vec<_>>()
+    };
+    let both = drawn("faults = [\"add-member\", \"remove-member\"]");
+    assert!(both.iter().any(|kinds| kinds.contains("remove-member")));
+    assert!(both.iter().all(|kinds| kinds.contains("add-member")), "{both:?}");
+    assert!(drawn("faults = [\"remove-member\", \"kill\"]").iter().all(|kinds| kinds.iter().eq(["kill"].iter())));
+}
+
+#[test]
+fn what_is_drawn_beside_own_steps_uses_other_spares_and_counts_nobody_out_who_may_be_gone() {
+    let own = r#"{ at = "1s", add-member = { node = "spare" } }, { at = "2s", remove-member = { node = "n4" } }"#;
+    let swarm = "faults = [\"add-member\", \"remove-member\"]";
+    let scenario = parse(&with_swarm(swarm, own).replace("nodes = 3", "nodes = 3\nspares = 1"));
+    for seed in 0..20 {
+        let drawn = scenario.clone().drawn_by_swarm(seed);
+        for step in &drawn.steps[2..] {
+            assert!(
+                matches!(&step.action, Action::Operate { node, errand: Errand::AddMember }
+                    if matches!(node[..], [Target::Node(node)] if node.0 > 4)),
+                "{step:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_fault_but_what_mends_can_be_drawn() {
+    let known: BTreeSet<&str> = SwarmKind::ALL.into_iter().map(SwarmKind::name).collect();
+    let listed: BTreeSet<&str> = ferret::faults::CATALOGUE.iter().map(|listed| listed.kind).collect();
+    assert_eq!(&listed - &known, BTreeSet::from(["heal", "restart"]));
+    assert_eq!(&known - &listed, BTreeSet::new());
+}
+
+#[test]
 fn what_is_drawn_runs_again_without_the_swarm() {
-    let scenario = parse(&with_swarm("intensity = 60", ""));
-    let swarmed = run(&scenario, 3);
-    assert!(swarmed.record.replay.ends_with("--swarm --seed 3"), "{}", swarmed.record.replay);
+    let changes = "faults = [\"add-member\", \"remove-member\", \"grow\", \"kill\"]\nintensity = 60";
+    runs_again(&parse(&with_swarm("intensity = 60", "")), 3);
+    let scenario = parse(&with_swarm(changes, ""));
+    let replaces = |seed: &u64| kinds(&scenario.clone().drawn_by_swarm(*seed)).contains("remove-member");
+    runs_again(&scenario, (0..50).find(replaces).expect("some seed replaces a member"));
+}
+
+fn runs_again(scenario: &Scenario, seed: u64) {
+    let swarmed = run(scenario, seed);
+    assert!(swarmed.record.replay.ends_with(&format!("--swarm --seed {seed}")), "{}", swarmed.record.replay);
     let text = &swarmed.record.scenario.text;
     let concrete = Scenario::parse("drawn.toml", text).expect("what was drawn is a scenario");
-    assert_eq!(concrete.run.seeds.iter().collect::<Vec<_>>(), [3], "the file names its seed");
-    let again = run(&concrete, 3);
+    assert_eq!(concrete.run.seeds.iter().collect::<Vec<_>>(), [seed], "the file names its seed");
+    let again = run(&concrete, seed);
     assert_eq!(again.record.trace_hash, swarmed.record.trace_hash);
     assert_eq!(again.record.verdict, swarmed.record.verdict);
     assert_eq!(again.record.faults, swarmed.record.faults);

@@ -77,14 +77,14 @@ fn failing_seeds_are_kept_only_when_asked_for_and_then_run_first() {
     let failing = || Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
     run(&workspace, "out", &[], &failing());
     assert!(!workspace.path("s/regressions").exists(), "nothing is kept silently");
-    let said = run(&workspace, "out", &["--save-failures", "--seeds", "1..3"], &failing());
+    let said = run(&workspace, "kept", &["--save-failures", "--seeds", "1..3"], &failing());
     assert_eq!(said.code, 100);
     assert_eq!(
         said.err,
         "kept in FOLDER/s/regressions/a.seeds: seed 2\nkept in FOLDER/s/regressions/b.seeds: seed 2\n"
     );
     insta::assert_snapshot!(workspace.read("s/regressions/a.seeds"));
-    let again = run(&workspace, "out", &["--save-failures", "--seeds", "1..3"], &failing());
+    let again = run(&workspace, "again", &["--save-failures", "--seeds", "1..3"], &failing());
     assert_eq!(again.err, "", "what is known is not told again");
     let script = failing();
     run(&workspace, "out", &["--seeds", "5..5", "--jobs", "1"], &script);

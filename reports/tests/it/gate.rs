@@ -1,8 +1,8 @@
 //! A gate's verdict in every rendering, annotations, and the cases of many seeds.
 
 use ferret_reports::{
-    GATE_VERSION, GateCheck, GateRecord, MARKDOWN_BYTES_MAX, MetricMove, RunRecord, Verdict, render_annotations,
-    render_gate_junit, render_gate_markdown, render_junit,
+    GATE_VERSION, GateCheck, GateRecord, MARKDOWN_BYTES_MAX, MetricMove, RunRecord, Unmade, Verdict,
+    render_annotations, render_gate_junit, render_gate_markdown, render_junit,
 };
 
 use crate::{hostile, sample};
@@ -45,11 +45,11 @@ fn nasty() -> String {
 
 #[test]
 fn a_gate_in_hostile_words_stays_within_its_lines() {
-    let markdown = render_gate_markdown(&[], &gate(&nasty()));
+    let markdown = render_gate_markdown(&[], &Unmade::default(), &gate(&nasty()));
     assert!(!markdown.contains("<script"), "markup got in");
     let row = markdown.lines().nth(4).expect("the first check");
     assert_eq!(row.replace("\\|", "").matches('|').count(), 5, "{row}");
-    let xml = render_gate_junit(&[hostile()], &gate(&nasty()));
+    let xml = render_gate_junit(&[hostile()], &Unmade::default(), &gate(&nasty()));
     assert!(xml.chars().all(|c| c == '\n' || c >= ' ') && !xml.contains("<script") && !xml.contains("]]>"));
     let annotations = render_annotations(&[hostile()], Some(&gate(&nasty())));
     assert!(annotations.lines().all(|line| line.starts_with("::error ")), "{annotations}");
@@ -59,7 +59,7 @@ fn a_gate_in_hostile_words_stays_within_its_lines() {
 fn however_large_a_gate_is_its_summary_stays_below_the_limit_and_shows_failures() {
     let runs = vec![sample::violated(1); 2_000];
     for text in ["<".repeat(10_000), "é|".repeat(5_000), "x".to_owned()] {
-        let markdown = render_gate_markdown(&runs, &gate(&text));
+        let markdown = render_gate_markdown(&runs, &Unmade::default(), &gate(&text));
         assert!(markdown.len() <= MARKDOWN_BYTES_MAX, "{} bytes", markdown.len());
         assert!(markdown.contains("70 more checks are not shown here") && markdown.contains("Replay"));
     }
@@ -103,11 +103,11 @@ fn many_seeds_are_cases_by_the_group_which_keep_their_names() {
     let names = |xml: &str| -> Vec<String> {
         xml.lines().filter_map(|line| Some(line.split("name=\"seed").nth(1)?.split('"').next()?.to_owned())).collect()
     };
-    let xml = render_junit(&runs(60));
+    let xml = render_junit(&runs(60), &Unmade::default());
     assert_eq!(names(&xml), ["s 1 to 25", "s 26 to 50", "s 51 to 75"]);
-    assert_eq!(names(&render_junit(&runs(100)))[..3], names(&xml)[..]);
+    assert_eq!(names(&render_junit(&runs(100), &Unmade::default()))[..3], names(&xml)[..]);
     assert!(xml.contains("tests=\"3\" failures=\"1\""));
     let replay = sample::violated(30).replay;
     assert!(xml.contains(&format!("Replay: {replay}")) && xml.contains("1 of 25 seeds"), "{xml}");
-    assert_eq!(names(&render_junit(&runs(3))).len(), 3, "few seeds have a case each");
+    assert_eq!(names(&render_junit(&runs(3), &Unmade::default())).len(), 3, "few seeds have a case each");
 }

@@ -1,6 +1,6 @@
 //! JUnit XML as CI systems read it.
 
-use ferret_reports::{Verdict, render_junit};
+use ferret_reports::{Unmade, UnmadeRun, Verdict, render_junit};
 
 use crate::{degenerate, hostile, sample};
 
@@ -8,21 +8,21 @@ use crate::{degenerate, hostile, sample};
 fn a_suite_per_scenario_and_a_case_per_seed() {
     let mut runs = vec![sample::passing(1), sample::violated(2), sample::passing(1)];
     runs[2].scenario.name = "leader-partition".into();
-    insta::assert_snapshot!(render_junit(&runs));
+    insta::assert_snapshot!(render_junit(&runs, &Unmade::default()));
 }
 
 #[test]
 fn a_bug_of_the_harness_is_an_error_and_undecided_is_a_failure() {
     let mut undecided = sample::passing(2);
     undecided.verdict = Verdict::Undecided;
-    let xml = render_junit(&[degenerate(), undecided]);
+    let xml = render_junit(&[degenerate(), undecided], &Unmade::default());
     assert!(xml.contains("tests=\"2\" failures=\"1\" errors=\"1\""));
     assert!(xml.contains("<error type=\"Internal error\"") && xml.contains("<failure type=\"Undecided\""));
 }
 
 #[test]
 fn no_text_breaks_the_xml() {
-    let xml = render_junit(&[hostile()]);
+    let xml = render_junit(&[hostile()], &Unmade::default());
     assert!(xml.chars().all(|c| c == '\n' || c >= ' '), "a control character is not XML");
     assert!(!xml.contains("<script") && !xml.contains("]]>") && !xml.contains("<!--"));
     for (line, text) in xml.lines().enumerate() {
@@ -35,5 +35,24 @@ fn no_text_breaks_the_xml() {
 
 #[test]
 fn no_runs_are_an_empty_report() {
-    assert!(render_junit(&[]).contains("<testsuites name=\"ferret\" tests=\"0\""));
+    assert!(render_junit(&[], &Unmade::default()).contains("<testsuites name=\"ferret\" tests=\"0\""));
+}
+
+#[test]
+fn what_was_not_run_is_skipped_and_hides_no_failure() {
+    let unmade = |seeds: std::ops::RangeInclusive<u64>| Unmade {
+        why: "the budget is spent".into(),
+        runs: seeds
+            .map(|seed| {
+                let info = sample::violated(seed).scenario;
+                UnmadeRun { scenario: info.name, path: info.path, seed }
+            })
+            .collect(),
+    };
+    let xml = render_junit(&[sample::violated(1)], &unmade(2..=3));
+    assert!(xml.contains("tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"2\""), "{xml}");
+    assert_eq!(xml.matches("<skipped message=\"not run: the budget is spent\"/>").count(), 2, "{xml}");
+    let xml = render_junit(&[sample::violated(1)], &unmade(2..=40));
+    assert!(xml.contains("tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"1\""), "{xml}");
+    assert!(xml.contains("24 of 25 seeds were not run: the budget is spent"), "{xml}");
 }

@@ -7,10 +7,12 @@ use std::{ops::Range, time::Duration};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use toml_edit::{Array, InlineTable, Value};
+use warren::platform::NodeId;
 
 use super::{
     Swarm,
-    kind::{Kind, groups},
+    kind::{Kind, free_spares, groups},
+    members::Members,
 };
 use crate::scenario::Scenario;
 
@@ -47,18 +49,26 @@ pub(super) struct Drawn {
     /// In order of time.
     pub(super) steps: Vec<DrawnStep>,
     pub(super) weather: Option<Weather>,
+    /// How many spares the steps need.
+    pub(super) spares: u64,
 }
 
 pub(super) fn draw(scenario: &Scenario, swarm: &Swarm, seed: u64) -> Drawn {
-    let mut draw = Draw { scenario, swarm, rng: Pcg64::new(u128::from(seed), STREAM) };
+    let nodes = scenario.cluster.nodes;
+    let members = Members::new(nodes, free_spares(scenario, swarm));
+    let rng = Pcg64::new(u128::from(seed), STREAM);
+    let mut draw = Draw { scenario, swarm, rng, nodes: members.seen(0), members };
     let weather = swarm.weather.then(|| draw.weather());
-    Drawn { steps: draw.timeline(), weather }
+    Drawn { steps: draw.timeline(), weather, spares: draw.members.last() - nodes }
 }
 
 struct Draw<'a> {
     scenario: &'a Scenario,
     swarm: &'a Swarm,
     rng: Pcg64,
+    members: Members,
+    /// Whom a step can name: the nodes that are there when it begins.
+    nodes: Vec<NodeId>,
 }
 
 impl Draw<'_> {
@@ -75,7 +85,7 @@ impl Draw<'_> {
 
     fn timeline(&mut self) -> Vec<DrawnStep> {
         let load = millis(self.scenario.run.duration);
-        let fits = |kind: &&Kind| kind.fits(self.scenario);
+        let fits = |kind: &&Kind| kind.fits(self.scenario, self.swarm);
         let mut possible: Vec<Kind> = self.swarm.faults.iter().filter(fits).copied().collect();
         // Own steps keep no calm.
         let room = CALM_BEFORE + LOSS_LASTS + CALM_AFTER <= load && !(self.swarm.keeps && self.has_steps());
@@ -99,8 +109,13 @@ impl Draw<'_> {
         });
         let (quarters, per_minute) = (self.rng.random_range(25..=100u64), self.swarm.intensity);
         let count = per_minute * quarters as f64 / 100.0 * load as f64 / 60_000.0;
-        for _ in 0..(count as u64).clamp(2, 1_000) {
-            let Some(kind) = self.one_of(&on) else { break };
+        let mut kinds: Vec<Kind> = (0..(count as u64).clamp(2, 1_000)).map_while(|_| self.one_of(&on)).collect();
+        // Who is there must be known before anything can happen to them.
+        for kind in kinds.extract_if(.., |kind| kind.changes_cluster()) {
+            let change = (0..TRIES).find_map(|_| self.change_of_cluster(kind, load));
+            steps.extend(change.into_iter().flatten());
+        }
+        for kind in kinds {
             let broken = |fault: &[DrawnStep]| {
                 let ends = fault.iter().map(DrawnStep::ends).max().unwrap_or(0);
                 let begins = fault.iter().map(|step| step.at).min().unwrap_or(0);
@@ -142,6 +157,7 @@ impl Draw<'_> {
     /// One fault, in more than one step if it needs somebody to clear up after it.
     fn fault(&mut self, kind: Kind, load: u64) -> Vec<DrawnStep> {
         let at = self.rng.random_range(0..load * 19 / 20);
+        self.nodes = self.members.seen(at);
         let lasts = self.doubling(millis(self.swarm.lasts.min), millis(self.swarm.lasts.max));
         let until = |action: InlineTable| vec![step(kind, at, Some(lasts), action)];
         match kind {
@@ -180,7 +196,7 @@ impl Draw<'_> {
                 let (down, pause) = (self.doubling(100, 2_000), self.doubling(100, 3_000));
                 let whom = [("node", "all".into()), ("down", time(down).into()), ("pause", time(pause).into())];
                 let mut rolling = step(kind, at, None, table(whom));
-                rolling.lasts = Some((down + pause) * self.scenario.cluster.nodes);
+                rolling.lasts = Some((down + pause) * self.nodes.len() as u64);
                 vec![rolling]
             }
             Kind::SlowCpu => {
@@ -220,7 +236,41 @@ impl Draw<'_> {
             }
             Kind::TransferLeader | Kind::Grow | Kind::Shrink => vec![step(kind, at, None, self.errand(kind))],
             Kind::Wipe | Kind::BitRot | Kind::Misdirect => unreachable!("drawn apart, in a calm"),
+            Kind::AddMember | Kind::RemoveMember => unreachable!("drawn before"),
         }
+    }
+
+    /// Somebody joins or leaves, or both; `None` if that cannot be at the time that was drawn.
+    fn change_of_cluster(&mut self, kind: Kind, load: u64) -> Option<Vec<DrawnStep>> {
+        let latest = load * 19 / 20;
+        let at = self.rng.random_range(0..latest);
+        let add = |at, node: NodeId| step(Kind::AddMember, at, None, table([("node", node.to_string().into())]));
+        if kind == Kind::AddMember {
+            return Some(vec![add(at, self.members.join(at)?)]);
+        }
+        if self.members.can_leave(at) {
+            return Some(vec![self.removal(at)]);
+        }
+        // Another takes the place, first.
+        let leaves = (at + self.doubling(500, 8_000)).min(latest);
+        let may_join = self.swarm.faults.contains(&Kind::AddMember);
+        if !may_join || !self.members.can_be_replaced(at, leaves) {
+            return None;
+        }
+        let replaces = add(at, self.members.join(at)?);
+        Some(vec![replaces, self.removal(leaves)])
+    }
+
+    fn removal(&mut self, at: u64) -> DrawnStep {
+        let (named, role) = (self.members.stay(at), self.queue_with_followers());
+        let whom = self.one_of(&named);
+        let (whom, node) = match (self.rng.random_range(0..4), role, whom) {
+            (0, Some(queue), _) => (None, format!("leader:{queue}")),
+            (1, Some(queue), _) => (None, format!("one-follower:{queue}")),
+            (_, _, node) => (node, node.expect("somebody stays").to_string()),
+        };
+        self.members.leave(at, whom);
+        step(Kind::RemoveMember, at, None, table([("node", node.into())]))
     }
 
     /// A node that cannot go on with its disk ends; somebody must start it again once the disk is well.
@@ -241,7 +291,7 @@ impl Draw<'_> {
     }
 
     fn partition(&mut self) -> InlineTable {
-        let nodes = self.scenario.cluster.nodes;
+        let nodes = self.nodes.len();
         match self.rng.random_range(0..6) {
             0 | 1 if nodes > 2 => {
                 let mut names = self.shuffled();
@@ -250,19 +300,23 @@ impl Draw<'_> {
                 table([("halves", Value::Array(halves))])
             }
             2 if nodes > 2 => table([("bridge", self.named().into())]),
-            3 if nodes > 3 => table([("ring", "all".into())]),
+            3 if self.scenario.cluster.nodes > 3 => table([("ring", "all".into())]),
             _ => table([("isolate", self.few())]),
         }
     }
 
     /// What an operator is asked to do with a queue.
     fn errand(&mut self, kind: Kind) -> InlineTable {
-        let queue = self.queue_with_followers().expect("a queue has followers");
+        let queues = &self.scenario.queues;
+        let queue = &queues[self.rng.random_range(0..queues.len())];
+        let (followers, queue) = (queue.group_size > 1, queue.name.as_str());
         let role = match (kind, self.rng.random_range(0..4)) {
             (_, 0) => self.named(),
             (Kind::Shrink, 1) => format!("leader:{queue}"),
             (Kind::Grow, _) => format!("one-learner:{queue}"),
-            _ => format!("one-follower:{queue}"),
+            _ if followers => format!("one-follower:{queue}"),
+            // Whoever has been given a vote.
+            _ => self.named(),
         };
         let whom = if kind == Kind::TransferLeader { "to" } else { "node" };
         table([("queue", queue.into()), (whom, role.into())])
@@ -288,7 +342,7 @@ impl Draw<'_> {
 
     /// One node or a few, but not all.
     fn few(&mut self) -> Value {
-        let nodes = self.scenario.cluster.nodes as usize;
+        let nodes = self.nodes.len();
         match self.rng.random_range(0..10) {
             0..5 => self.role(),
             5 if nodes > 2 => {
@@ -324,15 +378,15 @@ impl Draw<'_> {
     }
 
     fn named(&mut self) -> String {
-        format!("n{}", self.rng.random_range(1..=self.scenario.cluster.nodes))
+        self.nodes[self.rng.random_range(0..self.nodes.len())].to_string()
     }
 
     /// All nodes, in any order.
     fn shuffled(&mut self) -> Vec<String> {
-        let mut left: Vec<u64> = (1..=self.scenario.cluster.nodes).collect();
+        let mut left = self.nodes.clone();
         let mut names = Vec::new();
         while !left.is_empty() {
-            names.push(format!("n{}", left.swap_remove(self.rng.random_range(0..left.len()))));
+            names.push(left.swap_remove(self.rng.random_range(0..left.len())).to_string());
         }
         names
     }

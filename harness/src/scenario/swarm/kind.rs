@@ -1,6 +1,12 @@
 //! The kinds of fault that a swarm draws, and which of them a scenario has room for.
 
-use crate::scenario::{ClientKind, Scenario};
+use warren::platform::NodeId;
+
+use super::Swarm;
+use crate::scenario::{Action, ClientKind, Errand, SPARES_MAX, Scenario};
+
+/// With fewer members a cluster cannot do without one.
+pub(super) const MEMBERS_MIN: u64 = 3;
 
 macro_rules! kinds {
     ($($kind:ident $name:literal,)+) => {
@@ -54,6 +60,8 @@ kinds! {
     TransferLeader "transfer-leader",
     Grow "grow",
     Shrink "shrink",
+    AddMember "add-member",
+    RemoveMember "remove-member",
 }
 
 impl Kind {
@@ -68,11 +76,16 @@ impl Kind {
 
     /// Whether it changes how many voters a queue has, and with it what the queue can do without.
     pub(super) fn changes_members(self) -> bool {
-        matches!(self, Self::Grow | Self::Shrink)
+        matches!(self, Self::Grow | Self::Shrink) || self.changes_cluster()
+    }
+
+    /// Whether it changes who belongs to the cluster.
+    pub(super) fn changes_cluster(self) -> bool {
+        matches!(self, Self::AddMember | Self::RemoveMember)
     }
 
     /// Whether the scenario has what it takes.
-    pub(super) fn fits(self, scenario: &Scenario) -> bool {
+    pub(super) fn fits(self, scenario: &Scenario, swarm: &Swarm) -> bool {
         let nodes = scenario.cluster.nodes;
         let clients = !groups(scenario).is_empty();
         match self {
@@ -86,14 +99,33 @@ impl Kind {
             | Self::Bandwidth => nodes > 1,
             Self::SlowConsumer | Self::Churn => clients,
             Self::ClientCrash => clients && scenario.run.client == ClientKind::Native,
-            Self::TransferLeader | Self::Grow | Self::Shrink => {
-                scenario.queues.iter().any(|queue| queue.group_size > 1)
+            Self::Grow => nodes > 1,
+            Self::TransferLeader | Self::Shrink => scenario.queues.iter().any(|queue| queue.group_size > 1),
+            Self::AddMember => !free_spares(scenario, swarm).is_empty(),
+            // Out of a small cluster nobody goes before another has come. Whom own steps remove nobody has counted.
+            Self::RemoveMember => {
+                let replaced = swarm.faults.contains(&Self::AddMember) && Self::AddMember.fits(scenario, swarm);
+                (nodes > MEMBERS_MIN || nodes == MEMBERS_MIN && replaced)
+                    && !keeps(scenario, swarm, Errand::RemoveMember)
             }
             // Every group can do without one voter.
             Self::Wipe | Self::BitRot | Self::Misdirect => scenario.queues.iter().all(|queue| queue.group_size > 2),
             _ => true,
         }
     }
+}
+
+/// The numbers with which drawn steps may let nodes join: each once, and none that the scenario's own steps use.
+pub(super) fn free_spares(scenario: &Scenario, swarm: &Swarm) -> Vec<NodeId> {
+    let cluster = scenario.cluster;
+    let used = if keeps(scenario, swarm, Errand::AddMember) { cluster.spares } else { 0 };
+    (cluster.nodes + used + 1..=cluster.nodes + SPARES_MAX).map(NodeId).collect()
+}
+
+/// Whether the scenario's own steps stay, with such an errand among them.
+fn keeps(scenario: &Scenario, swarm: &Swarm, wanted: Errand) -> bool {
+    let sends = |action: &Action<_>| matches!(action, Action::Operate { errand, .. } if *errand == wanted);
+    swarm.keeps && scenario.steps.iter().any(|step| sends(&step.action))
 }
 
 /// The names of the groups of clients.

@@ -19,6 +19,12 @@ pub(super) fn write(scenario: &Scenario, swarm: &Swarm, seed: u64, drawn: &Drawn
     if let Some(sabotage) = scenario.sabotage {
         file["sabotage"] = sabotage.name().into();
     }
+    // Own spares keep their numbers, whether a step needs them or not.
+    let spares = drawn.spares.max(scenario.cluster.spares);
+    if spares > 0 {
+        let spares = i64::try_from(spares).expect("they are few");
+        file.entry("cluster").or_insert_with(|| Item::Table(Table::new()))["spares"] = spares.into();
+    }
     let seeds = [("from", Value::from(i64::try_from(seed).unwrap_or(i64::MAX))), ("count", 1.into())];
     file["run"]["seeds"] = inline(seeds);
     if let Some(Weather { latency, loss, duplicate, sync }) = &drawn.weather {

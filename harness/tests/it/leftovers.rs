@@ -1,0 +1,120 @@
+//! What a call finds where it is to write, and what it says of what it was given and did not run.
+
+use std::{ffi::OsString, fs, path::Path};
+
+use ferret::cli::{self, Interrupt, Streams, Style, exit};
+use ferret_reports::Verdict;
+
+use crate::cli::{Script, named};
+
+/// Runs `ferret ARGS`; the exit code and what was printed as errors.
+fn ferret(args: &[&str], script: &Script) -> (u8, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = {
+        let (out, err) = (&mut out, &mut err);
+        let mut streams = Streams { out, err, out_style: Style::PLAIN, err_style: Style::PLAIN, progress: false };
+        let interrupt = script.interrupted.clone().unwrap_or_default();
+        cli::main(["ferret"].iter().chain(args).map(OsString::from), script, &interrupt, &mut streams)
+    };
+    (code, String::from_utf8(err).expect("output is text"))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("paths of tests are text")
+}
+
+#[test]
+fn a_folder_without_scenarios_among_others_is_told_of_and_nothing_is_run() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let (file, empty, out) = (folder.path().join("a.toml"), folder.path().join("empty"), folder.path().join("out"));
+    fs::write(&file, named("first")).expect("a scenario is written");
+    fs::create_dir(&empty).expect("a folder is made");
+    for args in [
+        vec!["check", text(&file), text(&empty)],
+        vec!["run", text(&file), text(&empty), "--out", text(&out)],
+        vec!["check", text(&empty), text(&file)],
+    ] {
+        let (code, err) = ferret(&args, &Script::default());
+        assert_eq!(code, exit::INVALID_SCENARIO, "{err}");
+        assert!(err.contains(&format!("empty  {}: there is no scenario in this folder", text(&empty))), "{err}");
+    }
+    assert!(!out.exists());
+    let (code, err) = ferret(&["check", text(&file), text(folder.path())], &Script::default());
+    assert_eq!(code, exit::PASS, "a folder whose files were all named before is not empty: {err}");
+}
+
+#[test]
+fn old_runs_do_not_stand_beside_new_ones_and_what_is_not_ours_stays() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let (first, second) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
+    fs::write(&first, named("first")).expect("a scenario is written");
+    fs::write(&second, named("second")).expect("a scenario is written");
+    let out = folder.path().join("out");
+    let run = |scenario: &Path, seeds: &str| {
+        ferret(&["run", text(scenario), "--seeds", seeds, "--out", text(&out)], &Script::default())
+    };
+    assert_eq!(run(&first, "1..3"), (exit::PASS, String::new()));
+    fs::write(out.join("notes.txt"), "mine").expect("a note is written");
+    let (code, err) = run(&second, "7..8");
+    assert_eq!((code, err), (exit::PASS, format!("removed 3 runs of a former call from {}\n", text(&out))));
+    assert!(!out.join("first").exists() && out.join("second/seed-7/run.json").exists());
+    assert_eq!(fs::read_to_string(out.join("notes.txt")).expect("it is there"), "mine");
+}
+
+#[test]
+fn what_a_call_is_to_read_is_not_what_it_replaces() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let file = folder.path().join("a.toml");
+    fs::write(&file, named("first")).expect("a scenario is written");
+    let out = folder.path().join("out");
+    let draws = Script { draws: true, ..Script::default() };
+    let (code, err) = ferret(&["run", text(&file), "--swarm", "--seed", "4", "--out", text(&out)], &draws);
+    assert_eq!((code, err.as_str()), (exit::PASS, ""));
+    let drawn = out.join("first/seed-4/drawn.toml");
+    for args in [vec!["run", text(&drawn), "--out", text(&out)], vec!["merge", text(&out), "--out", text(&out)]] {
+        let (code, err) = ferret(&args, &Script::default());
+        assert_eq!(code, exit::USAGE, "{err}");
+        assert!(err.contains("is still needed, and --out ") && err.contains("name another folder"), "{err}");
+        assert!(drawn.exists());
+    }
+}
+
+#[test]
+fn what_was_not_run_is_listed_by_seed_and_by_why() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let (first, second) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
+    fs::write(&first, named("first")).expect("a scenario is written");
+    fs::write(&second, named("second")).expect("a scenario is written");
+    let out = folder.path().join("out");
+    let run = |script: &Script, more: &[&str]| {
+        let args = ["run", text(&first), text(&second), "--jobs", "1", "--out", text(&out)];
+        let (code, _) = ferret(&[&args[..], more].concat(), script);
+        let left = |name: &str| fs::read_to_string(out.join(name)).expect(name);
+        (code, left("junit.xml"), left("summary.md"))
+    };
+    let interrupted = || Script { interrupted: Some(Interrupt::default()), ..Script::default() };
+    let (code, junit, summary) = run(&interrupted(), &["--seeds", "1..4"]);
+    assert_eq!(code, exit::INCOMPLETE);
+    assert!(
+        junit.contains("<testsuites name=\"ferret\" tests=\"8\" failures=\"1\" errors=\"0\" skipped=\"7\""),
+        "{junit}"
+    );
+    assert_eq!(junit.matches("<skipped message=\"not run: interrupted\"/>").count(), 7, "{junit}");
+    assert!(junit.contains("classname=\"second\" name=\"seed 4\""), "{junit}");
+    assert!(summary.contains("7 runs not made: interrupted"), "{summary}");
+    assert!(summary.contains("| first | 2 to 4 |\n| second | 1 to 4 |"), "{summary}");
+    let (_, junit, summary) = run(&interrupted(), &["--seeds", "1..60"]);
+    assert!(junit.contains("name=\"seeds 51 to 75\"") && junit.contains("tests=\"6\""), "{junit}");
+    assert!(junit.contains("message=\"25 of 25 seeds were not run: interrupted\""), "{junit}");
+    assert!(summary.contains("119 runs not made"), "{summary}");
+    let fails = Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
+    let (code, junit, summary) = run(&fails, &["--seeds", "1..4", "--max-fail", "1"]);
+    assert_eq!(code, Verdict::Violated.exit_code());
+    assert!(junit.contains("not run: as many runs had failed as were asked for"), "{junit}");
+    assert!(summary.contains("| first | 3 to 4 |") && summary.contains("| second | 2 to 4 |"), "{summary}");
+    let (_, junit, summary) = run(&Script::default(), &["--seeds", "1..2"]);
+    assert!(junit.contains("skipped=\"0\"") && !junit.contains("<skipped"), "{junit}");
+    assert!(!summary.contains("not made"), "{summary}");
+    let (_, junit, summary) = run(&Script::default(), &["--seeds", "1..", "--max-fail", "1", "--budget", "50ms"]);
+    assert!(!junit.contains("<skipped") && !summary.contains("not made"), "without an end nothing is missing");
+}
