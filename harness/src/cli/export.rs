@@ -20,7 +20,14 @@ use super::{
     run_folder::RunFolder,
     simulate::{Request, Simulate, Simulated},
 };
-use crate::{export::pcap, history::History, progress::Progress, run, scenario::Scenario, sim::Packet};
+use crate::{
+    export::{pcap, perfetto},
+    history::History,
+    progress::Progress,
+    run,
+    scenario::Scenario,
+    sim::Packet,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,6 +36,9 @@ Examples:
       left its sender; a comment says of each that was lost how. Try the filters `amqp`,
       `frame.comment`, `tcp.analysis.retransmission`, `ip.host == \"n2\"` (with names resolved), and
       switch tcp.reassemble_out_of_order on if packets were lost.
+  ferret export target/ferret/latest --format perfetto --out run.json
+      Open it in ui.perfetto.dev (it stays on your machine): what each node led and when it was down,
+      each publish until its confirm, each delivery until its ack, waits for disks, faults.
 
 RUN is a folder that `ferret run` left (or one above it: then the worst run there is meant), or the
 run.json in it. It may also be a scenario or a reproducer: that is then run, with its first seed or
@@ -66,12 +76,13 @@ pub(super) struct ExportArgs {
 enum Format {
     /// Captured packets (pcapng) for Wireshark and tshark
     Pcap,
+    /// A trace of nodes, clients, disks and faults (JSON) for ui.perfetto.dev and about:tracing
+    Perfetto,
 }
 
 /// What there is to write from.
 struct Source {
     record: RunRecord,
-    #[expect(dead_code, reason = "for the formats that are made from the history")]
     history: History,
     /// Only for pcap.
     packets: Vec<Packet>,
@@ -133,7 +144,7 @@ fn is_scenario(path: &Path) -> bool {
 
 /// Writes the run, and says what that was.
 fn write(args: &ExportArgs, source: &Source, out: &mut dyn Write) -> io::Result<String> {
-    let Source { record, packets, machines, .. } = source;
+    let Source { record, history, packets, machines } = source;
     match args.format {
         Format::Pcap => {
             let title = format!("{} seed {}, trace {}", record.scenario.name, record.seed, record.trace_hash);
@@ -145,6 +156,7 @@ fn write(args: &ExportArgs, source: &Source, out: &mut dyn Write) -> io::Result<
                 grouped(captured.gone)
             ))
         }
+        Format::Perfetto => Ok(format!("{} events", grouped(perfetto::write(out, record, history)?))),
     }
 }
 

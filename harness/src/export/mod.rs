@@ -2,3 +2,4 @@
 //! record, the history or the captured packets.
 
 pub mod pcap;
+pub mod perfetto;

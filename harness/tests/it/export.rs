@@ -1,6 +1,7 @@
 //! Runs in the formats of other tools.
 
 mod packets;
+mod trace;
 
 use std::{
     ffi::OsString,
