@@ -21,7 +21,7 @@ use super::{
     simulate::{Request, Simulate, Simulated},
 };
 use crate::{
-    export::{pcap, perfetto},
+    export::{history, pcap, perfetto},
     history::History,
     progress::Progress,
     run,
@@ -39,6 +39,8 @@ Examples:
   ferret export target/ferret/latest --format perfetto --out run.json
       Open it in ui.perfetto.dev (it stays on your machine): what each node led and when it was down,
       each publish until its confirm, each delivery until its ack, waits for disks, faults.
+  ferret export target/ferret/latest --format history --out history.jsonl && ferret judge history.jsonl
+      The run's queues once more, as a history from anywhere. --format events has all events.
 
 RUN is a folder that `ferret run` left (or one above it: then the worst run there is meant), or the
 run.json in it. It may also be a scenario or a reproducer: that is then run, with its first seed or
@@ -78,6 +80,10 @@ enum Format {
     Pcap,
     /// A trace of nodes, clients, disks and faults (JSON) for ui.perfetto.dev and about:tracing
     Perfetto,
+    /// What clients did to the queues (JSON Lines), for `ferret judge` and other checkers
+    History,
+    /// Every recorded event (JSON Lines): when, who, what in words, and all its fields
+    Events,
 }
 
 /// What there is to write from.
@@ -144,7 +150,7 @@ fn is_scenario(path: &Path) -> bool {
 
 /// Writes the run, and says what that was.
 fn write(args: &ExportArgs, source: &Source, out: &mut dyn Write) -> io::Result<String> {
-    let Source { record, history, packets, machines } = source;
+    let Source { record, history: recorded, packets, machines } = source;
     match args.format {
         Format::Pcap => {
             let title = format!("{} seed {}, trace {}", record.scenario.name, record.seed, record.trace_hash);
@@ -156,7 +162,9 @@ fn write(args: &ExportArgs, source: &Source, out: &mut dyn Write) -> io::Result<
                 grouped(captured.gone)
             ))
         }
-        Format::Perfetto => Ok(format!("{} events", grouped(perfetto::write(out, record, history)?))),
+        Format::History => Ok(format!("{} operations", grouped(history::write(out, recorded)?))),
+        Format::Events => Ok(format!("{} events", grouped(history::write_events(out, recorded)?))),
+        Format::Perfetto => Ok(format!("{} events", grouped(perfetto::write(out, record, recorded)?))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runs in the formats of other tools.
 
+mod history;
 mod packets;
 mod trace;
 
@@ -10,6 +11,7 @@ use std::{
 };
 
 use ferret::cli::{self, Interrupt, Simulation, Streams, Style, exit};
+use ferret_reports::RunRecord;
 use tempfile::TempDir;
 
 /// Two seconds of load, in a network that loses and doubles, with a partition and a kill.
@@ -75,6 +77,11 @@ impl Exported {
 
     fn record(&self) -> PathBuf {
         self.path("run/rough/seed-1/run.json")
+    }
+
+    /// What the run with seed 1 left.
+    fn read(&self) -> RunRecord {
+        serde_json::from_slice(&fs::read(self.record()).expect("a record")).expect("a record is JSON")
     }
 
     /// What `ferret export` writes of the run.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferret_reports::RunRecord;
 use serde_json::{Value, json};
 
 use super::{Exported, ROUGH};
@@ -153,7 +152,7 @@ fn what_viewers_drop_or_misplace_is_refused() {
 #[test]
 fn the_trace_of_a_rough_run_obeys_the_rules_and_tells_what_the_record_tells() {
     let run = Exported::run(ROUGH, &[]);
-    let record: RunRecord = serde_json::from_slice(&std::fs::read(run.record()).expect("a record")).expect("ours");
+    let record = run.read();
     let trace: Value = serde_json::from_slice(&run.export("perfetto", &[])).expect("the trace is JSON");
     check(&trace).unwrap_or_else(|why| panic!("{why}"));
     let events = trace["traceEvents"].as_array().expect("a list");
