@@ -21,7 +21,7 @@ use super::{
     simulate::{Request, Simulate, Simulated},
 };
 use crate::{
-    export::{history, pcap, perfetto},
+    export::{history, openmetrics, pcap, perfetto},
     history::History,
     progress::Progress,
     run,
@@ -80,6 +80,8 @@ enum Format {
     Pcap,
     /// A trace of nodes, clients, disks and faults (JSON) for ui.perfetto.dev and about:tracing
     Perfetto,
+    /// Counts, latency histograms and verdicts (OpenMetrics text) for Prometheus and its kin
+    Openmetrics,
     /// What clients did to the queues (JSON Lines), for `ferret judge` and other checkers
     History,
     /// Every recorded event (JSON Lines): when, who, what in words, and all its fields
@@ -164,6 +166,7 @@ fn write(args: &ExportArgs, source: &Source, out: &mut dyn Write) -> io::Result<
         }
         Format::History => Ok(format!("{} operations", grouped(history::write(out, recorded)?))),
         Format::Events => Ok(format!("{} events", grouped(history::write_events(out, recorded)?))),
+        Format::Openmetrics => Ok(format!("{} samples", grouped(openmetrics::write(out, record, recorded)?))),
         Format::Perfetto => Ok(format!("{} events", grouped(perfetto::write(out, record, recorded)?))),
     }
 }

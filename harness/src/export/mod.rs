@@ -2,5 +2,6 @@
 //! record, the history or the captured packets.
 
 pub mod history;
+pub mod openmetrics;
 pub mod pcap;
 pub mod perfetto;

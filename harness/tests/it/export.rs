@@ -1,6 +1,7 @@
 //! Runs in the formats of other tools.
 
 mod history;
+mod metrics;
 mod packets;
 mod trace;
 
