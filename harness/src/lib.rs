@@ -7,6 +7,7 @@
 pub mod check;
 pub mod cli;
 pub mod explain;
+pub mod export;
 pub mod faults;
 pub mod gate;
 pub mod history;

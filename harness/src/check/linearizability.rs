@@ -46,10 +46,17 @@ pub(crate) fn queue_linearizable(ledger: &Ledger<'_>) -> Judgement {
 
 struct Partition<'l> {
     queue: QueueId,
-    /// From here on a message may have been removed without anyone having seen it.
+    /// See [`blind_from`].
     blind_from: Option<Position>,
     attempts: Vec<&'l Attempt>,
     intervals: Vec<Interval>,
+}
+
+/// From when on a message of `queue` may have been removed without anyone having seen it; `None`: never.
+pub(crate) fn blind_from(ledger: &Ledger<'_>, queue: QueueId) -> Option<Position> {
+    let subscribed = ledger.subscriptions.iter().find(|s| s.queue == queue).map(|s| s.at);
+    let unanswered = ledger.gets.iter().find(|get| get.queue == queue && get.reply.is_none()).map(|get| get.sent);
+    subscribed.into_iter().chain(unanswered).min()
 }
 
 fn partition<'a, 'l>(
@@ -58,9 +65,7 @@ fn partition<'a, 'l>(
     queue: QueueId,
 ) -> &'a mut Partition<'l> {
     let index = partitions.iter().position(|partition| partition.queue == queue).unwrap_or_else(|| {
-        let subscribed = ledger.subscriptions.iter().find(|s| s.queue == queue).map(|s| s.at);
-        let unanswered = ledger.gets.iter().find(|get| get.queue == queue && get.reply.is_none()).map(|get| get.sent);
-        let blind_from = subscribed.into_iter().chain(unanswered).min();
+        let blind_from = blind_from(ledger, queue);
         partitions.push(Partition { queue, blind_from, attempts: Vec::new(), intervals: Vec::new() });
         partitions.len() - 1
     });

@@ -34,21 +34,14 @@ pub(crate) fn no_confirmed_loss(ledger: &Ledger<'_>) -> Judgement {
             format!("{count} confirmed messages were not seen; {reason}"),
         );
     }
-    let running = ledger.running();
-    let up = running.values().filter(|since| since.is_some()).count();
-    if !running.is_empty() && up * 2 <= running.len() {
-        let reason = format!(
-            "{count} confirmed messages were not seen, but only {up} of {} nodes run at the end: they may be on the \
-             others",
-            running.len()
-        );
-        return Judgement::undecided(checked, UNIT, reason);
-    }
-    let drained = match &ledger.drain {
-        Drain::Complete(at) => *at,
-        Drain::Failed(reason) => {
-            let reason = format!("{count} confirmed messages were not seen, but the final drain failed: {reason}");
-            return Judgement::undecided(checked, UNIT, reason);
+    let drained = match drained(ledger) {
+        Ok(drained) => drained,
+        Err(reason) => {
+            return Judgement::undecided(
+                checked,
+                UNIT,
+                format!("{count} confirmed messages were not seen, but {reason}"),
+            );
         }
     };
     let lost = missing.iter().copied().find(|attempt| !may_be_settled_unseen(ledger, attempt));
@@ -63,6 +56,26 @@ pub(crate) fn no_confirmed_loss(ledger: &Ledger<'_>) -> Judgement {
             ),
         ),
     }
+}
+
+/// When everything was seen that there was to see, or why that never was.
+fn drained(ledger: &Ledger<'_>) -> Result<Position, String> {
+    let running = ledger.running();
+    let up = running.values().filter(|since| since.is_some()).count();
+    if !running.is_empty() && up * 2 <= running.len() {
+        return Err(format!("only {up} of {} nodes run at the end: they may be on the others", running.len()));
+    }
+    match &ledger.drain {
+        Drain::Complete(at) => Ok(*at),
+        Drain::Failed(reason) => Err(format!("the final drain failed: {reason}")),
+    }
+}
+
+/// Tells, of messages that were confirmed and never seen, whether they are somewhere all the same, or were
+/// rightly removed, as far as anyone can know.
+pub(crate) fn excuses<'l>(ledger: &'l Ledger<'_>) -> impl Fn(&Attempt) -> bool + 'l {
+    let all = ledger.beyond_recovery().is_some() || drained(ledger).is_err();
+    move |attempt| all || may_be_settled_unseen(ledger, attempt)
 }
 
 /// Whether a consumer without acks, or one that acked "everything" by tag 0, may have had the message on its way.

@@ -11,6 +11,7 @@ mod check;
 mod closed_pipe;
 mod diff;
 mod explain;
+mod export;
 mod faults;
 mod former;
 mod gate;
@@ -82,6 +83,7 @@ Examples:
   ferret replay my-7.repro.toml              see it fail again, or that it is mended
   ferret explain target/ferret/latest        the story of a failure, message by message
   ferret diff RUN RUN                        where two runs part, and how figures moved
+  ferret export RUN --format pcap            the packets, for Wireshark
   ferret gate                                what a policy asks for, one verdict
   ferret hunt                                plant bugs, and see that each is caught
   ferret check scenarios                     only look for mistakes in the files
@@ -113,6 +115,7 @@ enum Verb {
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
     Diff(diff::DiffArgs),
+    Export(export::ExportArgs),
     Hunt(hunt::HuntArgs),
     Gate(gate::GateArgs),
     Baseline(baseline::BaselineArgs),
@@ -150,6 +153,7 @@ pub fn main<S: Simulate>(
         Verb::Replay(args) => replay::replay(&args, simulate, interrupt, streams),
         Verb::Explain(args) => explain::explain(&args, streams),
         Verb::Diff(args) => diff::diff(&args, streams),
+        Verb::Export(args) => export::export(&args, simulate, interrupt, streams),
         Verb::Hunt(args) => hunt::hunt(&args, simulate, interrupt, streams),
         Verb::Gate(args) => gate::gate(&args, simulate, interrupt, streams),
         Verb::Baseline(args) => baseline::baseline(&args, streams),

@@ -215,7 +215,7 @@ pub(super) fn simulate_apart<S: Simulate>(
     let (simulated, spent) = result.unwrap_or_else(|reason| {
         let record = internal(scenario, seed, request, reason);
         let history = History::default();
-        (Simulated { record, trace: Vec::new(), machines: Vec::new(), history, log: Vec::new(), cpu: None }, None)
+        (Simulated::of(record, history), None)
     });
     let wall = Duration::try_from_secs_f64(simulated.record.wall_seconds).unwrap_or_default();
     (simulated, spent.unwrap_or(wall))

@@ -10,6 +10,7 @@ use ferret_reports::{RunRecord, Verdict};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 
+use super::artifacts::RUN_FILE;
 use crate::history::{Event, History, QueueId};
 
 /// The folder of one run, and what is in it.
@@ -33,8 +34,10 @@ pub(super) enum NoRun {
 }
 
 impl RunFolder {
-    /// Every run at or below `path`, by name.
+    /// Every run at or below `path`, by name; of a `run.json`, the run that it belongs to.
     pub(super) fn all(path: &Path) -> Result<Vec<Self>, NoRun> {
+        let path = path.parent().filter(|_| path.is_file() && path.ends_with(RUN_FILE)).unwrap_or(path);
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let mut folders = Vec::new();
         collect(path, 3, &mut folders).map_err(|error| NoRun::Unreadable { path: path.to_owned(), error })?;
         if folders.is_empty() {
@@ -60,7 +63,7 @@ impl RunFolder {
     }
 
     fn read(path: PathBuf) -> Result<Self, NoRun> {
-        let file = path.join("run.json");
+        let file = path.join(RUN_FILE);
         let text = fs::read(&file).map_err(|error| NoRun::Unreadable { path: file.clone(), error })?;
         match serde_json::from_slice(&text) {
             Ok(record) => Ok(Self { path, record }),
@@ -108,7 +111,7 @@ fn many(path: &Path, runs: &[RunFolder]) -> NoRun {
 
 /// Folders with a `run.json`, at most `depth` below `path`.
 fn collect(path: &Path, depth: u32, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    if path.join("run.json").is_file() && path.join("history.jsonl.gz").is_file() {
+    if path.join(RUN_FILE).is_file() && path.join("history.jsonl.gz").is_file() {
         found.push(path.to_owned());
         return Ok(());
     }

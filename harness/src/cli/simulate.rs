@@ -10,7 +10,7 @@ use crate::{
     progress::Progress,
     run::Bare,
     scenario::{ClientKind, Scenario},
-    sim::LogLine,
+    sim::{LogLine, Packet},
 };
 
 /// How to run a scenario, beyond what its file says.
@@ -26,6 +26,8 @@ pub struct Request {
     pub until: Option<Duration>,
     /// Whether to keep what brokers say through `tracing`.
     pub log: bool,
+    /// Whether to keep every packet that goes over the wire.
+    pub packets: bool,
 }
 
 /// A finished run.
@@ -34,13 +36,23 @@ pub struct Simulated<E> {
     pub record: RunRecord,
     /// Empty unless asked for.
     pub trace: Vec<E>,
-    /// The names of the machines that the trace speaks of, by number.
+    /// Empty unless asked for.
+    pub packets: Vec<Packet>,
+    /// The names of the machines that trace and packets speak of, by number.
     pub machines: Vec<String>,
     pub history: History,
     /// What brokers said; empty unless asked for.
     pub log: Vec<LogLine>,
     /// The processor time of threads other than the calling one, if the system tells.
     pub cpu: Option<Duration>,
+}
+
+impl<E> Simulated<E> {
+    /// A run of which nothing was kept that must be asked for.
+    pub fn of(record: RunRecord, history: History) -> Self {
+        let (trace, packets, machines, log) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { record, trace, packets, machines, history, log, cpu: None }
+    }
 }
 
 /// Runs scenarios.

@@ -24,11 +24,11 @@ impl Simulate for Simulation {
         stop: &AtomicBool,
         progress: &Progress,
     ) -> Simulated<TraceEvent> {
-        let Request { sabotage, client, record_trace, until, log } = *request;
-        let options = RunOptions { sabotage, client, record_trace, until, log };
-        let RunOutput { record, trace, machines, history, log, cpu } =
+        let Request { sabotage, client, record_trace, until, log, packets } = *request;
+        let options = RunOptions { sabotage, client, record_trace, until, log, packets };
+        let RunOutput { record, trace, packets, machines, history, log, cpu } =
             run::run(scenario, seed, &options, stop, progress);
-        Simulated { record, trace, machines, history, log, cpu }
+        Simulated { record, trace, packets, machines, history, log, cpu }
     }
 
     fn bare(&self, scenario: &Scenario, simulated: &Simulated<TraceEvent>) -> Option<Bare> {

@@ -30,7 +30,7 @@ use crate::{
     progress::{Phase, Progress},
     scenario::{ClientKind, Scenario},
     search::thread_cpu,
-    sim::{self, LogLine, SimError, TraceEvent},
+    sim::{self, LogLine, Packet, SimError, TraceEvent},
 };
 
 /// What the command line may change of a scenario.
@@ -46,6 +46,8 @@ pub struct RunOptions {
     pub until: Option<Duration>,
     /// Keeps what brokers say through `tracing`.
     pub log: bool,
+    /// Keeps every packet that goes over the wire.
+    pub packets: bool,
 }
 
 /// What a run leaves.
@@ -53,7 +55,9 @@ pub struct RunOutput {
     pub record: RunRecord,
     /// Empty unless asked for.
     pub trace: Vec<TraceEvent>,
-    /// The names of the machines that the trace speaks of, by number.
+    /// Empty unless asked for.
+    pub packets: Vec<Packet>,
+    /// The names of the machines that trace and packets speak of, by number.
     pub machines: Vec<String>,
     pub history: History,
     /// What brokers said; empty unless asked for.
@@ -140,7 +144,8 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
         }
         record.reasons.insert(0, format!("the simulation failed: {error}"));
     }
-    RunOutput { record, trace: played.trace, machines: played.machines, history, log: played.log, cpu: None }
+    let Played { trace, packets, machines, log, .. } = played;
+    RunOutput { record, trace, packets, machines, history, log, cpu: None }
 }
 
 /// The record of a run of which nothing is known yet.
@@ -190,6 +195,11 @@ pub(crate) fn replay_line(
         line += &format!(" --client {}", client.name());
     }
     line
+}
+
+/// The client that the command line asked for, of a run with this [`replay_line`].
+pub(crate) fn client_of(replay: &str) -> Option<ClientKind> {
+    replay.rsplit_once(" --client ").and_then(|(_, name)| ClientKind::from_name(name))
 }
 
 /// A path as a shell takes it.

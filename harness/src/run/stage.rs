@@ -19,7 +19,7 @@ use crate::{
     history::{Event, EventKind, History, Nanos, recorder::Recorder},
     progress::{self, Progress},
     scenario::Scenario,
-    sim::{ChaosCount, LogLine, MachineId, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
+    sim::{ChaosCount, LogLine, MachineId, Packet, SimError, StreamConfig, TraceEvent, TraceMode, World, WorldConfig},
     workload::{Floor, Phase},
 };
 
@@ -46,7 +46,9 @@ pub struct Played {
     pub trace_hash: u64,
     pub trace_events: u64,
     pub trace: Vec<TraceEvent>,
-    /// The names of the machines that the trace speaks of, by number.
+    /// Empty unless asked for.
+    pub packets: Vec<Packet>,
+    /// The names of the machines that trace and packets speak of, by number.
     pub machines: Vec<String>,
     /// What brokers said, if somebody listened.
     pub log: Vec<LogLine>,
@@ -58,7 +60,7 @@ pub struct Played {
 
 /// Plays `scenario` on this thread, which must be one of [`crate::sim::run_isolated`].
 pub fn play(scenario: &Scenario, seed: u64, options: &RunOptions, stop: &AtomicBool, progress: &Progress) -> Played {
-    let mut stage = Stage::new(scenario, seed, options.record_trace);
+    let mut stage = Stage::new(scenario, seed, options);
     let until = options.until.map_or(Nanos(u64::MAX), |until| Nanos(nanos(until)));
     let result = stage.play(StepLimits { stop, until, progress });
     let stopped = matches!(result, Ok(End::Stopped));
@@ -89,7 +91,7 @@ struct Stage {
 type Applied = BTreeMap<(GroupId, NodeId), LogIndex>;
 
 impl Stage {
-    fn new(scenario: &Scenario, seed: u64, record_trace: bool) -> Self {
+    fn new(scenario: &Scenario, seed: u64, options: &RunOptions) -> Self {
         let scenario = Rc::new(scenario.clone());
         let (history, roles) = cast::names(&scenario);
         let view = Rc::new(RefCell::new(ClusterView::default()));
@@ -105,7 +107,7 @@ impl Stage {
                 }
             }
         };
-        let world = World::new(world_config(&scenario, seed, record_trace), Rc::new(sink));
+        let world = World::new(world_config(&scenario, seed, options), Rc::new(sink));
         let clock = {
             let world = world.clone();
             move || world.now()
@@ -259,6 +261,7 @@ impl Stage {
             trace_hash,
             trace_events,
             trace: self.world.take_trace(),
+            packets: self.world.take_packets(),
             machines: self.world.machine_names(),
             ..Played::default()
         }
@@ -301,7 +304,7 @@ impl StepLimits<'_> {
     }
 }
 
-fn world_config(scenario: &Scenario, seed: u64, record_trace: bool) -> WorldConfig {
+fn world_config(scenario: &Scenario, seed: u64, options: &RunOptions) -> WorldConfig {
     WorldConfig {
         seed,
         tick: scenario.run.tick,
@@ -310,7 +313,8 @@ fn world_config(scenario: &Scenario, seed: u64, record_trace: bool) -> WorldConf
         duplicate: scenario.run.net.duplicate,
         disk_sync: scenario.run.disk.sync.min..scenario.run.disk.sync.max,
         streams: StreamConfig::default(),
-        trace: if record_trace { TraceMode::Record } else { TraceMode::HashOnly },
+        trace: if options.record_trace { TraceMode::Record } else { TraceMode::HashOnly },
+        capture: options.packets,
     }
 }
 

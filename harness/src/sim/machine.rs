@@ -265,7 +265,7 @@ impl Machine {
 
     fn arrive(&self, token: u64) {
         let powered = self.powered.get();
-        let arrival = self.world.wire.borrow_mut().arrive(token, powered);
+        let arrival = self.world.wire.borrow_mut().arrive(self.now(), token, powered);
         let (kind, segment) = match arrival {
             Arrival::Cut(segment) => (TraceKind::PacketCut, segment),
             Arrival::Delivered(segment) if powered => (TraceKind::PacketReceived, segment),

@@ -38,7 +38,7 @@ pub use disk::{DiskCounters, DiskFault, PowerLoss, SimDisk, SimDiskControl, SimF
 pub use isolate::run_isolated;
 pub use log::{LogLine, listen};
 pub use machine::MachineCounters;
-pub use net::{Bandwidth, LinkCounters, Reorder, SimListener, SimStream, StreamConfig};
+pub use net::{Bandwidth, Fate, LinkCounters, Packet, Reorder, SimListener, SimStream, StreamConfig, Word};
 pub use platform::SimPlatform;
 pub use processor::ProcessorCounters;
 pub use trace::{Divergence, TraceEvent, TraceKind, TraceMode, first_difference};

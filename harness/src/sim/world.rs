@@ -13,8 +13,8 @@ use std::{
 use warren::platform::{Chaos, NodeId, Observation, Sabotage};
 
 use super::{
-    Bandwidth, ClockRate, LinkCounters, LocalBoxFuture, MachineCounters, MachineId, PowerLoss, Reorder, SimDiskControl,
-    SimError, SimPlatform, StreamConfig, TraceEvent, TraceKind, TraceMode,
+    Bandwidth, ClockRate, LinkCounters, LocalBoxFuture, MachineCounters, MachineId, Packet, PowerLoss, Reorder,
+    SimDiskControl, SimError, SimPlatform, StreamConfig, TraceEvent, TraceKind, TraceMode,
     chaos::{ChaosCount, ChaosPoints},
     clock::Clock,
     dice::Dice,
@@ -50,6 +50,8 @@ pub struct WorldConfig {
     pub disk_sync: Range<Duration>,
     pub streams: StreamConfig,
     pub trace: TraceMode,
+    /// Whether to keep every packet for [`World::take_packets`].
+    pub capture: bool,
 }
 
 impl Default for WorldConfig {
@@ -63,6 +65,7 @@ impl Default for WorldConfig {
             disk_sync: Duration::from_millis(1)..Duration::from_millis(5),
             streams: StreamConfig::default(),
             trace: TraceMode::HashOnly,
+            capture: false,
         }
     }
 }
@@ -174,7 +177,7 @@ impl World {
         let shared = Rc::new(Shared {
             clock: Cell::new(0),
             trace: Trace::new(config.trace),
-            wire: RefCell::new(Wire::new(Dice::new(config.seed, 0), config.loss, config.duplicate)),
+            wire: RefCell::new(Wire::new(Dice::new(config.seed, 0), config.loss, config.duplicate, config.capture)),
             machines: RefCell::default(),
             addresses: RefCell::default(),
             connections: Cell::new(0),
@@ -466,6 +469,11 @@ impl World {
     /// Takes the recorded events; empty unless [`WorldConfig::trace`] is [`TraceMode::Record`].
     pub fn take_trace(&self) -> Vec<TraceEvent> {
         self.0.shared.trace.take()
+    }
+
+    /// Takes the packets that have departed so far, in the order of happening; empty unless [`WorldConfig::capture`].
+    pub fn take_packets(&self) -> Vec<Packet> {
+        self.0.shared.wire.borrow_mut().take_captured()
     }
 }
 

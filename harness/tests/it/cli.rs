@@ -101,14 +101,8 @@ impl Simulate for Script {
             trace = ["n1 starts", "n2 starts", third, "n2 receives"].map(str::to_owned).to_vec();
         }
         let events = vec![Event { at: Nanos(5), kind: EventKind::LoadStopped }];
-        Simulated {
-            record,
-            trace,
-            machines: Vec::new(),
-            history: History { clients: vec!["pub-1".to_owned()], events, ..History::default() },
-            log: Vec::new(),
-            cpu: None,
-        }
+        let history = History { clients: vec!["pub-1".to_owned()], events, ..History::default() };
+        Simulated { trace, ..Simulated::of(record, history) }
     }
 
     fn bare(&self, _: &Scenario, _: &Simulated<String>) -> Option<Bare> {
@@ -443,6 +437,7 @@ fn the_help_of_each_verb_teaches_by_example() {
         Some("replay"),
         Some("explain"),
         Some("diff"),
+        Some("export"),
         Some("hunt"),
         Some("check"),
         Some("faults"),

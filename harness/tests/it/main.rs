@@ -5,6 +5,7 @@ mod cli;
 mod determinism;
 mod disk;
 mod end_to_end;
+mod export;
 mod faults;
 mod gate;
 mod judge;

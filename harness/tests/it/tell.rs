@@ -42,7 +42,7 @@ impl Simulate for Script {
     fn simulate(&self, scenario: &Scenario, seed: u64, _: &Request, _: &AtomicBool, _: &Progress) -> Simulated<String> {
         let history = self.0.lock().expect("no test panics with it").remove(0);
         let record = judged(scenario, seed, &history);
-        Simulated { record, trace: Vec::new(), machines: Vec::new(), history, log: Vec::new(), cpu: None }
+        Simulated::of(record, history)
     }
 
     fn bare(&self, _: &Scenario, _: &Simulated<String>) -> Option<Bare> {

@@ -2,8 +2,10 @@
 //!
 //! [`wire`] carries segments between machines; [`link`] is one direction of it, which loses, delays, cuts and doubles
 //! them; [`connection`] is one end of a stream
-//! ([`reassembly`] its receiving half); [`stack`] is all ends of a machine; [`stream`] is what a process holds of it.
+//! ([`reassembly`] its receiving half); [`stack`] is all ends of a machine; [`stream`] is what a process holds of it;
+//! [`capture`] is a record of the wire for those who look at packets.
 
+mod capture;
 mod connection;
 mod link;
 mod reassembly;
@@ -14,6 +16,7 @@ mod wire;
 
 use std::time::Duration;
 
+pub use capture::{Fate, Packet, Word};
 pub use link::{Bandwidth, LinkCounters, Reorder};
 pub(super) use segment::Segment;
 pub(super) use stack::{Kernel, Stack};

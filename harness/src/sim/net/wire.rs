@@ -6,13 +6,21 @@
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-use super::{Segment, link::Link};
-use crate::sim::{Bandwidth, LinkCounters, MachineId, Reorder, dice::Dice};
+use super::{
+    Fate, Packet as Captured, Segment,
+    capture::{Capture, CaptureIndex},
+    link::Link,
+};
+use crate::{
+    history::Nanos,
+    sim::{Bandwidth, LinkCounters, MachineId, Reorder, dice::Dice},
+};
 
 /// A segment under way, with its number in the order of sending.
 struct Packet {
     number: u64,
     segment: Segment,
+    captured: Option<CaptureIndex>,
 }
 
 /// What became of a packet that reached its destination's host.
@@ -49,10 +57,12 @@ pub(in crate::sim) struct Wire {
     under_way: Vec<Option<Packet>>,
     free: Vec<u64>,
     number_next: u64,
+    /// Everything that departs, if somebody wants to know.
+    capture: Option<Capture>,
 }
 
 impl Wire {
-    pub(in crate::sim) fn new(dice: Dice, loss: f64, duplicate: f64) -> Self {
+    pub(in crate::sim) fn new(dice: Dice, loss: f64, duplicate: f64, capture: bool) -> Self {
         Self {
             dice,
             loss,
@@ -62,6 +72,7 @@ impl Wire {
             under_way: Vec::new(),
             free: Vec::new(),
             number_next: 0,
+            capture: capture.then(Capture::default),
         }
     }
 
@@ -116,6 +127,19 @@ impl Wire {
 
     /// Sends a segment on its way, or not.
     pub(in crate::sim) fn depart(&mut self, now: u64, segment: Segment) -> Departure {
+        let captured = self.capture.as_mut().map(|capture| capture.departs(now, &segment));
+        let departure = self.send(now, segment, captured);
+        let fate = match departure {
+            Departure::Cut => Fate::Cut,
+            Departure::Lost => Fate::Lost,
+            Departure::Overflowed => Fate::Overflowed,
+            Departure::HeldUp | Departure::Once(_) | Departure::Twice(..) => return departure,
+        };
+        self.note(captured, fate);
+        departure
+    }
+
+    fn send(&mut self, now: u64, segment: Segment, captured: Option<CaptureIndex>) -> Departure {
         let (from, to) = (segment.from, segment.to);
         let link = &mut self.links[from.0 as usize][to.0 as usize];
         link.counters.sent += 1;
@@ -132,8 +156,11 @@ impl Wire {
         };
         let double = self.dice.chance(link.duplicate).then(|| segment.clone());
         link.counters.duplicated += u64::from(double.is_some());
-        let first = self.store(segment);
-        let second = double.map(|segment| self.store(segment));
+        if let (Some(capture), Some(captured), true) = (&mut self.capture, captured, double.is_some()) {
+            capture.doubled(captured);
+        }
+        let first = self.store(segment, captured);
+        let second = double.map(|segment| self.store(segment, captured));
         if held_up > 0 {
             let number = self.number_next;
             for (position, token) in (0..).zip([Some(first), second].into_iter().flatten()) {
@@ -155,8 +182,8 @@ impl Wire {
         (first.key().0 <= now).then(|| first.remove())
     }
 
-    fn store(&mut self, segment: Segment) -> u64 {
-        let packet = Some(Packet { number: self.number_next, segment });
+    fn store(&mut self, segment: Segment, captured: Option<CaptureIndex>) -> u64 {
+        let packet = Some(Packet { number: self.number_next, segment, captured });
         self.number_next += 1;
         if let Some(token) = self.free.pop() {
             self.under_way[token as usize] = packet;
@@ -166,18 +193,31 @@ impl Wire {
         self.under_way.len() as u64 - 1
     }
 
+    fn note(&mut self, captured: Option<CaptureIndex>, fate: Fate) {
+        if let (Some(capture), Some(captured)) = (&mut self.capture, captured) {
+            capture.fate(captured, fate);
+        }
+    }
+
+    /// Takes what has been captured; empty if nothing was to be.
+    pub(in crate::sim) fn take_captured(&mut self) -> Vec<Captured> {
+        self.capture.as_mut().map(Capture::take).unwrap_or_default()
+    }
+
     /// The datagram with `token` has reached its destination, which has power or not.
-    pub(in crate::sim) fn arrive(&mut self, token: u64, powered: bool) -> Arrival {
+    pub(in crate::sim) fn arrive(&mut self, now: u64, token: u64, powered: bool) -> Arrival {
         let packet = self.under_way[token as usize].take().expect("a datagram arrives once");
         self.free.push(token);
         let link = self.link(packet.segment.from, packet.segment.to);
         if packet.number < link.barrier {
             link.counters.cut += 1;
+            self.note(packet.captured, Fate::Cut);
             return Arrival::Cut(packet.segment);
         }
         link.counters.overtaken += u64::from(packet.number < link.arrived_next);
         link.arrived_next = link.arrived_next.max(packet.number + 1);
         link.counters.delivered += u64::from(powered);
+        self.note(packet.captured, if powered { Fate::Arrived(Nanos(now)) } else { Fate::Unheard });
         Arrival::Delivered(packet.segment)
     }
 }
