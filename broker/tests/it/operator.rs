@@ -228,7 +228,7 @@ async fn a_node_joins_every_group_and_another_leaves_every_group_and_ends() {
         assert_eq!(cluster.nodes(), four_and_it);
         // Its own replica follows once its leader has vouched for its new disk.
         while machines.members(N5).await.members.learners != [N4, N5] {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            cluster.platform().sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(machines.members(N5).await.members.voters, [N1, NodeId(2), NodeId(3)]);
 
