@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_refused_before_anything_is_opened() {
-        let parse = |listen: &str| Cli::try_parse_from(["warren", "serve", "--listen", listen]).map(|_| ());
+        let parse =
+            |listen: &str| Cli::try_parse_from(["warren", "serve", "--data", "data", "--listen", listen]).map(|_| ());
         assert_eq!(parse("localhost:5672").err().map(|error| error.to_string()), None);
         for wrong in ["foo", ":5672", "foo:", "foo:99999"] {
             let error = parse(wrong).expect_err(wrong).to_string();

@@ -194,8 +194,8 @@ async fn bytes_that_mean_nothing_end_their_stream_and_nothing_else() {
         let crc = |payload: &[u8]| crc32c::crc32c(payload).to_le_bytes();
         let framed = |payload: &[u8]| [&(payload.len() as u32).to_le_bytes(), &crc(payload)[..], payload].concat();
         let operator = |payload: &[u8]| {
-            // Variant 5 of a frame: an operator's words, after the version.
-            framed(&[&[5, 2][..], &[payload.len() as u8], payload].concat())
+            // Variant 7 of a frame: an operator's words, after the version.
+            framed(&[&[7, 3][..], &[payload.len() as u8], payload].concat())
         };
         for bytes in [
             b"GET / HTTP/1.1\r\n\r\n".to_vec(),
@@ -226,8 +226,11 @@ async fn a_node_joins_every_group_and_another_leaves_every_group_and_ends() {
         let joined = machines.ask(N1, Request::AddMember { node: N5, address: address(N5) }).await;
         assert_eq!(joined, Ok(Change::Cluster { before: Some(NODES.to_vec()), after: four_and_it.clone() }));
         assert_eq!(cluster.nodes(), four_and_it);
-        let members = machines.members(N5).await.members;
-        assert_eq!((members.voters, members.learners), (vec![N1, NodeId(2), NodeId(3)], vec![N4, N5]));
+        // Its own replica follows once its leader has vouched for its new disk.
+        while machines.members(N5).await.members.learners != [N4, N5] {
+            cluster.platform().sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(machines.members(N5).await.members.voters, [N1, NodeId(2), NodeId(3)]);
 
         let left = machines.ask(N5, Request::RemoveMember { node: N5 }).await;
         assert_eq!(left, Ok(Change::Cluster { before: Some(four_and_it), after: NODES.to_vec() }));

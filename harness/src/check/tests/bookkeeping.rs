@@ -41,7 +41,9 @@ fn what_was_neither_synced_nor_acknowledged_is_in_no_log_after_a_power_loss() {
     let written = || story().tell(N1, appended(1, 1, 10));
     let persisted = Observation::Persisted { group: GROUP, last: LogIndex(1) };
     let acknowledged = Observation::AppendAcknowledged { group: GROUP, term: Term(1), index: LogIndex(1) };
-    anew(written(), NodeDown::PowerLost, &[]).accepted(LogMatching);
+    let gone = || anew(written(), NodeDown::PowerLost, &[]);
+    gone().tell(N2, appended(1, 1, 11)).accepted(LogMatching);
+    gone().tell(N2, appended(1, 1, 10)).rejected(LogMatching, "has other contents in the log of n2");
     // It was synced, or promised, or found again, or never lost, or another log has it.
     let other = "has other contents in the log of n1";
     anew(written().tell(N1, persisted), NodeDown::PowerLost, &[]).rejected(LogMatching, other);
