@@ -49,12 +49,12 @@ struct Serve {
     node: NodeId,
 
     /// Where AMQP clients connect. Reachable from this machine only, unless you say otherwise.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5672")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5672", value_parser = host_port)]
     listen: String,
 
     /// Where the other nodes connect, if not at the address that --peers has for this node. Traffic between nodes is
     /// neither encrypted nor authenticated: keep it on a network of its own.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_port)]
     cluster_listen: Option<String>,
 
     /// Where nodes await each other: those that begin the cluster, and this one. Of those that join later, the cluster
@@ -180,9 +180,28 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn peer(text: &str) -> Result<(NodeId, String), String> {
     let (node, address) = text.split_once('=').ok_or("expected NODE=HOST:PORT, as in n1=127.0.0.1:25672")?;
-    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    match port {
-        Some(_) => Ok((node_id(node)?, address.to_owned())),
-        None => Err(format!("'{address}' is not HOST:PORT")),
+    Ok((node_id(node)?, host_port(address)?))
+}
+
+fn host_port(address: &str) -> Result<String, String> {
+    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
+        Some(_) => Ok(address.to_owned()),
+        None => Err(format!("'{address}' is not HOST:PORT, as in 127.0.0.1:5672")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_is_refused_before_anything_is_opened() {
+        let parse = |listen: &str| Cli::try_parse_from(["warren", "serve", "--listen", listen]).map(|_| ());
+        assert_eq!(parse("localhost:5672").err().map(|error| error.to_string()), None);
+        for wrong in ["foo", ":5672", "foo:", "foo:99999"] {
+            let error = parse(wrong).expect_err(wrong).to_string();
+            assert!(error.contains(&format!("'{wrong}' is not HOST:PORT")), "{error}");
+        }
     }
 }

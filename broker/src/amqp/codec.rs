@@ -59,6 +59,9 @@ pub enum FrameError {
     Syntax(&'static str),
     #[error("tables nested deeper than {} levels", nesting::LIMIT)]
     TooDeep,
+    /// A sound `basic.qos` that asks for more than any queue has. `amq-protocol` drops the field while it parses.
+    #[error("prefetch_size!=0 ({0})")]
+    PrefetchSize(u32),
 }
 
 /// Takes one frame off the front of `buffer`; `None` if it is not all there yet. `frame_max` counts whole frames, in
@@ -106,7 +109,12 @@ fn decode_method(payload: &[u8]) -> Result<AMQPClass, FrameError> {
         return Err(FrameError::TooDeep);
     }
     match parse_class(payload) {
-        Ok(([], method)) => Ok(method),
+        Ok(([], method)) => match payload {
+            [0, 60, 0, 10, a, b, c, d, ..] if [*a, *b, *c, *d] != [0; 4] => {
+                Err(FrameError::PrefetchSize(u32::from_be_bytes([*a, *b, *c, *d])))
+            }
+            _ => Ok(method),
+        },
         _ => Err(FrameError::Syntax("method")),
     }
 }

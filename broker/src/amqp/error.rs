@@ -142,8 +142,10 @@ impl From<FrameError> for AmqpError {
         let code = match error {
             FrameError::UnknownType(_) | FrameError::TooLarge { .. } | FrameError::BadEnd(_) => ReplyCode::FrameError,
             FrameError::Syntax(_) | FrameError::TooDeep => ReplyCode::SyntaxError,
+            FrameError::PrefetchSize(_) => ReplyCode::NotImplemented,
         };
-        Self::new(code, error.to_string())
+        let cause = if matches!(error, FrameError::PrefetchSize(_)) { (60, 10) } else { (0, 0) };
+        Self { code, text: error.to_string(), cause }
     }
 }
 

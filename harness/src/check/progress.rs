@@ -2,7 +2,7 @@
 //!
 //! See Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm", figure 3: log matching.
 
-use std::collections::{BTreeMap, btree_map::Entry as Slot};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
 
 use warren::platform::{GroupId, NodeId, Observation};
 
@@ -12,25 +12,22 @@ use super::{
     logs::Logs,
     verdict::{Judgement, Witness},
 };
-use crate::history::EventKind;
+use crate::history::{EventKind, NodeDown};
 
 /// Entries of the same index and term are the same, and follow the same.
 ///
 /// It is enough to compare each entry and the term of the one before it: by induction everything before is the same
-/// too.
+/// too. What a node had neither synced nor acknowledged when its power went, and did not find again, was in no log.
 pub(crate) fn log_matching(ledger: &Ledger<'_>) -> Judgement {
     const UNIT: &str = "comparisons of entries";
-    struct Known {
-        hash: u64,
-        /// The term of the entry before, once some log told it.
-        before: Option<(u64, NodeId, Position)>,
-        node: NodeId,
-        at: Position,
-    }
     let mut logs = Logs::default();
-    let mut known: BTreeMap<(GroupId, u64, u64), Known> = BTreeMap::new();
+    let mut known = Entries::new();
+    let mut unsynced = Unsynced::default();
     let mut checked = 0;
-    for (at, node, observation) in ledger.observations() {
+    for (at, event) in ledger.history.events.iter().enumerate() {
+        unsynced.look(&event.kind, &mut known);
+        let EventKind::Observed { node, observation } = &event.kind else { continue };
+        let node = *node;
         if let Observation::Appended { group, index, term, hash } = *observation {
             let before = match index.0 {
                 0 | 1 => Some(0),
@@ -39,10 +36,13 @@ pub(crate) fn log_matching(ledger: &Ledger<'_>) -> Judgement {
             let before = before.map(|term| (term, node, at));
             match known.entry((group, index.0, term.0)) {
                 Slot::Vacant(slot) => {
-                    slot.insert(Known { hash, before, node, at });
+                    slot.insert(Known { hash, before, node, at, holders: vec![node] });
                 }
                 Slot::Occupied(mut slot) => {
                     let known = slot.get_mut();
+                    if !known.holders.contains(&node) {
+                        known.holders.push(node);
+                    }
                     checked += 1;
                     let name = || format!("entry {} of {} in term {}", index.0, ledger.group(group), term.0);
                     if known.hash != hash {
@@ -76,6 +76,67 @@ pub(crate) fn log_matching(ledger: &Ledger<'_>) -> Judgement {
     }
     let (held_against, witness) = stale_appends(ledger);
     Judgement::unless(checked + held_against, UNIT, witness)
+}
+
+/// An entry, by group, index and term, that some log has or had.
+struct Known {
+    hash: u64,
+    /// The term of the entry before, once some log told it.
+    before: Option<(u64, NodeId, Position)>,
+    node: NodeId,
+    at: Position,
+    /// Whose logs told of it.
+    holders: Vec<NodeId>,
+}
+
+type Entries = BTreeMap<(GroupId, u64, u64), Known>;
+
+/// What power losses take from logs before anything rests on it.
+#[derive(Default)]
+struct Unsynced {
+    /// Up to where each log is synced or acknowledged.
+    kept: BTreeMap<(NodeId, GroupId), u64>,
+    /// Nodes that lost power and have not told yet what they found.
+    dark: BTreeSet<NodeId>,
+    /// What they found so far: the last index of each group's log.
+    found: BTreeMap<(NodeId, GroupId), u64>,
+}
+
+impl Unsynced {
+    fn look(&mut self, event: &EventKind, known: &mut Entries) {
+        match event {
+            EventKind::NodeDown { node, how: NodeDown::PowerLost } => {
+                self.dark.insert(*node);
+            }
+            EventKind::Observed { node, observation } => match *observation {
+                Observation::Persisted { group, last: index }
+                | Observation::AppendAcknowledged { group, index, .. } => {
+                    let kept = self.kept.entry((*node, group)).or_default();
+                    *kept = (*kept).max(index.0);
+                }
+                Observation::Recovered { group, snapshot, last, .. } if self.dark.contains(node) => {
+                    self.found.insert((*node, group), last.max(snapshot).0.0);
+                }
+                // By now it has told of everything that it found.
+                Observation::Started { .. } if self.dark.remove(node) => self.forget(*node, known),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn forget(&mut self, node: NodeId, known: &mut Entries) {
+        known.retain(|(group, index, _), entry| {
+            let log = (node, *group);
+            let [kept, found] = [&self.kept, &self.found].map(|last| last.get(&log).copied().unwrap_or(0));
+            if *index > kept.max(found) {
+                entry.holders.retain(|holder| *holder != node);
+                entry.before = entry.before.filter(|(_, told, _)| *told != node);
+            }
+            !entry.holders.is_empty()
+        });
+        self.found.retain(|(of, _), _| *of != node);
+    }
 }
 
 /// One node's view of one group.

@@ -54,6 +54,16 @@ fn a_wrong_type_and_a_wrong_end_octet_are_refused() {
 }
 
 #[test]
+fn a_limit_of_bytes_on_what_is_unacked_is_not_overlooked() {
+    let qos = |size: u32| {
+        let [a, b, c, d] = size.to_be_bytes();
+        method_frame(&[0, 60, 0, 10, a, b, c, d, 0, 20, 0])
+    };
+    assert!(matches!(decode_all(&qos(0)).as_deref(), Ok([Frame::Method(..)])));
+    assert_eq!(decode_all(&qos(65_536)), Err(FrameError::PrefetchSize(65_536)));
+}
+
+#[test]
 fn tables_nested_too_deep_are_refused_instead_of_overflowing_the_stack() {
     fn nested(levels: usize) -> Vec<u8> {
         let mut table = vec![0, 0, 0, 0];

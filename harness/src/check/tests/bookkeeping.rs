@@ -30,6 +30,27 @@ fn entries_of_one_index_and_term_follow_the_same() {
     story.tell(N2, snapshot(1, 1, 5)).tell(N2, appended(2, 3, 30)).accepted(LogMatching);
 }
 
+#[test]
+fn what_was_neither_synced_nor_acknowledged_is_in_no_log_after_a_power_loss() {
+    // n1, alone, writes an entry, loses power before anything is synced, and writes another one in the same term.
+    let anew = |story: Story, how, found: &[Observation]| {
+        let story = story.down(N1, how).up(N1);
+        let story = found.iter().fold(story, |story, found| story.tell(N1, found.clone()));
+        story.tell(N1, Observation::Started { incarnation: 2 }).tell(N1, appended(1, 1, 11))
+    };
+    let written = || story().tell(N1, appended(1, 1, 10));
+    let persisted = Observation::Persisted { group: GROUP, last: LogIndex(1) };
+    let acknowledged = Observation::AppendAcknowledged { group: GROUP, term: Term(1), index: LogIndex(1) };
+    anew(written(), NodeDown::PowerLost, &[]).accepted(LogMatching);
+    // It was synced, or promised, or found again, or never lost, or another log has it.
+    let other = "has other contents in the log of n1";
+    anew(written().tell(N1, persisted), NodeDown::PowerLost, &[]).rejected(LogMatching, other);
+    anew(written().tell(N1, acknowledged), NodeDown::PowerLost, &[]).rejected(LogMatching, other);
+    anew(written(), NodeDown::PowerLost, &[recovered(1, None, (1, 1))]).rejected(LogMatching, other);
+    anew(written(), NodeDown::Killed, &[]).rejected(LogMatching, other);
+    anew(written().tell(N2, appended(1, 1, 10)), NodeDown::PowerLost, &[]).rejected(LogMatching, other);
+}
+
 fn entered(term: u64) -> Observation {
     Observation::EnteredTerm { group: GROUP, term: Term(term) }
 }
