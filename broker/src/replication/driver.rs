@@ -426,6 +426,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
         let number = ready.number();
         let mut immediate = ready.take_messages();
         let mut messages = ready.take_persisted_messages();
+        if group.leads_unwritten() {
+            messages.splice(0..0, immediate.drain(..));
+        }
         if self.platform.sabotaged(Sabotage::PromiseBeforeWrite) {
             immediate.append(&mut messages);
         }
@@ -499,6 +502,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
                 self.platform.observe(Observation::Persisted { group: id, last });
             }
             if let Some(HardState { term, commit, .. }) = hard_state {
+                group.term_written = group.term_written.max(term.0);
                 self.platform.observe(Observation::HardStatePersisted { group: id, term, commit });
             }
             if let Some(snapshot) = snapshot {

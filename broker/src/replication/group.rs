@@ -37,6 +37,8 @@ pub(crate) struct Group {
     pub(crate) installing: usize,
     /// The commit index rose since the last record: it goes with the next write, since losing it costs nothing.
     pub(crate) commit_unwritten: bool,
+    /// The newest term that the disk knows of.
+    pub(crate) term_written: u64,
     /// The term in which this node last voted for itself, as told to observers.
     pub(crate) own_vote_told: u64,
     commit_told: u64,
@@ -91,6 +93,7 @@ impl Group {
         Ok(Self {
             id: open.group,
             election: Election::new(platform, &mut node),
+            term_written: node.raft.term,
             node,
             unsynced: 0,
             installing: 0,
@@ -122,6 +125,12 @@ impl Group {
 
     pub(crate) fn leads(&self) -> bool {
         self.node.raft.state == StateRole::Leader
+    }
+
+    /// Whether it leads a term that its disk does not know of: alone it needs nobody's vote, and has not written its own
+    /// yet. If it lost its power now, it could lead the same term a second time, with other entries.
+    pub(crate) fn leads_unwritten(&self) -> bool {
+        self.leads() && self.node.raft.term > self.term_written
     }
 
     /// Tells observers of a new commit index, which should only rise. The term is that of the entry at the index.
