@@ -58,6 +58,10 @@ impl Artifacts {
         Ok(Self { folder })
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(super) fn report(&self) -> PathBuf {
         self.folder.join("report.html")
     }

@@ -9,6 +9,7 @@ mod bench;
 mod build_id;
 mod check;
 mod closed_pipe;
+mod demo;
 mod diff;
 mod explain;
 mod faults;
@@ -74,6 +75,7 @@ const ABOUT: &str =
 
 const EXAMPLES: &str = "\
 Examples:
+  ferret demo                                a bug found, shrunk and explained, in half a minute
   ferret run scenarios/smoke                 all scenarios of a folder
   ferret run my.toml --seed 7                one scenario, one seed: the same run every time
   ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
@@ -107,6 +109,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Demo(demo::DemoArgs),
     Run(run::RunArgs),
     Shrink(shrink::ShrinkArgs),
     Replay(replay::ReplayArgs),
@@ -144,6 +147,7 @@ pub fn main<S: Simulate>(
         }
     };
     let result = match cli.verb {
+        Verb::Demo(args) => demo::demo(&args, simulate, interrupt, streams),
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
         Verb::Shrink(args) => shrink::shrink(&args, simulate, interrupt, streams),
         Verb::Replay(args) => replay::replay(&args, simulate, interrupt, streams),

@@ -435,6 +435,7 @@ fn check_lists_what_is_valid() {
 fn the_help_of_each_verb_teaches_by_example() {
     for verb in [
         None,
+        Some("demo"),
         Some("run"),
         Some("gate"),
         Some("baseline"),

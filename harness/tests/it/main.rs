@@ -2,6 +2,7 @@
 
 mod chaos;
 mod cli;
+mod demo;
 mod determinism;
 mod disk;
 mod end_to_end;
