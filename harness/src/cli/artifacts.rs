@@ -30,6 +30,7 @@ use crate::{history::History, run::event_log};
 
 pub(super) const SWEEP_FILE: &str = "sweep.json";
 pub(super) const RUN_FILE: &str = "run.json";
+pub(super) const HISTORY_FILE: &str = "history.jsonl.gz";
 const PAGE_FILE: &str = "report.html";
 
 /// Bytes of a history that are compressed in one go.
@@ -129,7 +130,7 @@ pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History, ke
     if keep == Keep::Failed && record.verdict == Verdict::Pass {
         return Ok(());
     }
-    write_history(&folder.join("history.jsonl.gz"), history)
+    write_history(&folder.join(HISTORY_FILE), history)
 }
 
 /// Writes a record that was judged anew into the files of its run.

@@ -30,6 +30,7 @@ mod run;
 mod run_folder;
 mod run_id;
 mod schema;
+mod serve;
 mod shrink;
 mod simulate;
 mod simulation;
@@ -83,6 +84,7 @@ Examples:
   ferret replay my-7.repro.toml              see it fail again, or that it is mended
   ferret explain target/ferret/latest        the story of a failure, message by message
   ferret diff RUN RUN                        where two runs part, and how figures moved
+  ferret serve                               all runs so far, in a browser
   ferret gate                                what a policy asks for, one verdict
   ferret hunt                                plant bugs, and see that each is caught
   ferret check scenarios                     only look for mistakes in the files
@@ -115,6 +117,7 @@ enum Verb {
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
     Diff(diff::DiffArgs),
+    Serve(serve::ServeArgs),
     Hunt(hunt::HuntArgs),
     Gate(gate::GateArgs),
     Baseline(baseline::BaselineArgs),
@@ -153,6 +156,7 @@ pub fn main<S: Simulate>(
         Verb::Replay(args) => replay::replay(&args, simulate, interrupt, streams),
         Verb::Explain(args) => explain::explain(&args, streams),
         Verb::Diff(args) => diff::diff(&args, streams),
+        Verb::Serve(args) => serve::serve(&args, interrupt, streams),
         Verb::Hunt(args) => hunt::hunt(&args, simulate, interrupt, streams),
         Verb::Gate(args) => gate::gate(&args, simulate, interrupt, streams),
         Verb::Baseline(args) => baseline::baseline(&args, streams),

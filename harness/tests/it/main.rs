@@ -17,6 +17,7 @@ mod more_faults;
 mod play;
 mod reproducer;
 mod scenario_errors;
+mod serve;
 mod streams;
 mod swarm;
 mod sweep;
