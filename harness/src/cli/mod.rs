@@ -9,6 +9,7 @@ mod bench;
 mod build_id;
 mod check;
 mod closed_pipe;
+mod completions;
 mod demo;
 mod diff;
 mod explain;
@@ -21,6 +22,7 @@ mod interrupt;
 mod judge;
 mod laboratory;
 mod live;
+mod man;
 mod merge;
 mod paths;
 mod planted;
@@ -91,6 +93,8 @@ Examples:
   ferret faults                              what a timeline can break, with examples
   ferret schema > scenario.schema.json       completion and checks in your editor
   ferret bench                               how fast all this is on your machine
+  ferret completions bash                    what your shell needs to complete all this
+  ferret man DIR                             manual pages
   ferret judge history.edn                   is a recorded history linearizable?
 
 Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 10 > 104):
@@ -127,6 +131,8 @@ enum Verb {
     Judge(judge::JudgeArgs),
     Schema(schema::SchemaArgs),
     Bench(bench::BenchArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Runs the command line `args` (the program's name first) and returns the exit code.
@@ -165,12 +171,19 @@ pub fn main<S: Simulate>(
         Verb::Faults(_) => faults::faults(streams),
         Verb::Judge(args) => judge::judge(&args, interrupt, streams),
         Verb::Schema(args) => schema::schema(&args, streams),
+        Verb::Completions(args) => completions::completions(&args, streams),
+        Verb::Man(args) => man::man(&args, streams),
         Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };
     result.unwrap_or_else(|error| {
         let _ = writeln!(streams.err, "ferret: {error}");
         exit::INTERNAL
     })
+}
+
+/// Every verb, in the order of `ferret --help`.
+pub fn verbs() -> Vec<String> {
+    Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
 }
 
 /// The help text of `ferret VERB --help`, or of `ferret --help`, for tests and documentation.

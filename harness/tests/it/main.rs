@@ -18,6 +18,7 @@ mod play;
 mod reproducer;
 mod scenario_errors;
 mod serve;
+mod shells;
 mod streams;
 mod swarm;
 mod sweep;
