@@ -20,6 +20,18 @@ pub(crate) fn html(text: &str) -> String {
     out
 }
 
+/// Text for one part of an address: a value of a query, or a folder's name.
+pub(crate) fn query(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
 /// Text for XML 1.0, in element content and in quoted attributes: line breaks and tabs survive in both.
 pub(crate) fn xml(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);

@@ -16,6 +16,7 @@ mod junit;
 mod markdown;
 mod quantity;
 mod record;
+mod store;
 mod sweep;
 
 pub use annotations::render_annotations;
@@ -24,11 +25,15 @@ pub use events::{
 };
 pub use gate::*;
 pub use history::{HistoryOperation, HistoryRecord};
-pub use html::{LinkedRun, rejudge_run_html, render_history_html, render_overview_html, render_run_html};
+pub use html::{
+    LinkedRun, POLICY as PAGE_POLICY, rejudge_run_html, render_calls_html, render_difference_html, render_history_html,
+    render_overview_html, render_run_html, render_scenario_html, render_store_html, verdict_key,
+};
 pub use junit::{render_gate_junit, render_junit};
 pub use markdown::{MARKDOWN_BYTES_MAX, render_gate_markdown, render_markdown};
 pub use quantity::count as grouped;
 pub use record::*;
+pub use store::*;
 pub use sweep::*;
 
 /// The JSON schema of [`SweepRecord`], which is what `sweep.json` holds.

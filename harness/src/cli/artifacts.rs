@@ -30,9 +30,10 @@ use crate::{history::History, run::event_log};
 
 pub(super) const SWEEP_FILE: &str = "sweep.json";
 pub(super) const RUN_FILE: &str = "run.json";
+pub(super) const HISTORY_FILE: &str = "history.jsonl.gz";
 const PAGE_FILE: &str = "report.html";
 /// What a run leaves.
-pub(super) const OF_RUN: &[&str] = &[RUN_FILE, "history.jsonl.gz", PAGE_FILE, "drawn.toml"];
+pub(super) const OF_RUN: &[&str] = &[RUN_FILE, HISTORY_FILE, PAGE_FILE, "drawn.toml"];
 /// What all runs together leave.
 pub(super) const OF_ALL_RUNS: &[&str] = &[SWEEP_FILE, "gate.json", PAGE_FILE, "junit.xml", "summary.md"];
 
@@ -86,6 +87,10 @@ impl Artifacts {
             }
         }
         Self::create(out).map(Ok)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn report(&self) -> PathBuf {
@@ -155,7 +160,7 @@ pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History, ke
     if keep == Keep::Failed && record.verdict == Verdict::Pass {
         return Ok(());
     }
-    write_history(&folder.join("history.jsonl.gz"), history)
+    write_history(&folder.join(HISTORY_FILE), history)
 }
 
 /// Writes a record that was judged anew into the files of its run.

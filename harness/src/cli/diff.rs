@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use clap::Args;
-use ferret_reports::{Quantiles, RunRecord, WitnessEvent, grouped};
+use ferret_reports::{Difference, Parting, Quantiles, RunRecord, WitnessEvent, grouped};
 
 use super::{
     Streams, exit,
@@ -53,9 +53,10 @@ pub(super) fn diff(args: &DiffArgs, streams: &mut Streams<'_>) -> io::Result<u8>
     };
     match read(&args.first).and_then(|first| Ok((first, read(&args.second)?))) {
         Ok(((first, first_history), (second, second_history))) => {
-            write!(streams.out, "{}", heading(&first, &second))?;
-            write!(streams.out, "{}", parting(&first_history, &second_history))?;
-            write!(streams.out, "{}", figures(&first, &second))?;
+            let difference = difference((&first, &first_history), (&second, &second_history));
+            write!(streams.out, "{}", heading(&first, &second, &difference))?;
+            write!(streams.out, "{}", parting_told(&difference.parting))?;
+            write!(streams.out, "{}", figures_told(&difference.moved))?;
             Ok(exit::PASS)
         }
         Err(error) => {
@@ -65,7 +66,19 @@ pub(super) fn diff(args: &DiffArgs, streams: &mut Streams<'_>) -> io::Result<u8>
     }
 }
 
-fn heading(first: &RunRecord, second: &RunRecord) -> String {
+/// What differs between two runs.
+pub(super) fn difference(
+    (first, first_history): (&RunRecord, &History),
+    (second, second_history): (&RunRecord, &History),
+) -> Difference {
+    Difference {
+        texts_differ: first.scenario.text != second.scenario.text,
+        parting: parting(first_history, second_history),
+        moved: figures(first, second),
+    }
+}
+
+fn heading(first: &RunRecord, second: &RunRecord, difference: &Difference) -> String {
     let line = |which: &str, record: &RunRecord| {
         format!(
             "{which}  {} seed {}  trace {}  {}{}\n",
@@ -77,33 +90,41 @@ fn heading(first: &RunRecord, second: &RunRecord) -> String {
         )
     };
     let mut text = line("first ", first) + &line("second", second);
-    if first.scenario.text != second.scenario.text {
+    if difference.texts_differ {
         text += "the two files differ\n";
     }
     text
 }
 
 /// The first event that differs, with what came before it and after.
-fn parting(first: &History, second: &History) -> String {
+fn parting(first: &History, second: &History) -> Parting {
     let same = first.events.iter().zip(&second.events).take_while(|(one, other)| one == other).count();
     if same == first.events.len() && same == second.events.len() {
-        return format!("\nthe histories are equal: {} events\n", grouped(same as u64));
+        return Parting::Nowhere { events: same as u64 };
     }
-    let (one, other) = (Narrator::new(first), Narrator::new(second));
-    let mut text = format!("\nthe runs part at event {}\n", grouped(same as u64 + 1));
+    let narrators = [Narrator::new(first), Narrator::new(second)];
+    let both = (same.saturating_sub(CONTEXT)..same).filter_map(|at| narrators[0].event(at)).collect();
+    let then = narrators.map(|narrator| (same..same + AFTER).filter_map(|at| narrator.event(at)).collect());
+    Parting::At { event: same as u64 + 1, both, then }
+}
+
+fn parting_told(parting: &Parting) -> String {
+    let (event, both, then) = match parting {
+        Parting::Nowhere { events } => return format!("\nthe histories are equal: {} events\n", grouped(*events)),
+        Parting::At { event, both, then } => (event, both, then),
+    };
+    let mut text = format!("\nthe runs part at event {}\n", grouped(*event));
     let line = |which: &str, event: &WitnessEvent| {
         format!("  {which:<6}  {:>12.6} s  {:<8}  {}\n", event.at_ns as f64 / 1e9, event.who, event.what)
     };
-    for event in (same.saturating_sub(CONTEXT)..same).filter_map(|at| one.event(at)) {
-        text += &line("both", &event);
+    for event in both {
+        text += &line("both", event);
     }
-    for (which, narrator) in [("first", &one), ("second", &other)] {
-        let mut ended = true;
-        for event in (same..same + AFTER).filter_map(|at| narrator.event(at)) {
-            text += &line(which, &event);
-            ended = false;
+    for (which, events) in ["first", "second"].into_iter().zip(then) {
+        for event in events {
+            text += &line(which, event);
         }
-        if ended {
+        if events.is_empty() {
             text += &format!("  {which:<6}  (the run has ended)\n");
         }
     }
@@ -111,7 +132,7 @@ fn parting(first: &History, second: &History) -> String {
 }
 
 /// What differs between two records, old and new side by side.
-fn figures(first: &RunRecord, second: &RunRecord) -> String {
+fn figures(first: &RunRecord, second: &RunRecord) -> Vec<[String; 3]> {
     let mut rows: Vec<[String; 3]> = Vec::new();
     let mut row = |name: &str, one: String, other: String| {
         if one != other {
@@ -187,13 +208,17 @@ fn figures(first: &RunRecord, second: &RunRecord) -> String {
     if first.faults.len() != second.faults.len() {
         row("faults", first.faults.len().to_string(), second.faults.len().to_string());
     }
+    rows
+}
+
+fn figures_told(rows: &[[String; 3]]) -> String {
     if rows.is_empty() {
         return "no figure moved\n".to_owned();
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let (name_width, one_width) = (width(0), width(1).min(44));
     let mut text = String::from("\nwhat moved\n");
-    for [name, one, other] in &rows {
+    for [name, one, other] in rows {
         text += &format!("  {name:<name_width$}  {one:>one_width$}  →  {other}\n");
     }
     text

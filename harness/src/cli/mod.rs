@@ -9,6 +9,8 @@ mod bench;
 mod build_id;
 mod check;
 mod closed_pipe;
+mod completions;
+mod demo;
 mod diff;
 mod explain;
 mod export;
@@ -22,6 +24,7 @@ mod interrupt;
 mod judge;
 mod laboratory;
 mod live;
+mod man;
 mod merge;
 mod paths;
 mod planted;
@@ -31,6 +34,7 @@ mod run;
 mod run_folder;
 mod run_id;
 mod schema;
+mod serve;
 mod shrink;
 mod simulate;
 mod simulation;
@@ -76,6 +80,7 @@ const ABOUT: &str =
 
 const EXAMPLES: &str = "\
 Examples:
+  ferret demo                                a bug found, shrunk and explained, in half a minute
   ferret run scenarios/smoke                 all scenarios of a folder
   ferret run my.toml --seed 7                one scenario, one seed: the same run every time
   ferret run my.toml --seeds 1..100          a hundred seeds, 1 to 100
@@ -84,12 +89,15 @@ Examples:
   ferret explain target/ferret/latest        the story of a failure, message by message
   ferret diff RUN RUN                        where two runs part, and how figures moved
   ferret export RUN --format pcap            the packets, for Wireshark
+  ferret serve                               all runs so far, in a browser
   ferret gate                                what a policy asks for, one verdict
   ferret hunt                                plant bugs, and see that each is caught
   ferret check scenarios                     only look for mistakes in the files
   ferret faults                              what a timeline can break, with examples
   ferret schema > scenario.schema.json       completion and checks in your editor
   ferret bench                               how fast all this is on your machine
+  ferret completions bash                    what your shell needs to complete all this
+  ferret man DIR                             manual pages
   ferret judge history.edn                   is a recorded history linearizable?
 
 Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 10 > 104):
@@ -110,12 +118,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Demo(demo::DemoArgs),
     Run(run::RunArgs),
     Shrink(shrink::ShrinkArgs),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
     Diff(diff::DiffArgs),
     Export(export::ExportArgs),
+    Serve(serve::ServeArgs),
     Hunt(hunt::HuntArgs),
     Gate(gate::GateArgs),
     Baseline(baseline::BaselineArgs),
@@ -125,6 +135,8 @@ enum Verb {
     Judge(judge::JudgeArgs),
     Schema(schema::SchemaArgs),
     Bench(bench::BenchArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Runs the command line `args` (the program's name first) and returns the exit code.
@@ -148,12 +160,14 @@ pub fn main<S: Simulate>(
         }
     };
     let result = match cli.verb {
+        Verb::Demo(args) => demo::demo(&args, simulate, interrupt, streams),
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),
         Verb::Shrink(args) => shrink::shrink(&args, simulate, interrupt, streams),
         Verb::Replay(args) => replay::replay(&args, simulate, interrupt, streams),
         Verb::Explain(args) => explain::explain(&args, streams),
         Verb::Diff(args) => diff::diff(&args, streams),
         Verb::Export(args) => export::export(&args, simulate, interrupt, streams),
+        Verb::Serve(args) => serve::serve(&args, interrupt, streams),
         Verb::Hunt(args) => hunt::hunt(&args, simulate, interrupt, streams),
         Verb::Gate(args) => gate::gate(&args, simulate, interrupt, streams),
         Verb::Baseline(args) => baseline::baseline(&args, streams),
@@ -162,12 +176,19 @@ pub fn main<S: Simulate>(
         Verb::Faults(_) => faults::faults(streams),
         Verb::Judge(args) => judge::judge(&args, interrupt, streams),
         Verb::Schema(args) => schema::schema(&args, streams),
+        Verb::Completions(args) => completions::completions(&args, streams),
+        Verb::Man(args) => man::man(&args, streams),
         Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };
     result.unwrap_or_else(|error| {
         let _ = writeln!(streams.err, "ferret: {error}");
         exit::INTERNAL
     })
+}
+
+/// Every verb, in the order of `ferret --help`.
+pub fn verbs() -> Vec<String> {
+    Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
 }
 
 /// The help text of `ferret VERB --help`, or of `ferret --help`, for tests and documentation.

@@ -10,6 +10,25 @@ pub(super) fn fresh() -> String {
     name(since_epoch.as_secs(), suffix)
 }
 
+/// The time in a name that [`fresh`] gave, in seconds since 1970.
+pub(super) fn time(name: &str) -> Option<u64> {
+    let number = |from: usize, to: usize| -> Option<u64> {
+        let digits = name.get(from..to)?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    };
+    if name.len() != 20 || name.get(8..9)? != "-" || name.get(15..16)? != "-" {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(4, 6)?, number(6, 8)?);
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Days from civil: years begin in March, so that a leap day is the last of its year.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
+    Some(days * 86_400 + number(9, 11)? * 3600 + number(11, 13)? * 60 + number(13, 15)?)
+}
+
 fn name(seconds: u64, suffix: u32) -> String {
     let (year, month, day) = date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
@@ -36,6 +55,16 @@ fn date(mut days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_tells_its_time() {
+        for seconds in [0, 951_827_696, 951_868_799, 951_868_800, 1_582_934_400, 1_798_761_599] {
+            assert_eq!(time(&name(seconds, 7)), Some(seconds));
+        }
+        for other in ["", "latest", "20261331-235959-0007", "2026123x-235959-0007", "found"] {
+            assert_eq!(time(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_run_is_named_by_its_time() {

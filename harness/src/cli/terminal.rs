@@ -45,6 +45,10 @@ impl Style {
         self.paint("33", text)
     }
 
+    pub(super) fn strong(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
     pub(super) fn faint(self, text: &str) -> String {
         self.paint("2", text)
     }

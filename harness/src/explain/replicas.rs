@@ -26,6 +26,8 @@ pub struct Replica {
     pub applied: Option<Nanos>,
     /// What became of the node, and of the entry there, later.
     pub fates: Vec<(Nanos, String)>,
+    /// The entry is in its log no more: what it syncs, promises and applies under the index from now on is another.
+    lost: bool,
 }
 
 impl Narrator<'_> {
@@ -90,6 +92,7 @@ impl Replica {
             committed: None,
             applied: None,
             fates: Vec::new(),
+            lost: false,
         }
     }
 
@@ -99,6 +102,7 @@ impl Replica {
             Observation::Appended { group, index, term, hash } if group == entry.group && index == entry.index => {
                 let new = (term.0, hash);
                 let known = *contents.get_or_insert(new);
+                self.lost = known != new;
                 if self.appended.is_none() && known == new {
                     self.appended = Some(at);
                 } else if known != new {
@@ -110,25 +114,28 @@ impl Replica {
             Observation::Appended { group, index, term, .. }
                 if group == entry.group && index < entry.index && self.appended.is_some() =>
             {
+                self.lost = true;
                 self.fates.push((at, format!("cut its log back to {} for the leader of term {}", index.0, term.0)));
             }
-            Observation::Persisted { group, last } if covers(group, last) && self.appended.is_some() => {
+            Observation::Persisted { group, last } if covers(group, last) && self.has() => {
                 self.durable.get_or_insert(at);
             }
-            Observation::AppendAcknowledged { group, index, .. } if covers(group, index) && self.appended.is_some() => {
+            Observation::AppendAcknowledged { group, index, .. } if covers(group, index) && self.has() => {
                 self.promised.get_or_insert(at);
             }
-            Observation::Committed { group, index, .. } if covers(group, index) => {
+            Observation::Committed { group, index, .. } if covers(group, index) && !self.lost => {
                 self.committed.get_or_insert(at);
             }
-            Observation::Applied { group, index, .. } if group == entry.group && index == entry.index => {
+            Observation::Applied { group, index, .. } if group == entry.group && index == entry.index && !self.lost => {
                 self.applied.get_or_insert(at);
             }
             Observation::SnapshotInstalled { group, index, .. } if covers(group, index) => {
+                self.lost = false;
                 self.fates.push((at, format!("took a snapshot that covers it (up to {})", index.0)));
             }
             Observation::Recovered { group, last, snapshot, .. } if group == entry.group && self.appended.is_some() => {
                 let last = last.0.max(snapshot.0);
+                self.lost = last < entry.index;
                 let fate = if last >= entry.index { "came back with it" } else { "came back without it" };
                 self.fates.push((at, format!("{fate}: its log ends at {}", last.0)));
             }
@@ -138,6 +145,10 @@ impl Replica {
             }
             _ => {}
         }
+    }
+
+    fn has(&self) -> bool {
+        self.appended.is_some() && !self.lost
     }
 
     /// A life after the first few fates is another story.

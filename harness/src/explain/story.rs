@@ -31,11 +31,15 @@ pub struct Story {
 }
 
 impl Story {
-    /// The story of `record`'s first violation; of `message`, if one is named.
+    /// The story of `record`'s first violation of what its scenario asks for; of `message`, if one is named.
     pub fn of(narrator: &Narrator<'_>, record: &RunRecord, message: Option<&MessageName>) -> Self {
         let goals = Goal::all_of(record);
-        let broken =
-            goals.first().and_then(|goal| record.invariants.iter().find(|result| result.name == goal.name()).cloned());
+        let results: Vec<&InvariantResult> = goals
+            .iter()
+            .filter_map(|goal| record.invariants.iter().find(|result| result.name == goal.name()))
+            .collect();
+        // A reproducer asks for one invariant; the story is to be that of its violation, whatever else broke before.
+        let broken = results.iter().find(|result| result.required).or(results.first()).copied().cloned();
         let others = record.invariants.iter().filter(|result| {
             result.verdict == InvariantVerdict::Violated && broken.as_ref().is_none_or(|one| one.name != result.name)
         });

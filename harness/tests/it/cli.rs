@@ -131,7 +131,7 @@ fn passed(scenario: &Scenario, seed: u64) -> RunRecord {
             description: String::new(),
             path: scenario.path.clone(),
             text: scenario.text.clone(),
-            tags: Vec::new(),
+            tags: scenario.tags.clone(),
         },
         seed,
         sabotage: None,
@@ -427,24 +427,8 @@ fn check_lists_what_is_valid() {
 
 #[test]
 fn the_help_of_each_verb_teaches_by_example() {
-    for verb in [
-        None,
-        Some("run"),
-        Some("gate"),
-        Some("baseline"),
-        Some("merge"),
-        Some("shrink"),
-        Some("replay"),
-        Some("explain"),
-        Some("diff"),
-        Some("export"),
-        Some("hunt"),
-        Some("check"),
-        Some("faults"),
-        Some("judge"),
-        Some("schema"),
-        Some("bench"),
-    ] {
+    let verbs = cli::verbs();
+    for verb in std::iter::once(None).chain(verbs.iter().map(|verb| Some(verb.as_str()))) {
         insta::assert_snapshot!(format!("help_{}", verb.unwrap_or("ferret")), cli::help(verb));
     }
 }

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod cli;
+mod demo;
 mod determinism;
 mod disk;
 mod end_to_end;
@@ -18,6 +19,8 @@ mod more_faults;
 mod play;
 mod reproducer;
 mod scenario_errors;
+mod serve;
+mod shells;
 mod streams;
 mod swarm;
 mod sweep;

@@ -181,6 +181,8 @@ fn loss() -> History {
     tape.at(1_500, EventKind::NodeUp { node: NodeId(2) }).node(1_520, 2, recovered(0));
     tape.node(2_000, 3, Observation::BecameLeader { group: GROUP, term: Term(2) });
     tape.appended(2_010, 3, 1, 2).appended(2_020, 2, 1, 2);
+    // What n2 has on disk now is the other entry, and no part of the story.
+    tape.node(2_030, 2, Observation::Persisted { group: GROUP, last: LogIndex(1) });
     tape.at(3_050, EventKind::FaultEnded { fault: 0 }).at(3_050, EventKind::NodeUp { node: NodeId(1) });
     tape.node(3_080, 1, recovered(0));
     tape.end()

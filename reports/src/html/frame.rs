@@ -31,8 +31,12 @@ const RUN_SCRIPT: &str = concat!(
     include_str!("page/run.js"),
 );
 
+/// The pages over a store have these.
+const STORE_STYLE: &str = include_str!("page/store.css");
+const STORE_SCRIPT: &str = include_str!("page/store.js");
+
 /// Scripts and styles are the page's own; nothing is ever fetched.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
+pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
                       base-uri 'none'; form-action 'none'";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,16 +44,22 @@ pub(super) enum Kind {
     Run,
     Overview,
     History,
+    Store,
 }
 
 /// A whole page. `title` is any text, `body` is markup.
 pub(super) fn page(title: &str, kind: Kind, body: &str) -> String {
-    let run_script = if kind == Kind::Run { RUN_SCRIPT } else { "" };
+    let script = match kind {
+        Kind::Run => RUN_SCRIPT,
+        Kind::Store => STORE_SCRIPT,
+        Kind::Overview | Kind::History => "",
+    };
+    let style = if kind == Kind::Store { STORE_STYLE } else { "" };
     format!(
         "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta http-equiv=Content-Security-Policy \
          content=\"{POLICY}\">\n<meta name=viewport content=\"width=device-width, initial-scale=1\">\n<meta \
-         name=color-scheme content=\"light dark\">\n<title>{} · Ferret</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         {body}<script>\n\"use strict\";\n(() => {{\n{SCRIPT}{run_script}}})();\n</script>\n</body>\n</html>\n",
+         name=color-scheme content=\"light dark\">\n<title>{} · Ferret</title>\n<style>\n{STYLE}{style}</style>\n</head>\n<body>\n\
+         {body}<script>\n\"use strict\";\n(() => {{\n{SCRIPT}{script}}})();\n</script>\n</body>\n</html>\n",
         html(title)
     )
 }

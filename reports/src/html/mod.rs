@@ -13,11 +13,14 @@ mod overview;
 mod recovery;
 mod regions;
 mod run;
+mod store;
 mod sweep;
 mod tables;
 mod witness;
 
+pub use frame::POLICY;
 pub use history::render_history_html;
+pub use store::{render_calls_html, render_difference_html, render_scenario_html, render_store_html, verdict_key};
 
 use crate::{EventLog, InvariantVerdict, RunRecord, Verdict, escape::html, finding, quantity::count};
 

@@ -12,6 +12,7 @@ import base64
 import json
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,7 +55,7 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.url = page.resolve().as_uri() + fragment
+        self.url = (page if isinstance(page, str) else page.resolve().as_uri()) + fragment
         self.driver.get(self.url)
         self.js("localStorage.clear()")
         deadline = time.monotonic() + READY_SECONDS_MAX
@@ -278,6 +279,50 @@ def test_a_million_events_are_small_quick_and_smooth(browser, page):
     browser.check_quiet()
 
 
+def test_a_store_is_listed_filtered_and_compared(browser, folder, binary):
+    """The one page that comes from a server: the four calls below `folder`."""
+    server = subprocess.Popen([binary, "serve", str(folder), "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+    try:
+        address = server.stdout.readline().split()[-4].rstrip("/")
+        assert address.startswith("http://127.0.0.1:"), address
+        for width, size in {"laptop": LAPTOP, "phone": PHONE}.items():
+            for dark in (False, True):
+                for name, path in {"list": "/", "scenario": "/scenario?name=hunt-power"}.items():
+                    browser.open(address + path, size=size, dark=dark)
+                    browser.shoot(f"store-{name}-{width}-{'dark' if dark else 'light'}")
+                    wide = browser.js("return document.documentElement.scrollWidth - innerWidth")
+                    assert wide <= 0, f"{path} is {wide} px wider than a {width}"
+                    browser.check_quiet()
+        browser.open(address + "/")
+        calls = browser.js("return document.querySelectorAll('.call').length")
+        assert calls >= 4, calls
+        assert "after 1970" not in browser.text(".call time"), "times are the reader's"
+        browser.press("/")
+        box = browser.driver.find_element(By.ID, "filter")
+        box.send_keys("snapshot-empty")
+        box.send_keys(Keys.ENTER)
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while browser.js("return document.querySelectorAll('.call').length") != 1:
+            assert time.monotonic() < deadline, "the filter leaves one call"
+            time.sleep(0.05)
+        browser.open(address + "/")
+        for name in ("violation", "pass"):
+            browser.driver.find_element(By.CSS_SELECTOR, f"[data-pick={name}]").click()
+        browser.settle()
+        browser.shoot("store-picked")
+        browser.driver.find_element(By.CSS_SELECTOR, "#picked button").click()
+        while "part at event" not in (browser.text("main") or ""):
+            assert time.monotonic() < deadline, browser.text("main")
+            time.sleep(0.05)
+        for width, size in {"laptop": LAPTOP, "phone": PHONE}.items():
+            browser.open(address + "/compare?a=violation&b=pass", size=size, dark=width == "phone")
+            browser.shoot(f"store-compare-{width}")
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=10) == 0, "Ctrl-C ends it well"
+    finally:
+        server.kill()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ferret", required=True)
@@ -304,6 +349,7 @@ def main():
         (test_an_overview_leads_to_its_runs, sweep),
         (test_a_phone_scrolls_only_downwards, {"violation": violation, "pass": passing, "overview": sweep}),
         (test_paper_is_white, passing),
+        (test_a_store_is_listed_filtered_and_compared, folder, arguments.ferret),
         (test_a_million_events_are_small_quick_and_smooth, million),
     ]
     failed = 0
