@@ -230,6 +230,19 @@ fn runs_again(scenario: &Scenario, seed: u64) {
 }
 
 #[test]
+fn a_seed_of_faults_that_may_find_nothing_to_do_has_one_that_always_does_something() {
+    let idle = ["grow", "shrink", "transfer-leader", "clock-jump", "clock-drift", "clock-freeze", "slow-consumer"];
+    let never_idle = ["kill", "power-loss", "rolling-restart"];
+    let drawn = |faults: &[&str]| {
+        let scenario = parse(&with_swarm(&format!("faults = {faults:?}"), "").replace("nodes = 3", "nodes = 4"));
+        (0..20).map(|seed| kinds(&scenario.clone().drawn_by_swarm(seed))).collect::<Vec<_>>()
+    };
+    let all = [&idle[..], &never_idle].concat();
+    assert!(drawn(&all).iter().all(|kinds| never_idle.iter().any(|kind| kinds.contains(kind))));
+    assert!(drawn(&idle).iter().all(|kinds| !kinds.is_empty()), "what is denied is not drawn all the same");
+}
+
+#[test]
 fn a_run_in_which_no_drawn_fault_bites_is_no_pass() {
     // Nothing asks for the time of day.
     let output = run(&parse(&with_swarm("faults = [\"clock-jump\"]", "")), 1);

@@ -115,6 +115,11 @@ impl Draw<'_> {
             let change = (0..TRIES).find_map(|_| self.change_of_cluster(kind, load));
             steps.extend(change.into_iter().flatten());
         }
+        // A run in which nothing happens shows nothing.
+        if calm.is_none() && kinds.iter().all(|kind| kind.often_idle()) {
+            let never_idle: Vec<Kind> = possible.iter().copied().filter(|kind| kind.never_idle()).collect();
+            kinds.extend(self.one_of(&never_idle));
+        }
         for kind in kinds {
             let broken = |fault: &[DrawnStep]| {
                 let ends = fault.iter().map(DrawnStep::ends).max().unwrap_or(0);

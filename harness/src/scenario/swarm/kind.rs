@@ -69,6 +69,18 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// Whether it often finds nothing to do: a queue that has grown already, a clock that nobody reads.
+    pub(super) fn often_idle(self) -> bool {
+        let clock = matches!(self, Self::ClockJump | Self::ClockDrift | Self::ClockFreeze);
+        let errand = matches!(self, Self::TransferLeader) || self.changes_members();
+        clock || errand || matches!(self, Self::SlowConsumer | Self::DiskError)
+    }
+
+    /// Whether it always does something, whenever and to whomever.
+    pub(super) fn never_idle(self) -> bool {
+        matches!(self, Self::Kill | Self::PowerLoss | Self::RollingRestart)
+    }
+
     /// Whether it takes from a node what the node had synced.
     pub(super) fn loses_data(self) -> bool {
         matches!(self, Self::Wipe | Self::BitRot | Self::Misdirect)
