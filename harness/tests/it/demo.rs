@@ -26,6 +26,14 @@ fn a_planted_bug_is_found_shrunk_explained_and_gone_without_it() {
     let told = String::from_utf8(done.stdout).expect("text");
     assert_eq!(done.status.code(), Some(0), "{told}\n{}", String::from_utf8_lossy(&done.stderr));
     insta::assert_snapshot!(without_wall_time(&told));
+    let readme = include_str!("../../../README.md");
+    let quoted = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("what it prints");
+    let told = without_wall_time(&told);
+    for line in without_wall_time(quoted).lines() {
+        // Commands stand there without their folders.
+        let left_out = line.starts_with("$ ") || line.trim() == "…";
+        assert!(left_out || told.contains(line), "README quotes {line:?}, which is not printed");
+    }
     for file in ["minimal/report.html", "found/report.html", "without-bug/report.html", "power-cut.toml"] {
         assert!(folder.path().join("demo").join(file).is_file(), "{file}");
     }

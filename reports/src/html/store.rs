@@ -46,7 +46,7 @@ pub fn render_store_html(store: &str, calls: &[StoredCall], filter: &StoreFilter
     let of = if shown.len() == calls.len() { String::new() } else { format!(" of {}", count(calls.len() as u64)) };
     let _ = write!(
         out,
-        "<main class=overview id=top><header class=store><h1>{}{of} in <code>{}</code></h1></header>{}\n",
+        "<main class=overview id=top><header class=store><h1>{}{of} in <code>{}</code></h1></header>{}",
         some(shown.len(), "call"),
         html(store),
         chips(calls, filter)
@@ -197,7 +197,9 @@ fn failures(failed: &[&StoredRun]) -> String {
         let why = match (&violated[..], run.reasons.first()) {
             ([], Some(reason)) => clip(reason, 110),
             ([], None) => finding::word(run.verdict).to_lowercase(),
-            (violated, _) => format!("{} violated", violated.join(", ")),
+            // The others mostly follow from the first.
+            ([only], _) => format!("{only} violated"),
+            ([first, ..], _) => format!("{first} and others violated"),
         };
         causes.entry(why).or_default().push(run);
     }
@@ -252,7 +254,7 @@ pub fn render_calls_html(first: &StoredCall, second: &StoredCall) -> String {
     let _ = write!(
         out,
         "<main class=overview id=top><header class=store><h1>{} in both</h1>{}<p class=why>{same} of them are the same to \
-         the byte. Only in the first: {}; only in the second: {}.</p></header>\n",
+         the byte. Only in the first: {}; only in the second: {}.</p></header>",
         some(both.len(), "run"),
         sides([(&first.id, first.verdict, &first.request), (&second.id, second.verdict, &second.request)]),
         alone(&one, &other),
@@ -269,7 +271,7 @@ pub fn render_calls_html(first: &StoredCall, second: &StoredCall) -> String {
             let _ = write!(
                 out,
                 "<tr><th scope=row><a href=\"/scenario?name={}\">{}</a><td class=r>{seed}<td>{}<td>{}<td>{}<td \
-                 class=r>{}<td class=r>{}<td class=r>{}<td><a href=\"{}\">what differs</a></tr>\n",
+                 class=r>{}<td class=r>{}<td class=r>{}<td><a href=\"{}\">what differs</a></tr>",
                 html(&query(name)),
                 html(name),
                 verdict_link(one),
@@ -335,7 +337,7 @@ pub fn render_difference_html(first: &StoredRun, second: &StoredRun, difference:
     let mut out = bar("two runs compared", None);
     let _ = write!(
         out,
-        "<main class=overview id=top><header class=store><h1>{}</h1>{}</header>\n",
+        "<main class=overview id=top><header class=store><h1>{}</h1>{}</header>",
         html(&heading),
         sides([(&first.folder, first.verdict, &note_one), (&second.folder, second.verdict, &note_other)])
     );
@@ -409,7 +411,7 @@ pub fn render_scenario_html(name: &str, runs: &[(u64, &StoredRun)]) -> String {
     let _ = write!(
         out,
         "<main class=overview id=top><header class=store><h1>{}</h1><p class=why>{}</p><p class=caption>{passed} of {} \
-         pass. Oldest left, newest right; a line joins runs of one seed, a ring is a run with a planted bug.</p></header>\n",
+         pass. Oldest left, newest right; a line joins runs of one seed, a ring is a run with a planted bug.</p></header>",
         html(name),
         html(description),
         some(runs.len(), "run")
@@ -534,7 +536,7 @@ fn table(runs: &[(u64, &StoredRun)]) -> String {
         let _ = write!(
             out,
             "<tr><td><input type=checkbox data-pick=\"{folder}\" aria-label=\"Pick {folder} to compare\"><td>{}<td \
-             class=r>{}<td>{}<td class=r>{}<td class=r>{}<td class=r>{}<td class=what>{}{planted}</tr>\n",
+             class=r>{}<td>{}<td class=r>{}<td class=r>{}<td class=r>{}<td class=what>{}{planted}</tr>",
             verdict_link(run),
             run.seed,
             when(*time),

@@ -30,10 +30,13 @@ pub(super) struct Store {
     /// Without links and dots.
     root: PathBuf,
     /// Records are written once: one of the same time and length is the same.
-    read: RefCell<BTreeMap<PathBuf, (Stamp, Result<Rc<StoredRun>, String>)>>,
+    read: RefCell<BTreeMap<PathBuf, (Stamp, Read)>>,
 }
 
+/// When a file was written last, and its length.
 type Stamp = (Option<SystemTime>, u64);
+/// A record, or why there is none.
+type Read = Result<Rc<StoredRun>, String>;
 
 impl Store {
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
@@ -108,7 +111,7 @@ impl Store {
     }
 
     /// The run in a folder that [`Self::inside`] gave.
-    fn run_in(&self, folder: &Path) -> Result<Rc<StoredRun>, String> {
+    fn run_in(&self, folder: &Path) -> Read {
         let file = folder.join(RUN_FILE);
         let stamp = fs::symlink_metadata(&file).map(|data| (data.modified().ok(), data.len())).unwrap_or_default();
         if let Some((known, run)) = self.read.borrow().get(&file)
