@@ -152,10 +152,7 @@ pub async fn join<P: Platform>(
     founders.sort_unstable();
     let session = Session { node: config.node, incarnation };
     let (handle, inputs) = DriverHandle::channel();
-    // A founder that has forgotten everything does not know who has joined since.
-    let forgotten = founders.len() > 1 && !recovered.contains_key(&GroupId::META);
-    let joining = !founders.contains(&config.node) || forgotten;
-    let links = Links::new(config.node, &config.peers[&config.node], fingerprint(&founders), joining);
+    let links = Links::new(config.node, &config.peers[&config.node], fingerprint(&founders));
     let cluster_config = ClusterConfig { resend_after: config.resend_after, node_lost_after: config.node_lost_after };
     let cluster = Cluster::new(platform.clone(), cluster_config, session, &founders, handle.clone(), links.clone());
     let driver = Driver::new(

@@ -75,9 +75,6 @@ impl<P: Platform> Inner<P> {
 
     /// A node has joined: links go both ways.
     fn admit(&self, node: NodeId, address: &str) {
-        if node == self.session.node {
-            self.links.joined();
-        }
         self.links.admit(&self.platform, &self.driver, node, address);
     }
 

@@ -59,8 +59,6 @@ pub struct Links {
     peers: Rc<RefCell<BTreeMap<NodeId, Rc<Peer>>>>,
     /// Nodes that must never come back.
     dismissed: Rc<RefCell<BTreeSet<NodeId>>>,
-    /// This node is not known to be a member yet: it talks to whoever is of the same cluster.
-    joining: Rc<Cell<bool>>,
 }
 
 struct Peer {
@@ -123,15 +121,14 @@ impl SendQueue {
 
 impl Links {
     /// Links of `node`, which others reach at `address`, to nobody yet. `cluster` is a fingerprint of those who
-    /// founded the cluster; a node that is `joining` is not one of them.
-    pub fn new(node: NodeId, address: &str, cluster: u64, joining: bool) -> Self {
+    /// founded the cluster.
+    pub fn new(node: NodeId, address: &str, cluster: u64) -> Self {
         Self {
             node,
             cluster,
             address: address.into(),
             peers: Rc::default(),
             dismissed: Rc::default(),
-            joining: Rc::new(Cell::new(joining)),
         }
     }
 
@@ -144,7 +141,7 @@ impl Links {
         self.peers.borrow().get(&peer).map_or(Duration::ZERO, |peer| PING_INTERVAL * peer.silent.get())
     }
 
-    /// Takes `peer` for a member that awaits this node at `address`: dials it, and keeps dialling. One that is known
+    /// Takes `peer` for one of the cluster that awaits this node at `address`: dials it, and keeps dialling. One that is known
     /// stays as it is known.
     pub fn admit<P: Platform>(&self, platform: &P, driver: &DriverHandle, peer: NodeId, address: &str) {
         let known = self.peers.borrow().contains_key(&peer) || self.dismissed.borrow().contains(&peer);
@@ -164,11 +161,6 @@ impl Links {
         let task =
             platform.spawn("link", async move { links.keep_dialling(&platform_, peer, &dialling, &driver).await });
         *entry.dialling.borrow_mut() = Some(task);
-    }
-
-    /// This node is a member now: from here on it talks to members only.
-    pub fn joined(&self) {
-        self.joining.set(false);
     }
 
     /// Ends the links to a node that was removed from the cluster, and all talk with it. Safe to repeat.
@@ -379,7 +371,8 @@ impl Links {
                 writer.write_all(&Frame::Removed.encode()).await?;
                 return writer.shutdown().await;
             }
-            if self.joining.get() && hello.version == WIRE_VERSION && hello.cluster == self.cluster {
+            // Somebody unknown may have joined while this node was away, and lead what would tell it so.
+            if hello.version == WIRE_VERSION && hello.cluster == self.cluster {
                 self.admit(platform, driver, hello.node, &hello.address);
             }
             let from = self.check(hello, None)?;

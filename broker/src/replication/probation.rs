@@ -303,9 +303,6 @@ impl<P: Platform, H: Host> Driver<P, H> {
         tracing::info!(group = %id, "whole: this disk has all that its node may have promised to {id}");
         self.gathering.records.push(Record::HardState(id, hard_state));
         self.platform.observe(Observation::Whole { group: id, index: hard_state.commit });
-        if id == GroupId::META && self.founding.founders.contains(&self.config.node) {
-            self.links.joined();
-        }
     }
 }
 
