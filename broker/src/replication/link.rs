@@ -123,13 +123,7 @@ impl Links {
     /// Links of `node`, which others reach at `address`, to nobody yet. `cluster` is a fingerprint of those who
     /// founded the cluster.
     pub fn new(node: NodeId, address: &str, cluster: u64) -> Self {
-        Self {
-            node,
-            cluster,
-            address: address.into(),
-            peers: Rc::default(),
-            dismissed: Rc::default(),
-        }
+        Self { node, cluster, address: address.into(), peers: Rc::default(), dismissed: Rc::default() }
     }
 
     /// How long nothing was heard from `peer`, in steps of half a second of this node's own timers. For ever, if it was

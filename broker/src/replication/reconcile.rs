@@ -3,7 +3,9 @@
 //! Step by step, and from what is there now: whoever leads next goes on where the one before stopped. A node joins a
 //! group as a learner; the metadata gives it a vote once it is caught up. A voter that is taken out is replaced by a
 //! learner first if its group is odd: an even one survives no fewer failures without it. A leader that is to go hands
-//! over first. Once no group here has a removed node any more, its links end, and it is told why when it dials.
+//! over first. A removed node follows the metadata, without a vote, until no queue has it any more: it may be the only one
+//! that can hand a queue over, and has to know that it must, and to whom. Then its links end, and it is told why when it
+//! dials.
 
 use std::collections::BTreeSet;
 
@@ -31,10 +33,12 @@ enum Health {
     Ready,
 }
 
-/// The next step, if there is one to take now. `own` leads; `all_vote`: no member stays a learner.
+/// The next step, if there is one to take now. `own` leads; `all_vote`: no member stays a learner; `needed`: to follow
+/// though it is not wanted.
 fn next_step(
     members: &Members,
     wanted: &BTreeSet<NodeId>,
+    needed: &BTreeSet<NodeId>,
     own: NodeId,
     all_vote: bool,
     health: impl Fn(NodeId) -> Health,
@@ -49,7 +53,7 @@ fn next_step(
     if all_vote && let Some(node) = ready() {
         return Some(Step::Change(MemberChange::Voter(node)));
     }
-    if let Some(&node) = learners.iter().find(|node| !wanted.contains(node)) {
+    if let Some(&node) = learners.iter().find(|node| !wanted.contains(node) && !needed.contains(node)) {
         return Some(Step::Change(MemberChange::Gone(node)));
     }
     let mut gone: Vec<NodeId> = voters.iter().copied().filter(|node| !wanted.contains(node)).collect();
@@ -69,7 +73,7 @@ fn next_step(
         let heir = |node: &NodeId| wanted.contains(node) && health(*node) == Health::Ready;
         return voters.iter().copied().find(heir).map(Step::Transfer);
     }
-    Some(Step::Change(MemberChange::Gone(node)))
+    Some(Step::Change(if needed.contains(&node) { MemberChange::Learner(node) } else { MemberChange::Gone(node) }))
 }
 
 impl<P: Platform, H: Host> Driver<P, H> {
@@ -84,6 +88,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         let heard = |node| heard_lately(&links, node);
         let led: Vec<GroupId> = self.groups.iter().filter(|(_, group)| group.leads()).map(|(id, _)| *id).collect();
         for id in led {
+            let needed = if id == GroupId::META { self.in_queues() } else { BTreeSet::new() };
             let group = self.groups.get_mut(&id).expect("listed a moment ago");
             let all_vote = id == GroupId::META;
             let health = |node: NodeId| match group.caught_up(node, heard) {
@@ -91,7 +96,9 @@ impl<P: Platform, H: Host> Driver<P, H> {
                 Err(Refusal::Behind { .. }) => Health::Behind,
                 Err(_) => Health::Silent,
             };
-            let Some(step) = next_step(group.members(), &wanted, self.config.node, all_vote, health) else { continue };
+            let Some(step) = next_step(group.members(), &wanted, &needed, self.config.node, all_vote, health) else {
+                continue;
+            };
             let taken = match step {
                 Step::Change(change) => group.begin_change(&self.platform, change, heard),
                 Step::Transfer(to) => group.transfer(to, heard),
@@ -105,6 +112,14 @@ impl<P: Platform, H: Host> Driver<P, H> {
             self.look(id);
         }
         self.dismiss_removed();
+    }
+
+    /// Whoever has a replica of a queue; everybody, while some queues are not open yet.
+    fn in_queues(&self) -> BTreeSet<NodeId> {
+        let all_open = self.dormant.is_empty();
+        let queues = self.groups.iter().filter(|(id, _)| **id != GroupId::META || !all_open);
+        let members = queues.map(|(_, group)| group.members());
+        members.flat_map(|Members { voters, learners }| voters.iter().chain(learners)).copied().collect()
     }
 
     fn dismiss_removed(&self) {
@@ -132,7 +147,7 @@ mod tests {
     fn next(voters: &[u64], learners: &[u64], wanted: &[u64], ready: &[u64], all_vote: bool) -> Option<Step> {
         let members = Members { voters: nodes(voters), learners: nodes(learners) };
         let health = |node: NodeId| if ready.contains(&node.0) { Health::Ready } else { Health::Silent };
-        next_step(&members, &nodes(wanted).into_iter().collect(), NodeId(1), all_vote, health)
+        next_step(&members, &nodes(wanted).into_iter().collect(), &BTreeSet::new(), NodeId(1), all_vote, health)
     }
 
     const fn voter(node: u64) -> Option<Step> {
@@ -168,6 +183,19 @@ mod tests {
         assert_eq!(next(&[1, 2], &[], &[2], &[], false), None);
         assert_eq!(next(&[1], &[], &[], &[], false), None, "the last one stays");
         assert_eq!(next(&[1, 2, 3, 4], &[], &[2, 4], &[2, 4], false), gone(3), "others go first");
+    }
+
+    #[test]
+    fn who_is_removed_and_needed_by_a_queue_follows_without_a_vote_until_it_is_not() {
+        let next = |voters: &[u64], learners: &[u64], needed: &[u64]| {
+            let members = Members { voters: nodes(voters), learners: nodes(learners) };
+            let set = |numbers| nodes(numbers).into_iter().collect();
+            next_step(&members, &set(&[1, 2, 3]), &set(needed), NodeId(1), true, |_| Health::Ready)
+        };
+        let learner = Some(Step::Change(MemberChange::Learner(NodeId(4))));
+        assert_eq!(next(&[1, 2, 3, 4], &[], &[1, 2, 3, 4]), learner);
+        assert_eq!(next(&[1, 2, 3], &[4], &[1, 2, 3, 4]), None);
+        assert_eq!(next(&[1, 2, 3], &[4], &[1, 2, 3]), gone(4));
     }
 
     #[test]
