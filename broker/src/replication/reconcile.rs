@@ -124,11 +124,12 @@ impl<P: Platform, H: Host> Driver<P, H> {
 
     fn dismiss_removed(&self) {
         for node in self.host.removed() {
-            let has = |group: &Group| {
+            // In the metadata it is for the sake of the queues only.
+            let has = |(id, group): (&GroupId, &Group)| {
                 let Members { voters, learners } = group.members();
-                voters.contains(&node) || learners.contains(&node)
+                voters.contains(&node) || *id != GroupId::META && learners.contains(&node)
             };
-            if node != self.config.node && self.dormant.is_empty() && !self.groups.values().any(has) {
+            if node != self.config.node && self.dormant.is_empty() && !self.groups.iter().any(has) {
                 self.links.dismiss(node);
             }
         }
