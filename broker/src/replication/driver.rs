@@ -10,25 +10,24 @@ use std::{
 use bytes::Bytes;
 use raft::{
     Ready, SnapshotStatus,
-    eraftpb::{Entry, Message, MessageType},
+    eraftpb::{Message, MessageType},
 };
 use tokio::sync::mpsc;
 
 use super::{
-    Host, Links, LogError, MemberChange, OpenGroup, Recovered, ReplicationConfig,
+    Host, Links, LogError, OpenGroup, Recovered, ReplicationConfig,
     detour::Detours,
     forgetful,
-    group::{self, Group, entry_hash},
-    membership::replica_hash,
+    group::{self, Group},
     operate::Question,
     probation::{Founding, Word},
     tamper,
     transfer::{Early, promise},
-    wire::{Frame, WireMessage, entry_from_raft, snapshot_from_raft},
+    wire::{Frame, WireMessage, snapshot_from_raft},
     writer::{self, Persisted},
 };
 use crate::{
-    platform::{Chaos, GroupId, LogIndex, NodeId, Observation, Platform, Sabotage, Term},
+    platform::{Chaos, GroupId, LogIndex, NodeId, Observation, Platform, Sabotage},
     storage::{HardState, Record, Snapshot, Wal},
 };
 
@@ -334,7 +333,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
         Ok(())
     }
 
-    fn close(&mut self, id: GroupId) {
+    pub(super) fn close(&mut self, id: GroupId) {
         let dormant = self.dormant.remove(&id).is_some();
         self.early.forget(id);
         self.touched.remove(&id);
@@ -522,68 +521,6 @@ impl<P: Platform, H: Host> Driver<P, H> {
             self.compact(id);
         }
         Ok(())
-    }
-
-    /// The leader's metadata skipped a part of its history here: a group that was opened and closed in that part will
-    /// never be opened on this node, and what recovery found of it can go.
-    fn forget_gone(&mut self) {
-        let existing = self.host.groups();
-        let gone: Vec<GroupId> = self.dormant.keys().filter(|group| !existing.contains(group)).copied().collect();
-        for group in gone {
-            self.close(group);
-        }
-    }
-
-    fn restore(&mut self, id: GroupId, snapshot: &Snapshot) -> Result<(), DriverError> {
-        self.host.restore(id, &snapshot.data).map_err(|reason| DriverError::Snapshot {
-            group: id,
-            index: snapshot.index,
-            reason,
-        })?;
-        let state_hash = replica_hash(self.host.state_hash(id), &snapshot.members);
-        let (index, term) = (snapshot.index, snapshot.term);
-        self.platform.observe(Observation::SnapshotInstalled { group: id, index, term, state_hash });
-        Ok(())
-    }
-
-    fn apply(&mut self, id: GroupId, entries: &[Entry]) {
-        let Some(last) = entries.last() else { return };
-        let leads = self.groups.get(&id).is_some_and(Group::leads);
-        for entry in entries {
-            // A new leader's first entry is empty.
-            let skipped = !leads && Sabotage::SkipEntry.strikes(&self.platform, entry.index, 100);
-            if let Some(change) = MemberChange::of_entry(entry) {
-                self.apply_change(id, entry.index, change);
-            } else if !entry.data.is_empty() && !skipped {
-                self.host.apply(id, &entry.data);
-            }
-            let state_hash = replica_hash(self.host.state_hash(id), self.groups[&id].members());
-            let (index, term, hash) = (LogIndex(entry.index), Term(entry.term), entry_hash(&entry_from_raft(entry)));
-            self.platform.observe(Observation::Applied { group: id, index, term, hash, state_hash });
-        }
-        let group = self.groups.get_mut(&id).expect("a group is closed between rounds only");
-        group.node.advance_apply_to(last.index);
-        for entry in entries {
-            group.count_applied(entry.data.len());
-        }
-    }
-
-    fn compact_if_heavy(&mut self, id: GroupId) {
-        let outdated = self.outdated.remove(&id);
-        let early = |group: &Group| group.has_grown() && self.platform.chance(Chaos::CompactEarly);
-        let due = |group: &Group| group.is_heavy(&self.config.compaction) || early(group);
-        if outdated || self.groups.get(&id).is_some_and(due) {
-            self.compact(id);
-        }
-    }
-
-    fn compact(&mut self, id: GroupId) {
-        let Some(group) = self.groups.get_mut(&id).filter(|group| group.can_compact()) else { return };
-        let tail = if self.platform.chance(Chaos::TailForgotten) { 0 } else { self.config.compaction.tail };
-        let snapshot = group.compact(self.host.snapshot(id), tail);
-        let (index, term) = (snapshot.index, snapshot.term);
-        self.platform.observe(Observation::Compacted { group: id, index, term });
-        self.gathering.records.push(Record::Snapshot(id, snapshot));
     }
 
     fn send(&mut self, id: GroupId, messages: Vec<Message>) {

@@ -9,6 +9,7 @@
 //! What replication knows nothing of: what a command means. It hands committed commands to a [`Host`] in log order,
 //! on every replica.
 
+mod apply;
 mod detour;
 mod driver;
 mod election;

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-use toml::de::DeTable;
 use warren::platform::Sabotage;
 
 use super::{
@@ -38,26 +37,8 @@ impl Scenario {
     /// rest from being looked at.
     pub fn parse(path: &str, text: &str) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::new(path, text);
-        let (mut document, syntax) = DeTable::parse_recoverable(text);
-        for error in &syntax {
-            let span = error.span().unwrap_or(0..0);
-            problems.add(&span, "this is not TOML", error.message().replace('\n', "; "), None);
-        }
-        if !problems.is_empty() {
+        let Some(file) = shape::read::<File>("scenario", EXAMPLE, schema().as_value(), text, &mut problems) else {
             return Err(problems.into_sorted());
-        }
-        if document.get_ref().is_empty() {
-            problems.add(&(0..0), "the scenario is empty", "nothing here", Some(EXAMPLE.to_owned()));
-            return Err(problems.into_sorted());
-        }
-        shape::check(schema().as_value(), document.get_mut(), &mut problems);
-        let file: File = match serde::Deserialize::deserialize(toml::de::Deserializer::from(document)) {
-            Ok(file) => file,
-            Err(error) => {
-                let error: toml::de::Error = error;
-                problems.add(&error.span().unwrap_or(0..0), error.message(), "here", None);
-                return Err(problems.into_sorted());
-            }
         };
         let scenario = Checker { problems: &mut problems, text }.scenario(path, file);
         if problems.is_empty() { Ok(scenario) } else { Err(problems.into_sorted()) }

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use toml::{
     Spanned,
@@ -13,8 +14,40 @@ use toml::{
 
 use super::problem::{Problems, suggestion};
 
+/// Reads a file, a `what` ("scenario"), as `schema` describes it. `None` if nothing could be made of it; whatever is
+/// wrong is among the `problems`. Only mistakes of TOML's own syntax keep the rest from being looked at.
+pub(crate) fn read<T: DeserializeOwned>(
+    what: &str,
+    example: &str,
+    schema: &Value,
+    text: &str,
+    problems: &mut Problems,
+) -> Option<T> {
+    let (mut document, syntax) = DeTable::parse_recoverable(text);
+    for error in &syntax {
+        let span = error.span().unwrap_or(0..0);
+        problems.add(&span, "this is not TOML", error.message().replace('\n', "; "), None);
+    }
+    if !problems.is_empty() {
+        return None;
+    }
+    if document.get_ref().is_empty() {
+        problems.add(&(0..0), format!("the {what} is empty"), "nothing here", Some(example.to_owned()));
+        return None;
+    }
+    check(schema, document.get_mut(), problems);
+    match T::deserialize(toml::de::Deserializer::from(document)) {
+        Ok(file) => Some(file),
+        Err(error) => {
+            let error: toml::de::Error = error;
+            problems.add(&error.span().unwrap_or(0..0), error.message(), "here", None);
+            None
+        }
+    }
+}
+
 /// Checks `table` against the root `schema`, and removes from it whatever does not fit.
-pub(crate) fn check(schema: &Value, table: &mut DeTable<'_>, problems: &mut Problems) {
+fn check(schema: &Value, table: &mut DeTable<'_>, problems: &mut Problems) {
     let shape = Shape { root: schema };
     shape.table(schema, table, &(0..0), "the file", problems);
 }
