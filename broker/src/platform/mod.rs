@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use chaos::Chaos;
-pub use observe::{GroupId, LogIndex, Observation, Term};
+pub use observe::{GroupId, LogIndex, Observation, RecoveredState, Term};
 pub use sabotage::Sabotage;
 
 /// A broker node's number, 1 and up: also its Raft id. Node 3 is called `n3`.

@@ -28,7 +28,23 @@ pub struct Term(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogIndex(pub u64);
 
+/// What a node found of one group on its disk.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RecoveredState {
+    pub group: GroupId,
+    pub term: Term,
+    /// Whom the node had voted for in `term`.
+    pub vote: Option<NodeId>,
+    pub commit: LogIndex,
+    /// Index and term of the snapshot the log starts after.
+    pub snapshot: (LogIndex, Term),
+    /// Index and term of the log's last entry, or the snapshot's.
+    pub last: (LogIndex, Term),
+}
+
 /// What happened inside a node. The node and the time are added by the platform.
+///
+/// A history holds hundreds of thousands of these, so what is rare and large is boxed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Observation {
     /// The node runs, with everything it recovered; `incarnation` counts its starts.
@@ -36,16 +52,7 @@ pub enum Observation {
         incarnation: u64,
     },
     /// What one group looked like after recovery, before it took part in anything.
-    Recovered {
-        group: GroupId,
-        term: Term,
-        /// Whom the node had voted for in `term`.
-        vote: Option<NodeId>,
-        commit: LogIndex,
-        /// Index and term of the snapshot the log starts after.
-        snapshot: (LogIndex, Term),
-        last: (LogIndex, Term),
-    },
+    Recovered(Box<RecoveredState>),
     /// The group of a queue exists on this node from now on.
     GroupOpened {
         group: GroupId,
@@ -59,8 +66,8 @@ pub enum Observation {
     Members {
         group: GroupId,
         index: LogIndex,
-        voters: Vec<NodeId>,
-        learners: Vec<NodeId>,
+        voters: Box<[NodeId]>,
+        learners: Box<[NodeId]>,
     },
     /// The leader has put a change of the members into its log.
     ChangeBegan {

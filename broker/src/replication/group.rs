@@ -15,7 +15,7 @@ use super::{
     wire::{MessageKind, WireMessage, entry_from_raft},
 };
 use crate::{
-    platform::{GroupId, LogIndex, NodeId, Observation, Platform, Term},
+    platform::{GroupId, LogIndex, NodeId, Observation, Platform, RecoveredState, Term},
     storage::{EntryKind, HardState, LogEntry, RecoveredGroup, Snapshot},
 };
 
@@ -203,7 +203,8 @@ pub(crate) fn recover<P: Platform>(platform: &P, group: GroupId, recovered: &mut
     // A commit index that was written behind the snapshot's is no news; Raft refuses to start below the snapshot.
     recovered.hard_state.commit = recovered.hard_state.commit.max(snapshot.0);
     let HardState { term, vote, commit, .. } = recovered.hard_state;
-    platform.observe(Observation::Recovered { group, term, vote, commit, snapshot, last });
+    let state = RecoveredState { group, term, vote, commit, snapshot, last };
+    platform.observe(Observation::Recovered(Box::new(state)));
 }
 
 /// The hash by which observers tell entries apart: of term, kind and data.

@@ -117,6 +117,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
 
     pub(super) fn tell_members(&self, id: GroupId, index: LogIndex) {
         let Members { voters, learners } = self.groups[&id].members().clone();
+        let (voters, learners) = (voters.into(), learners.into());
         self.platform.observe(Observation::Members { group: id, index, voters, learners });
     }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use warren::platform::{GroupId, NodeId, Observation, Term};
+use warren::platform::{GroupId, NodeId, Observation, RecoveredState, Term};
 
 use super::ledger::{Ledger, Position};
 use crate::history::EventKind;
@@ -66,7 +66,8 @@ pub(super) fn decided(ledger: &Ledger<'_>) -> Option<Decided> {
                 }
             }
             // What the disk lost was nothing that counts.
-            Observation::Recovered { group, term, snapshot, last, .. } => {
+            Observation::Recovered(ref state) => {
+                let RecoveredState { group, term, snapshot, last, .. } = **state;
                 let before = promised.get(&(node, group)).copied().unwrap_or_default();
                 if last.max(snapshot).0.0 >= before.0 && term >= before.1 {
                     forgetful.remove(&(node, group));

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use warren::platform::{GroupId, LogIndex, NodeId, Observation, Term};
+use warren::platform::{GroupId, LogIndex, NodeId, Observation, RecoveredState, Term};
 
 use super::{
     ledger::{Ledger, Position},
@@ -64,7 +64,8 @@ pub(crate) fn durability(ledger: &Ledger<'_>) -> Judgement {
             _ => continue,
         };
         let witness = match *observation {
-            Observation::Recovered { group, term, vote, snapshot, last, .. } => {
+            Observation::Recovered(ref state) => {
+                let RecoveredState { group, term, vote, snapshot, last, .. } = **state;
                 let last = last.max(snapshot);
                 let made = promises.entry((node, group)).or_default();
                 checked += made.count();

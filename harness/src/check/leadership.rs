@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use warren::platform::{GroupId, NodeId, Observation};
+use warren::platform::{GroupId, NodeId, Observation, RecoveredState};
 
 use super::{
     ledger::{Ledger, Position},
@@ -46,7 +46,8 @@ pub(crate) fn stale_appends(ledger: &Ledger<'_>) -> (u64, Option<Witness>) {
             _ => continue,
         };
         match *observation {
-            Observation::Recovered { group, term, .. } => {
+            Observation::Recovered(ref state) => {
+                let RecoveredState { group, term, .. } = **state;
                 stands.insert((node, group), Stand { entered: term.0, durable: term.0 });
             }
             Observation::EnteredTerm { group, term } => stands.entry((node, group)).or_default().entered = term.0,

@@ -241,7 +241,7 @@ impl<'h> Ledger<'h> {
             EventKind::Observed { observation: Observation::Members { group, index, voters, learners }, .. } => {
                 let newest = self.members.get(group).is_none_or(|(known, _)| *known < index.0);
                 if newest {
-                    self.members.insert(*group, (index.0, [voters.clone(), learners.clone()]));
+                    self.members.insert(*group, (index.0, [voters.to_vec(), learners.to_vec()]));
                 }
             }
             EventKind::Observed { observation: Observation::GroupClosed { group }, .. } => {

@@ -185,8 +185,11 @@ impl Watch<'_, '_> {
                     groups.values_mut().for_each(|group| group.leave(*node, late, at));
                 }
                 EventKind::Observed { node, observation } => match *observation {
-                    Observation::GroupOpened { group, .. } | Observation::Recovered { group, .. } => {
+                    Observation::GroupOpened { group, .. } => {
                         groups.entry(group).or_default();
+                    }
+                    Observation::Recovered(ref state) => {
+                        groups.entry(state.group).or_default();
                     }
                     Observation::GroupClosed { group } => {
                         groups.remove(&group);
@@ -226,7 +229,7 @@ impl Watch<'_, '_> {
                 Observation::Applied { group, index, .. } | Observation::SnapshotInstalled { group, index, .. } => {
                     (group, index)
                 }
-                Observation::Recovered { group, snapshot, .. } => (group, snapshot.0),
+                Observation::Recovered(ref state) => (state.group, state.snapshot.0),
                 Observation::GroupClosed { group } => {
                     goal.remove(&group);
                     reached.retain(|(_, of), _| *of != group);
@@ -285,10 +288,11 @@ impl Watch<'_, '_> {
                         held.remove(&message);
                     }
                 }
-                Observation::SnapshotInstalled { group, .. }
-                | Observation::Recovered { group, .. }
-                | Observation::GroupClosed { group } => {
+                Observation::SnapshotInstalled { group, .. } | Observation::GroupClosed { group } => {
                     held.remove(&(node, group));
+                }
+                Observation::Recovered(ref state) => {
+                    held.remove(&(node, state.group));
                 }
                 _ => {}
             }

@@ -129,8 +129,8 @@ impl Logs {
             Observation::Appended { group, index, term, hash } => {
                 self.of(node, group).append(index.0, Entry { term: term.0, hash });
             }
-            Observation::Recovered { group, snapshot, last, .. } => {
-                self.of(node, group).recover(snapshot.0.0, last.0.0);
+            Observation::Recovered(ref state) => {
+                self.of(node, state.group).recover(state.snapshot.0.0, state.last.0.0);
             }
             Observation::SnapshotInstalled { group, index, term, .. } => {
                 self.of(node, group).install(index.0, term.0);

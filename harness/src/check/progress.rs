@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
 
-use warren::platform::{GroupId, NodeId, Observation};
+use warren::platform::{GroupId, NodeId, Observation, RecoveredState};
 
 use super::{
     leadership::stale_appends,
@@ -114,8 +114,8 @@ impl Unsynced {
                     let kept = self.kept.entry((*node, group)).or_default();
                     *kept = (*kept).max(index.0);
                 }
-                Observation::Recovered { group, snapshot, last, .. } if self.dark.contains(node) => {
-                    self.found.insert((*node, group), last.max(snapshot).0.0);
+                Observation::Recovered(ref state) if self.dark.contains(node) => {
+                    self.found.insert((*node, state.group), state.last.max(state.snapshot).0.0);
                 }
                 // By now it has told of everything that it found.
                 Observation::Started { .. } if self.dark.remove(node) => self.forget(*node, known),
@@ -239,7 +239,8 @@ fn step<'a>(
             let commit = advance(&mut progress.durable_commit, "durable commit index", commit.0, 0, at);
             (group, term.or(commit))
         }
-        Observation::Recovered { group, term, commit, .. } => {
+        Observation::Recovered(ref state) => {
+            let RecoveredState { group, term, commit, .. } = **state;
             let progress = of(all, group);
             let found_term = advance(&mut progress.durable_term, "durable term", term.0, 0, at);
             let found_commit = advance(&mut progress.durable_commit, "durable commit index", commit.0, 0, at);

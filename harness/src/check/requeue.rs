@@ -87,10 +87,12 @@ fn replay(ledger: &Ledger<'_>) -> (u64, Option<Witness>) {
                 replays.entry((node, group)).or_default().ready.remove(&message);
             }
             Observation::SnapshotInstalled { group, .. }
-            | Observation::Recovered { group, .. }
             | Observation::GroupOpened { group, .. }
             | Observation::GroupClosed { group } => {
                 replays.remove(&(node, group));
+            }
+            Observation::Recovered(ref state) => {
+                replays.remove(&(node, state.group));
             }
             Observation::Started { .. } => replays.retain(|(of, _), _| *of != node),
             _ => {}

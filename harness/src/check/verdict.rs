@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ferret_reports::{InvariantResult, InvariantVerdict, WitnessEvent, WitnessKind};
-use warren::platform::{GroupId, NodeId, Observation};
+use warren::platform::{GroupId, NodeId, Observation, RecoveredState};
 
 use super::{
     Invariant,
@@ -205,7 +205,8 @@ impl Ledger<'_> {
     fn observation(&self, observation: &Observation) -> String {
         match observation {
             Observation::Started { incarnation } => format!("runs, with session {incarnation}"),
-            Observation::Recovered { group, term, vote, last, .. } => {
+            Observation::Recovered(state) => {
+                let RecoveredState { group, term, vote, last, .. } = &**state;
                 let mut text = format!("recovered {}: term {}", self.group(*group), term.0);
                 if let Some(vote) = vote {
                     let _ = write!(text, ", vote for {vote}");
@@ -360,7 +361,7 @@ fn witness_kind(event: &EventKind) -> WitnessKind {
         EventKind::NodeDown { .. } => WitnessKind::NodeDown,
         EventKind::SyncedDataLost { .. } => WitnessKind::Disk,
         EventKind::Observed { observation, .. } => match observation {
-            Observation::Recovered { .. } | Observation::Persisted { .. } | Observation::HardStatePersisted { .. } => {
+            Observation::Recovered(_) | Observation::Persisted { .. } | Observation::HardStatePersisted { .. } => {
                 WitnessKind::Disk
             }
             _ => WitnessKind::Node,

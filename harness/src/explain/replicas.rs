@@ -133,8 +133,8 @@ impl Replica {
                 self.lost = false;
                 self.fates.push((at, format!("took a snapshot that covers it (up to {})", index.0)));
             }
-            Observation::Recovered { group, last, snapshot, .. } if group == entry.group && self.appended.is_some() => {
-                let last = last.0.max(snapshot.0);
+            Observation::Recovered(ref state) if state.group == entry.group && self.appended.is_some() => {
+                let last = state.last.0.max(state.snapshot.0);
                 self.lost = last < entry.index;
                 let fate = if last >= entry.index { "came back with it" } else { "came back without it" };
                 self.fates.push((at, format!("{fate}: its log ends at {}", last.0)));

@@ -32,7 +32,7 @@ impl ClusterView {
             Observation::Members { group, index, voters, learners } => {
                 let newest = self.members.get(group).is_none_or(|(known, _)| known < index);
                 if newest {
-                    self.members.insert(*group, (*index, [voters.clone(), learners.clone()]));
+                    self.members.insert(*group, (*index, [voters.to_vec(), learners.to_vec()]));
                 }
             }
             _ => {}

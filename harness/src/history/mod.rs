@@ -210,3 +210,6 @@ pub struct Samples {
     pub disks: Vec<DiskSample>,
     pub links: Vec<LinkSample>,
 }
+
+/// Bytes. A second of a busy cluster is some ten thousand events.
+const _: () = assert!(size_of::<Event>() <= 72, "box what is rare");

@@ -188,7 +188,7 @@ impl Reading {
             Observation::SteppedDown { group, term } => (group, Kind::SteppedDown, 0, term.0),
             Observation::EnteredTerm { group, term } => (group, Kind::EnteredTerm, 0, term.0),
             Observation::VoteGranted { group, term, .. } => (group, Kind::VoteGranted, 0, term.0),
-            Observation::Recovered { group, term, last, .. } => (group, Kind::Recovered, last.0.0, term.0),
+            Observation::Recovered(ref state) => (state.group, Kind::Recovered, state.last.0.0, state.term.0),
             Observation::SnapshotInstalled { group, index, term, .. } => {
                 (group, Kind::SnapshotInstalled, index.0, term.0)
             }

@@ -28,6 +28,8 @@ use crate::history::{PublishOutcome, Settle};
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Everything that we ask of lapin is watched; this is for what lapin does on its own.
 const POLL_EVERY: Duration = Duration::from_millis(100);
+/// Bytes. lapin's buffers are 32 frames for each connection; a larger body goes in several.
+const FRAME_MAX: u32 = 32 * 1024;
 
 /// A lapin connection with one channel.
 pub struct LapinLink {
@@ -55,7 +57,8 @@ impl LapinLink {
     pub async fn open<P: Platform>(platform: &P, address: &str, setup: &LinkSetup) -> Result<Self, String> {
         let opening = async {
             let stream = platform.connect(address).await.map_err(|error| format!("connect: {error}"))?;
-            let options = Options { poll_every: Some(POLL_EVERY), ..Options::default() };
+            let mut options = Options { poll_every: Some(POLL_EVERY), ..Options::default() };
+            options.uri.query.frame_max = Some(FRAME_MAX);
             let connection = lapin::connect(platform, stream, options).await.map_err(|error| error.to_string())?;
             let prepared = connection.watch(prepare(&connection, setup)).await;
             let channel = prepared.map_err(|error| error.to_string())?;

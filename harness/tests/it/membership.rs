@@ -68,7 +68,7 @@ fn voters(output: &RunOutput, at: u64) -> BTreeSet<Vec<NodeId>> {
         if let EventKind::Observed { node, observation: Observation::Members { group: ORDERS, voters, .. } } =
             &event.kind
         {
-            counted.insert(*node, voters.clone());
+            counted.insert(*node, voters.to_vec());
         }
     }
     counted.into_values().collect()
@@ -154,7 +154,7 @@ fn cluster(output: &RunOutput) -> [Vec<NodeId>; 2] {
         EventKind::Observed {
             observation: Observation::Members { group: GroupId::META, voters, learners, .. },
             ..
-        } => Some([voters.clone(), learners.clone()]),
+        } => Some([voters.to_vec(), learners.to_vec()]),
         _ => None,
     });
     newest.expect("somebody counts")
@@ -197,7 +197,11 @@ fn a_leader_that_leaves_is_replaced_by_a_learner_and_ends_and_what_it_held_comes
         EventKind::Observed { observation: Observation::Members { group: ORDERS, voters, .. }, .. } => Some(voters),
         _ => None,
     });
-    assert_eq!(newest, Some(&voters), "three vote as before: {left} does not, the learner does");
+    assert_eq!(
+        newest.map(|newest| &**newest),
+        Some(&*voters),
+        "three vote as before: {left} does not, the learner does"
+    );
     let down = output.record.timeline.down.iter().filter(|span| span.node == left).collect::<Vec<_>>();
     assert!(down.len() == 1 && down[0].how == "exited by itself" && down[0].to_ns.is_none(), "{down:?}");
     passed(&output);

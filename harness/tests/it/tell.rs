@@ -19,7 +19,7 @@ use ferret::{
 };
 use ferret_reports::{FaultRecord, InvariantVerdict, RunRecord};
 use tempfile::TempDir;
-use warren::platform::{GroupId, LogIndex, NodeId, Observation, Term};
+use warren::platform::{GroupId, LogIndex, NodeId, Observation, RecoveredState, Term};
 
 const SCENARIO: &str = r#"version = 1
 name = "told"
@@ -170,13 +170,15 @@ fn loss() -> History {
     tape.at(1_050, EventKind::FaultBegan { fault: 0 });
     tape.at(1_050, EventKind::NodeDown { node: NodeId(2), how: NodeDown::Killed });
     tape.at(1_050, EventKind::NodeDown { node: NodeId(1), how: NodeDown::PowerLost });
-    let recovered = |last: u64| Observation::Recovered {
-        group: GROUP,
-        term: Term(1),
-        vote: None,
-        commit: LogIndex(0),
-        snapshot: (LogIndex(0), Term(0)),
-        last: (LogIndex(last), Term(last)),
+    let recovered = |last: u64| {
+        Observation::Recovered(Box::new(RecoveredState {
+            group: GROUP,
+            term: Term(1),
+            vote: None,
+            commit: LogIndex(0),
+            snapshot: (LogIndex(0), Term(0)),
+            last: (LogIndex(last), Term(last)),
+        }))
     };
     tape.at(1_500, EventKind::NodeUp { node: NodeId(2) }).node(1_520, 2, recovered(0));
     tape.node(2_000, 3, Observation::BecameLeader { group: GROUP, term: Term(2) });

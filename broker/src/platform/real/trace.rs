@@ -12,7 +12,7 @@ pub(super) fn observation(node: NodeId, observation: &Observation) {
         | Observation::ChangeBegan { .. }
         | Observation::GroupOpened { .. }
         | Observation::GroupClosed { .. } => tracing::info!(%node, ?observation),
-        Observation::Recovered { .. }
+        Observation::Recovered(_)
         | Observation::EnteredTerm { .. }
         | Observation::ChannelOpened { .. }
         | Observation::ConsumerAttached { .. }

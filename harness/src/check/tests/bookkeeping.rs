@@ -1,6 +1,6 @@
 //! Raft's bookkeeping: logs that match, numbers that only rise.
 
-use warren::platform::Observation;
+use warren::platform::{Observation, RecoveredState};
 
 use super::*;
 use Invariant::{LogMatching, Monotonic};
@@ -63,14 +63,14 @@ fn durable(term: u64, commit: u64) -> Observation {
 
 fn found(term: u64, commit: u64) -> Observation {
     let (vote, nothing) = (None, (LogIndex(0), Term(0)));
-    Observation::Recovered {
+    Observation::Recovered(Box::new(RecoveredState {
         group: GROUP,
         term: Term(term),
         vote,
         commit: LogIndex(commit),
         snapshot: nothing,
         last: nothing,
-    }
+    }))
 }
 
 #[test]

@@ -18,7 +18,7 @@ mod stalled;
 use std::collections::BTreeMap;
 
 use ferret_reports::{InvariantResult, InvariantVerdict};
-use warren::platform::{GroupId, LogIndex, NodeId, Observation, Term};
+use warren::platform::{GroupId, LogIndex, NodeId, Observation, RecoveredState, Term};
 
 use super::{CheckConfig, Invariant, check};
 use crate::history::{
@@ -290,14 +290,14 @@ fn told_by(story: Story, node: NodeId, entries: &[&[Observation]]) -> Story {
 }
 
 fn recovered(term: u64, vote: Option<NodeId>, last: (u64, u64)) -> Observation {
-    Observation::Recovered {
+    Observation::Recovered(Box::new(RecoveredState {
         group: GROUP,
         term: Term(term),
         vote,
         commit: LogIndex(0),
         snapshot: (LogIndex(0), Term(0)),
         last: (LogIndex(last.0), Term(last.1)),
-    }
+    }))
 }
 
 #[test]

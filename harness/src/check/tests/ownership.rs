@@ -179,7 +179,7 @@ fn a_majority_that_lost_what_it_had_synced_owes_nothing() {
     wiped(again, N2).healed().wait(20).drained().rejected(NoConfirmedLoss, "pub-1/1");
     // In the metadata only: of the queue's voters, two lack what they had.
     let voters = vec![N1, N2, N3];
-    let counts = Observation::Members { group: GROUP, index: LogIndex(1), voters, learners: Vec::new() };
+    let counts = Observation::Members { group: GROUP, index: LogIndex(1), voters: voters.into(), learners: [].into() };
     let members = |story: Story, node| story.tell(node, opened()).tell(node, counts.clone());
     let half = wiped(members(lost(), N1), N1).tell(N1, whole(GroupId::META));
     wiped(half, N2).healed().wait(20).drained().is(NoConfirmedLoss, InvariantVerdict::NotRecoverable);

@@ -10,7 +10,7 @@ const N4: NodeId = NodeId(4);
 
 fn members(index: u64, voters: &[NodeId], learners: &[NodeId]) -> Observation {
     let (voters, learners) = (voters.to_vec(), learners.to_vec());
-    Observation::Members { group: GROUP, index: LogIndex(index), voters, learners }
+    Observation::Members { group: GROUP, index: LogIndex(index), voters: voters.into(), learners: learners.into() }
 }
 
 fn change(index: u64, term: u64) -> Observation {

@@ -10,8 +10,7 @@ const BOUND_S: u64 = 5;
 
 /// n1 leads from the start, of so many voters, and has appended an entry.
 fn leading(voters: &[NodeId]) -> Story {
-    let members =
-        Observation::Members { group: GROUP, index: LogIndex(0), voters: voters.to_vec(), learners: Vec::new() };
+    let members = Observation::Members { group: GROUP, index: LogIndex(0), voters: voters.into(), learners: [].into() };
     story().tell(N1, opened()).tell(N1, members).tell(N1, leader(1)).tell(N1, appended(1, 1, 10))
 }
 
