@@ -16,10 +16,15 @@
 //! - Once it has the log up to the fence, it is whole. That is written, and does not end with the process. Until then a
 //!   restart begins with a new question.
 //!
-//! If the cluster is new as well, there is no leader to ask. Each founder tells the others its disk; who has never heard
-//! of a leader writes the first one that it hears of each founder, for ever. A founder is whole once so many others have
-//! written its disk, and it has written theirs, that any two such sets have one in common ([`others_needed`]): of three,
-//! both. A cluster so begins when its founders have met, and no founder's second disk can begin it again.
+//! If the cluster is new as well, there is no leader to ask. Each founder tells the others its disk; who is on probation
+//! itself writes the first one that it hears of each founder, for ever. A founder whose disk all others have written, and
+//! that has written all of theirs, has *met* them: it never had another disk that counted, and is whole in all groups.
+//! A cluster so begins when its founders have met. From then on they know each founder's first disk, and no second one
+//! can begin it again.
+//!
+//! Not all founders have met all others when the first leader comes about. Those who come late go on asking the others,
+//! besides the leader: queues may have been placed on several of them by then, whose leaders would need them to vouch
+//! for each other.
 //!
 //! Groups of queues are younger than the metadata. One that opens on a node that is whole in the metadata is new; one
 //! that opens before may be old, and the disk then says that it is on probation there, before it is whole in the
@@ -53,13 +58,15 @@ const COMPLAIN_TICKS: u64 = 200;
 /// What nodes tell each other about disks that are new to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Word {
-    /// This disk of mine is new to the group.
+    /// This disk of mine is new to the group: to its leader, who may vouch for it.
     Asks { disk: DiskId },
     /// I have written that your disk is this one, and never heard of another.
     Recorded { disk: DiskId },
     /// I lead the group in `term`. Whatever your node promised before it had this disk is decided by the entry at
     /// `index`, which is committed.
     Fence { disk: DiskId, term: Term, index: LogIndex },
+    /// I founded the cluster, with this disk if you never heard of another: to the other founders.
+    Founded { disk: DiskId },
 }
 
 /// The state of a group on a disk that is new to it.
@@ -84,11 +91,8 @@ pub(super) struct Founding {
     known: BTreeMap<NodeId, (DiskId, bool)>,
     /// Who has written this node's disk.
     recorded_by: BTreeSet<NodeId>,
-}
-
-/// Of how many others besides itself a voter needs the word, so that they meet every majority that it was part of.
-pub(crate) fn others_needed(voters: usize) -> usize {
-    voters.div_ceil(2).min(voters.saturating_sub(1))
+    /// Of the time on probation.
+    ticks: u64,
 }
 
 impl Probation {
@@ -116,14 +120,23 @@ impl Founding {
             founders: founders.iter().copied().collect(),
             known: known.iter().map(|(node, disk)| (*node, (*disk, true))).collect(),
             recorded_by: BTreeSet::new(),
+            ticks: 0,
         }
     }
 
-    /// Both ways: a founder that went ahead without having written the others' disks would keep them waiting.
+    /// The other founders; none if `node` is not one.
+    fn others(&self, node: NodeId) -> Vec<NodeId> {
+        let founded = self.founders.contains(&node);
+        self.founders.iter().copied().filter(|other| founded && *other != node).collect()
+    }
+
+    /// Whether the founder `node` has met all others. Both ways: one that went ahead without having written the others'
+    /// disks would keep them waiting, and would not know their second ones.
     fn has_met(&self, node: NodeId) -> bool {
-        let needed = others_needed(self.founders.len());
-        let known = self.known.values().filter(|(_, durable)| *durable).count();
-        self.founders.contains(&node) && self.recorded_by.len() >= needed && known >= needed
+        let met = |other: &NodeId| {
+            self.recorded_by.contains(other) && self.known.get(other).is_some_and(|(_, durable)| *durable)
+        };
+        self.founders.contains(&node) && self.others(node).iter().all(met)
     }
 }
 
@@ -178,10 +191,10 @@ impl Group {
         })
     }
 
-    /// Whom a node on probation asks at this tick.
-    fn asks(&mut self, node: NodeId) -> Vec<NodeId> {
+    /// Whom a node on probation asks at this tick to vouch for its disk.
+    fn asks(&mut self) -> Option<NodeId> {
         let (group, leader) = (self.id, self.election.leader());
-        let Some(probation) = &mut self.probation else { return Vec::new() };
+        let probation = self.probation.as_mut()?;
         probation.ticks += 1;
         if probation.ticks.is_multiple_of(COMPLAIN_TICKS) && probation.fence.is_none() {
             tracing::warn!(
@@ -192,16 +205,8 @@ impl Group {
                  still"
             );
         }
-        if probation.fence.is_some() || !probation.ticks.is_multiple_of(ASK_TICKS) {
-            return Vec::new();
-        }
-        match leader {
-            Some(leader) => vec![leader],
-            None if group == GroupId::META => {
-                self.members().voters.iter().copied().filter(|voter| *voter != node).collect()
-            }
-            None => Vec::new(),
-        }
+        let due = probation.fence.is_none() && probation.ticks.is_multiple_of(ASK_TICKS);
+        leader.filter(|_| due)
     }
 }
 
@@ -221,14 +226,14 @@ impl<P: Platform, H: Host> Driver<P, H> {
         let Some(group) = self.groups.get_mut(&id) else { return };
         match word {
             Word::Asks { disk } => {
-                let answer = group.vouch(from, disk).or_else(|| self.record(from, id, disk));
-                if let Some(word) = answer {
+                if let Some(word) = group.vouch(from, disk) {
                     self.links.send(from, &Frame::Probation { group: id, word });
                 }
             }
-            Word::Recorded { disk } if disk == self.config.disk && id == GroupId::META => {
+            Word::Founded { disk } => self.record(from, disk),
+            Word::Recorded { disk } if disk == self.config.disk => {
                 self.founding.recorded_by.insert(from);
-                self.begin_cluster();
+                self.meet();
             }
             Word::Fence { disk, term, index } if disk == self.config.disk => group.fenced(from, (term.0, index.0)),
             Word::Recorded { .. } | Word::Fence { .. } => {}
@@ -236,25 +241,30 @@ impl<P: Platform, H: Host> Driver<P, H> {
         self.look(id);
     }
 
-    /// Whether `disk` is the one by which this node knows a founder. If there is none, and the cluster may be about to
-    /// begin, it is from now on; the answer then follows once that is durable.
-    fn record(&mut self, node: NodeId, id: GroupId, disk: DiskId) -> Option<Word> {
-        if id != GroupId::META || !self.founding.founders.contains(&node) {
-            return None;
+    /// Tells a founder that `disk` is the one by which this node knows it. If there is none yet, it is from now on; the
+    /// answer then follows once that is durable.
+    fn record(&mut self, node: NodeId, disk: DiskId) {
+        if !self.founding.founders.contains(&node) {
+            return;
         }
         match self.founding.known.get(&node) {
-            Some((known, durable)) => (*known == disk && *durable).then_some(Word::Recorded { disk }),
-            None => {
-                let meta = &self.groups[&id];
-                // Who has heard of a leader, or is whole, knows nothing of founders that it has not met.
-                if meta.probation.is_some() && meta.node.raft.term == 0 {
-                    self.founding.known.insert(node, (disk, false));
-                    self.gathering.records.push(Record::Known(node, disk));
-                    self.gathering.known.push(node);
+            Some((known, durable)) => {
+                if *known == disk && *durable {
+                    self.tell_founder(node, Word::Recorded { disk });
                 }
-                None
             }
+            // Who is whole knows nothing of founders that it has not met.
+            None if self.groups.values().any(|group| group.probation.is_some()) => {
+                self.founding.known.insert(node, (disk, false));
+                self.gathering.records.push(Record::Known(node, disk));
+                self.gathering.known.push(node);
+            }
+            None => {}
         }
+    }
+
+    fn tell_founder(&self, node: NodeId, word: Word) {
+        self.links.send(node, &Frame::Probation { group: GroupId::META, word });
     }
 
     /// It is durable which disks these founders have.
@@ -263,29 +273,38 @@ impl<P: Platform, H: Host> Driver<P, H> {
             let (disk, durable) = self.founding.known.get_mut(&node).expect("it was noted before it was written");
             *durable = true;
             let word = Word::Recorded { disk: *disk };
-            self.links.send(node, &Frame::Probation { group: GroupId::META, word });
-            self.begin_cluster();
+            self.tell_founder(node, word);
+        }
+        self.meet();
+    }
+
+    /// A founder that has met the others counts everywhere.
+    fn meet(&mut self) {
+        if self.founding.has_met(self.config.node) {
+            for id in self.on_probation() {
+                self.end_probation(id);
+            }
         }
     }
 
-    /// A founder counts once it has met the others.
-    fn begin_cluster(&mut self) {
-        let waits = self.groups.get(&GroupId::META).is_some_and(|meta| meta.probation.is_some());
-        if waits && self.founding.has_met(self.config.node) {
-            self.end_probation(GroupId::META);
-        }
+    fn on_probation(&self) -> Vec<GroupId> {
+        self.groups.iter().filter(|(_, group)| group.probation.is_some()).map(|(id, _)| *id).collect()
     }
 
     /// Asks for what is lacking, and ends probations that are over.
     pub(super) fn watch_probations(&mut self) {
-        let node = self.config.node;
-        let ids: Vec<GroupId> =
-            self.groups.iter().filter(|(_, group)| group.probation.is_some()).map(|(id, _)| *id).collect();
+        let disk = self.config.disk;
+        let ids = self.on_probation();
+        self.founding.ticks += u64::from(!ids.is_empty());
+        if !ids.is_empty() && self.founding.ticks.is_multiple_of(ASK_TICKS) {
+            for founder in self.founding.others(self.config.node) {
+                self.tell_founder(founder, Word::Founded { disk });
+            }
+        }
         for id in ids {
             let group = self.groups.get_mut(&id).expect("listed a moment ago");
-            for to in group.asks(node) {
-                let word = Word::Asks { disk: self.config.disk };
-                self.links.send(to, &Frame::Probation { group: id, word });
+            if let Some(leader) = group.asks() {
+                self.links.send(leader, &Frame::Probation { group: id, word: Word::Asks { disk } });
             }
             // Groups that the metadata opens up to the fence have to be on probation before it is whole.
             let opened = id != GroupId::META || self.host.groups().iter().all(|group| self.groups.contains_key(group));
@@ -303,21 +322,5 @@ impl<P: Platform, H: Host> Driver<P, H> {
         tracing::info!(group = %id, "whole: this disk has all that its node may have promised to {id}");
         self.gathering.records.push(Record::HardState(id, hard_state));
         self.platform.observe(Observation::Whole { group: id, index: hard_state.commit });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_two_sets_of_others_that_are_enough_meet_and_meet_every_majority() {
-        assert_eq!(others_needed(1), 0);
-        for voters in 2..10usize {
-            let (others, needed) = (voters - 1, others_needed(voters));
-            assert!(needed <= others && 2 * needed > others, "{voters}");
-            let in_majority = voters / 2;
-            assert!(needed + in_majority > others, "{voters}");
-        }
     }
 }
