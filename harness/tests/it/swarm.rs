@@ -235,11 +235,15 @@ fn a_seed_of_faults_that_may_find_nothing_to_do_has_one_that_always_does_somethi
     let never_idle = ["kill", "power-loss", "rolling-restart"];
     let drawn = |faults: &[&str]| {
         let scenario = parse(&with_swarm(&format!("faults = {faults:?}"), "").replace("nodes = 3", "nodes = 4"));
-        (0..20).map(|seed| kinds(&scenario.clone().drawn_by_swarm(seed))).collect::<Vec<_>>()
+        (0..20).map(|seed| scenario.clone().drawn_by_swarm(seed)).collect::<Vec<_>>()
     };
     let all = [&idle[..], &never_idle].concat();
-    assert!(drawn(&all).iter().all(|kinds| never_idle.iter().any(|kind| kinds.contains(kind))));
-    assert!(drawn(&idle).iter().all(|kinds| !kinds.is_empty()), "what is denied is not drawn all the same");
+    let is_sure = |drawn: &Scenario| never_idle.iter().any(|kind| kinds(drawn).contains(kind));
+    assert!(drawn(&all).iter().all(is_sure));
+    // A link that is cut for a moment may be quiet just then.
+    let few = drawn(&[&["partition"], &never_idle[..]].concat());
+    assert!(few.iter().all(|drawn| is_sure(drawn) || drawn.steps.len() >= 3));
+    assert!(drawn(&idle).iter().all(|drawn| !drawn.steps.is_empty()), "what is denied is not drawn all the same");
 }
 
 #[test]
