@@ -36,8 +36,9 @@ Examples:
   ferret replay orders-17.repro.toml --node n2 --log --until 14.2s
       Both, of one node.
 
-Exit codes: 100 violated again · 0 mended: it holds now, in a build that is another one ·
-103 the same build gave another run · 2, 3 as in `ferret run`";
+Exit codes: 100 violated again · 0 mended: in a build that is another one, the run passes · 103 the
+same build gave another run · in another build, a run that neither shows it nor passes: that run's ·
+2, 3 as in `ferret run`";
 
 /// Replay a reproducer that `ferret shrink` wrote
 #[derive(Debug, Args)]
@@ -135,31 +136,30 @@ fn conclude<S>(repro: &Repro, simulated: &Simulated<S>, streams: &mut Streams<'_
     let style = streams.out_style;
     let same_trace = record.trace_hash == repro.trace;
     let same_build = repro.build == build_id();
-    let goal = Goal::from_name(&repro.violates);
-    let again = goal.is_some_and(|goal| goal.is_shown_by(record));
+    let goal = Goal::from_name(&repro.violates).expect("the file's check knows the name");
+    let again = goal.is_shown_by(record);
     writeln!(streams.out, "{}", terminal::run_line(record, record.scenario.name.len(), style))?;
     write!(streams.out, "{}", terminal::failure(record, style))?;
     let name = &repro.violates;
+    let changed =
+        || format!("the code has changed since (build {} then, {} now)", or_unknown(&repro.build), build_id());
     let (text, code) = match (same_trace, again) {
         (true, true) => {
             let text = format!("reproduced to the byte: {name} is violated again, with the trace hash {}", repro.trace);
             (style.bad(&text), Verdict::Violated.exit_code())
         }
         (false, true) if !same_build => {
-            let text = format!(
-                "the code has changed since (build {} then, {} now): another trace, but {name} is still violated",
-                or_unknown(&repro.build),
-                build_id()
-            );
+            let text = format!("{}: another trace, but {name} is still violated", changed());
             (style.bad(&text), Verdict::Violated.exit_code())
         }
+        (_, false) if !same_build && record.verdict == Verdict::Pass => {
+            (style.good(&format!("{}: {name} is not violated any more", changed())), exit::PASS)
+        }
+        // What ended otherwise may not have come to where it was violated.
         (_, false) if !same_build => {
-            let text = format!(
-                "the code has changed since (build {} then, {} now): {name} is not violated any more",
-                or_unknown(&repro.build),
-                build_id()
-            );
-            (style.good(&text), exit::PASS)
+            let word = terminal::verdict_name(record.verdict);
+            let text = format!("{}: {name} is not shown, but the run is no pass: {word}", changed());
+            (style.bad(&text), record.verdict.exit_code())
         }
         _ => {
             let text = format!(
@@ -169,7 +169,7 @@ fn conclude<S>(repro: &Repro, simulated: &Simulated<S>, streams: &mut Streams<'_
                 repro.trace,
                 if again { "" } else { "not " }
             );
-            (style.bad(&text), Verdict::NotDeterministic.exit_code())
+            (style.bad(&text), record.verdict.max(Verdict::NotDeterministic).exit_code())
         }
     };
     writeln!(streams.out, "{text}")?;

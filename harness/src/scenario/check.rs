@@ -398,7 +398,7 @@ impl<T: Copy> Field<T> {
 fn repro(table: ReproTable) -> Repro {
     let text = |field: Field<String>| field.0.map(|at| at.value).unwrap_or_default();
     Repro {
-        violates: text(table.violates),
+        violates: table.violates.0.map(|at| at.value.text).unwrap_or_default(),
         trace: text(table.trace),
         build: text(table.build),
         found_by: text(table.found_by),
