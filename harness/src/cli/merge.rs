@@ -87,15 +87,7 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
         let to = artifacts.run_folder(&folders[made.scenario as usize], made.seed);
         copy(&args.runs[*part].join(&made.folder), &to)?;
     }
-    for (scenario, folder) in folders.iter().enumerate() {
-        let same = first.plan.iter().zip(&mut records).filter(|(run, _)| run.scenario as usize == scenario);
-        let mut seeds: Vec<&mut RunRecord> = same.map(|(_, record)| record).collect();
-        if sometimes::judge(&mut seeds)
-            && let Some(last) = seeds.last()
-        {
-            artifacts::write_record(&artifacts.run_folder(folder, last.seed), last)?;
-        }
-    }
+    sometimes::judge_all(&first.plan, &mut records, &folders, &artifacts)?;
     let verdict = sweep::verdict(&records, first.plan.len(), None, false);
     let record = SweepRecord {
         slice: None,

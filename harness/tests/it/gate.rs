@@ -114,6 +114,55 @@ fn a_gate_judges_runs_that_were_made_elsewhere() {
 }
 
 #[test]
+fn runs_that_were_made_with_other_options_are_not_judged() {
+    let workspace = workspace();
+    for options in [&["--swarm"][..], &["--client", "lapin"], &["--sabotage", "forget-vote"]] {
+        let args = [&["run", "@s", "--seeds", "1..3", "--out", "@w"], options].concat();
+        workspace.ferret(&args, &good());
+        let said = gate(&workspace, &["--from", "@w"], &good());
+        assert_eq!((said.code, said.out.as_str()), (exit::INCOMPLETE, ""), "{options:?}");
+        assert!(said.err.contains(&options.join(" ")), "{}", said.err);
+    }
+    workspace.ferret(&["run", "@s", "--seeds", "1..3", "--out", "@w", "--verify-determinism"], &good());
+    let said = gate(&workspace, &["--from", "@w"], &good());
+    assert_eq!(said.code, exit::PASS, "run twice, they are the same runs: {}{}", said.out, said.err);
+    assert!(workspace.read("out/sweep.json").contains("\"request\": \"--verify-determinism\""));
+}
+
+#[test]
+fn what_must_happen_at_least_once_is_judged_over_the_runs_that_the_gate_takes() {
+    let workspace = workspace();
+    let script = || Script { never: true, ..good() };
+    for options in [&["--seeds", "1..3", "--partition", "slice:1/1"], &["--seeds", "1..9", "--jobs", "1"]] {
+        let args = [&["run", "@s", "--out", "@w"], &options[..]].concat();
+        workspace.ferret(&args, &script());
+        let said = gate(&workspace, &["--from", "@w"], &script());
+        assert_eq!(said.code, 104, "{options:?}: {}{}", said.out, said.err);
+        let record = workspace.read("out/first/seed-3/run.json");
+        assert!(record.contains("\"verdict\": \"vacuous\"") && record.contains("did not in 3 seeds"), "{record}");
+    }
+    workspace.ferret(&["run", "@s", "--out", "@w", "--seeds", "1..3"], &script());
+    assert_eq!(gate(&workspace, &["--from", "@w"], &script()).code, 104);
+    let record = workspace.read("out/first/seed-3/run.json");
+    assert_eq!(record.matches("did not in 3 seeds").count(), 1, "what is known is not told twice: {record}");
+}
+
+#[test]
+fn runs_of_another_program_are_judged_as_its_own_but_planted_bugs_of_this_one_prove_nothing_of_it() {
+    let workspace = workspace();
+    workspace.ferret(&["run", "@s", "--seeds", "1..3", "--out", "@w"], &good());
+    let sweep = workspace.read("w/sweep.json").replace("\"build\": \"ferret ", "\"build\": \"other ");
+    workspace.write("w/sweep.json", &sweep);
+    let said = gate(&workspace, &["--from", "@w"], &good());
+    assert_eq!((said.code, said.out.as_str()), (exit::INCOMPLETE, ""));
+    assert!(said.err.contains("were made by other "), "{}", said.err);
+    workspace.write("gate.toml", "version = 1\nname = \"main\"\nscenarios = [\"s\"]\nseeds = \"1..3\"\n");
+    let said = gate(&workspace, &["--from", "@w"], &good());
+    assert_eq!(said.code, exit::PASS, "{}", said.err);
+    assert!(workspace.read("out/gate.json").contains("\"build\": \"other "));
+}
+
+#[test]
 fn what_moved_since_the_baseline_is_a_table() {
     let workspace = workspace();
     let slow = Script { slower: 1, ..Script::default() };
