@@ -328,8 +328,11 @@ pub(super) fn run<S: Simulate>(
         let bug = record.sabotage.as_deref().unwrap_or_default();
         writeln!(streams.err, "{name} seed {seed}: nothing told of the planted bug {bug}")?;
     }
-    let code = swept.verdict().exit_code();
-    Ok(if !missed.is_empty() && code == Verdict::Violated.exit_code() { Verdict::Vacuous.exit_code() } else { code })
+    // With a bug in every run, a violation is what should be.
+    Ok(match swept.verdict() {
+        Verdict::Pass | Verdict::Violated if !missed.is_empty() => Verdict::Vacuous.exit_code(),
+        verdict => verdict.exit_code(),
+    })
 }
 
 /// Whether a run with a planted bug shows nothing of it.

@@ -521,6 +521,19 @@ fn a_run_with_each_scenarios_own_bug_must_catch_them_all() {
 }
 
 #[test]
+fn a_bug_of_its_own_that_no_scenario_notices_is_no_pass() {
+    for (script, code) in [
+        (Script::default(), 104),
+        (Script { bad: Some((1, Verdict::Vacuous)), ..Script::default() }, 104),
+        (Script { bad: Some((1, Verdict::Threshold)), ..Script::default() }, 99),
+    ] {
+        let call = ferret("run", &[("a.toml", &with_matching("first", "forget-vote"))], &MATCHING, &script);
+        assert_eq!(call.code, code, "{}", call.out);
+        assert!(call.err.contains("first seed 2: nothing told of the planted bug forget-vote"), "{}", call.err);
+    }
+}
+
+#[test]
 fn a_scenario_without_a_bug_of_its_own_cannot_run_with_it() {
     let call = ferret("run", &[("a.toml", &named("first"))], &MATCHING, &Script::default());
     assert_eq!(call.code, 2);
