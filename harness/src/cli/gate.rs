@@ -204,7 +204,7 @@ pub(super) fn gate<S: Simulate>(
         None => sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?,
     };
     if args.partition.is_some() {
-        artifacts.write_summary(&swept.records, (&swept.record.runs, &swept.unmade), Summary::Runs)?;
+        artifacts.write_summary(&swept.records, (&swept.record, &swept.unmade), Summary::Runs)?;
         if args.message_format == MessageFormat::Human {
             writeln!(
                 streams.out,
@@ -226,7 +226,7 @@ pub(super) fn gate<S: Simulate>(
     }
     let comparison = baseline.map(|baseline| compare(&policy, &baseline, &swept.records));
     let record = judge::judge(&policy, evidence(&swept, &planted, comparison)?);
-    artifacts.write_summary(&swept.records, (&swept.record.runs, &swept.unmade), Summary::Gate(&record))?;
+    artifacts.write_summary(&swept.records, (&swept.record, &swept.unmade), Summary::Gate(&record))?;
     tell(args, &record, &swept, &artifacts, streams)?;
     Ok(record.verdict.exit_code())
 }

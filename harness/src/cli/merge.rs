@@ -98,7 +98,7 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
         ..first.clone()
     };
     artifacts.write_sweep(&record)?;
-    artifacts.write_summary(&records, (&record.runs, &Unmade::default()), Summary::Runs)?;
+    artifacts.write_summary(&records, (&record, &Unmade::default()), Summary::Runs)?;
     let style = streams.out_style;
     for record in records.iter().filter(|record| record.verdict != ferret_reports::Verdict::Pass) {
         writeln!(streams.out, "{}", terminal::run_line(record, 0, style))?;

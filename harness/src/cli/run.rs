@@ -301,7 +301,7 @@ pub(super) fn run<S: Simulate>(
         keep: args.keep,
     };
     let swept = sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?;
-    artifacts.write_summary(&swept.records, (&swept.record.runs, &swept.unmade), Summary::Runs)?;
+    artifacts.write_summary(&swept.records, (&swept.record, &swept.unmade), Summary::Runs)?;
     if args.shrink {
         shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;
     }

@@ -114,6 +114,18 @@ fn a_gate_judges_runs_that_were_made_elsewhere() {
 }
 
 #[test]
+fn a_sweep_of_which_runs_are_missing_is_not_shown_as_one_that_passed() {
+    let workspace = workspace();
+    for (seeds, told) in [("1..2", "2 of 3 runs pass, 1 not made"), ("1..1", "1 of 3 runs pass, 2 not made")] {
+        workspace.ferret(&["run", "@s", "--seeds", seeds, "--out", "@w"], &good());
+        assert_eq!(gate(&workspace, &["--from", "@w"], &good()).code, exit::INCOMPLETE);
+        let (summary, report) = (workspace.read("out/summary.md"), workspace.read("out/report.html"));
+        assert!(summary.contains(&format!("## ⚠️ Incomplete: {told}\n")), "{summary}");
+        assert!(report.contains(told) && report.contains("hero warn"), "{seeds}: the page says it, too");
+    }
+}
+
+#[test]
 fn runs_that_were_made_with_other_options_are_not_judged() {
     let workspace = workspace();
     for options in [&["--swarm"][..], &["--client", "lapin"], &["--sabotage", "forget-vote"]] {
