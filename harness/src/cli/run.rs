@@ -74,7 +74,8 @@ before any others, except with --seed.
 
 A spent budget ends the sweep when the runs under way are done. Seeds that were asked for and
 not run make it incomplete (exit code 5), since a gate that ran half of itself has not passed;
-with --seeds A.. there is no such seed. After --max-fail, the failures decide the exit code.
+with --seeds A.. there is no such seed, but there must be one run. After --max-fail, the failures
+decide the exit code.
 In one part of a partition, what must happen at least once is not judged: merge does it.
 
 Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves sweep.json,

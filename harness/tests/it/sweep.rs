@@ -111,9 +111,14 @@ fn a_spent_budget_leaves_planned_seeds_out_and_is_incomplete() {
 }
 
 #[test]
-fn a_spent_budget_is_the_end_of_seeds_that_have_none() {
-    let said = run(&two(), "out", &["--budget", "0s", "--seeds", "1.."], &Script::default());
-    assert_eq!(said.code, exit::PASS, "{}", said.out);
+fn a_spent_budget_is_the_end_of_seeds_that_have_none_but_not_before_the_first() {
+    let workspace = two();
+    let said = run(&workspace, "out", &["--budget", "0s", "--seeds", "1.."], &Script::default());
+    assert_eq!(said.code, exit::INCOMPLETE, "{}", said.out);
+    assert!(said.out.contains("the budget is spent: no run was made"), "{}", said.out);
+    let summary = workspace.read("out/summary.md");
+    assert!(summary.starts_with("## ⚠️ Nothing was run\n"), "{summary}");
+    assert!(workspace.read("out/report.html").contains("hero warn"));
     let said = run(&two(), "out", &["--seeds", "1.."], &Script::default());
     assert_eq!(said.code, exit::USAGE);
     assert!(said.err.contains("add --budget 10m"), "{}", said.err);
