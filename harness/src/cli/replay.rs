@@ -38,7 +38,7 @@ Examples:
 
 Exit codes: 100 violated again · 0 mended: in a build that is another one, the run passes · 103 the
 same build gave another run · in another build, a run that neither shows it nor passes: that run's ·
-2, 3 as in `ferret run`";
+5 interrupted · 2, 3, 4 as in `ferret run`";
 
 /// Replay a reproducer that `ferret shrink` wrote
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ pub(super) struct ReplayArgs {
     #[arg(value_name = "FILE")]
     path: PathBuf,
 
-    /// End the run at this virtual time, and tell what happened before
+    /// End the run at this virtual time, and tell what happened before; nothing is judged then
     #[arg(long, value_name = "TIME", value_parser = virtual_time)]
     until: Option<Duration>,
 
@@ -79,29 +79,38 @@ pub(super) fn replay<S: Simulate>(
         report_invalid(&selection, streams)?;
         return Ok(exit::INVALID_SCENARIO);
     }
-    let (Some(scenario), Some(repro)) =
-        (selection.scenarios.first(), selection.scenarios.first().and_then(|scenario| scenario.repro.as_ref()))
-    else {
-        let path = args.path.display();
+    let path = args.path.display();
+    let [scenario] = &selection.scenarios[..] else {
+        writeln!(streams.err, "ferret: {path} is not one scenario; name one file")?;
+        return Ok(exit::NOTHING_SELECTED);
+    };
+    let Some(repro) = &scenario.repro else {
         writeln!(streams.err, "ferret: {path} is no reproducer (it has no [repro]); use `ferret run {path}`")?;
         return Ok(exit::USAGE);
     };
+    let cluster = scenario.cluster;
     if let Some(node) = &args.node
-        && !scenario.cluster.node_ids().any(|known| known.to_string() == *node)
+        && !cluster.node_ids().chain(cluster.spare_ids()).any(|known| known.to_string() == *node)
     {
-        writeln!(streams.err, "ferret: there is no node {node}; the nodes are n1 to n{}", scenario.cluster.nodes)?;
+        let last = cluster.nodes + cluster.spares;
+        writeln!(streams.err, "ferret: there is no node {node}; the nodes are n1 to n{last}")?;
         return Ok(exit::USAGE);
     }
     let request = Request { until: args.until, log: args.log, ..Request::default() };
     let seed = scenario.run.seeds.from;
-    let (simulated, _) = pool::simulate_apart(simulate, scenario, seed, &request, interrupt, &Progress::default());
+    let progress = Progress::default();
+    let (simulated, _) = pool::simulate_apart(simulate, scenario, seed, &request, interrupt, &progress);
     tell(args, &simulated, streams)?;
-    if let Some(until) = args.until {
-        writeln!(streams.out, "stopped at {:.3} s, as asked; nothing is judged", until.as_secs_f64())?;
-        return Ok(exit::PASS);
-    }
+    let reached = progress.virtual_time();
     if interrupt.asked() {
+        writeln!(streams.out, "interrupted at {:.3} s; nothing is judged", reached.as_secs_f64())?;
         return Ok(exit::INCOMPLETE);
+    }
+    // What failed, or ended by itself before that time, is a whole run.
+    let whole = simulated.record.verdict == Verdict::Internal;
+    if !whole && args.until.is_some_and(|until| reached >= until) {
+        writeln!(streams.out, "stopped at {:.3} s, as asked; nothing is judged", reached.as_secs_f64())?;
+        return Ok(exit::PASS);
     }
     conclude(repro, &simulated, streams)
 }

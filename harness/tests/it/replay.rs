@@ -45,6 +45,38 @@ fn in_another_build_only_a_run_that_passes_is_mended() {
 }
 
 #[test]
+fn a_run_that_did_not_come_to_the_time_that_was_asked_for_is_not_told_as_stopped_there() {
+    let until = ["--until", "14s"];
+    let said = replay(&repro("durability"), &until, &Script { panics: true, ..Script::default() });
+    assert_eq!(said.code, exit::INTERNAL, "{}", said.out);
+    assert!(said.out.contains("because the simulation panicked: the script panics"), "{}", said.out);
+    let interrupted = Script { interrupted: Some(Interrupt::default()), ..Script::default() };
+    let said = replay(&repro("durability"), &until, &interrupted);
+    assert_eq!(said.code, exit::INCOMPLETE, "{}", said.out);
+    assert!(said.out.contains("interrupted at 0.000 s; nothing is judged"), "{}", said.out);
+    // The script's runs end at 0 s by themselves.
+    let said = replay(&repro("no-confirmed-loss"), &until, &ends_with(Verdict::Violated));
+    assert_eq!(said.code, 100, "it has come to its end, and is judged: {}", said.out);
+    assert!(!said.out.contains("stopped at"), "{}", said.out);
+}
+
+#[test]
+fn a_spare_that_may_join_is_a_node_too() {
+    let spare = repro("durability").replace("nodes = 3", "nodes = 3, spares = 1");
+    assert_eq!(replay(&spare, &["--node", "n4"], &Script::default()).code, exit::PASS);
+    let said = replay(&spare, &["--node", "n5"], &Script::default());
+    assert_eq!((said.code, said.err.as_str()), (exit::USAGE, "ferret: there is no node n5; the nodes are n1 to n4\n"));
+}
+
+#[test]
+fn a_folder_is_no_reproducer_even_if_the_first_file_in_it_is_one() {
+    let workspace = Workspace::new(&[("r/a.toml", &repro("durability")), ("r/b.toml", &repro("quorum"))]);
+    let said = workspace.ferret(&["replay", "@r"], &Script::default());
+    assert_eq!((said.code, said.out.as_str()), (exit::NOTHING_SELECTED, ""));
+    assert_eq!(said.err, "ferret: FOLDER/r is not one scenario; name one file\n");
+}
+
+#[test]
 fn what_was_violated_has_a_name_that_is_known() {
     let said = replay(&repro("no-confirmed-los"), &[], &Script::default());
     assert_eq!((said.code, said.out.as_str()), (exit::INVALID_SCENARIO, ""));
