@@ -125,8 +125,9 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "slice:K/N", value_parser = sweep::slice, conflicts_with = "seed")]
     partition: Option<Slice>,
 
-    /// Keep failing seeds beside their scenarios, in regressions/: from then on they run first
-    #[arg(long, conflicts_with_all = ["sabotage", "client"])]
+    /// Keep failing seeds beside their scenarios, in regressions/: from then on they run first.
+    /// (Of a run with --swarm, keep its drawn.toml: without the flag, the seed gives another run)
+    #[arg(long, conflicts_with_all = ["sabotage", "client", "swarm"])]
     save_failures: bool,
 
     /// Of which runs to keep the event history; run.json and the report are always kept

@@ -21,6 +21,8 @@ use ferret_reports::{
 };
 use tempfile::TempDir;
 
+use crate::workspace::Workspace;
+
 pub const SCENARIO: &str = r#"version = 1
 name = "NAME"
 run = { duration = "10s", seeds = { from = 1, count = 2 } }
@@ -410,6 +412,7 @@ fn wrong_usage_says_what_is_right() {
         (["--sabotage", "confirm-before-sink"], "confirm-before-sync"),
         (["--seeds", "9..1"], "write 1..9"),
         (["--client", "pika"], "possible values: native, lapin"),
+        (["--save-failures", "--swarm"], "'--save-failures' cannot be used with '--swarm'"),
     ] {
         let call = ferret("run", &[("a.toml", &named("first"))], &options, &Script::default());
         assert_eq!(call.code, exit::USAGE);
