@@ -217,3 +217,29 @@ fn what_is_not_the_whole_is_refused() {
     }
     assert!(!workspace.path("whole").exists(), "nothing was written");
 }
+
+#[test]
+fn a_part_that_names_what_it_does_not_have_is_refused() {
+    let workspace = two();
+    run(&workspace, "part-1", &["--seeds", "1..2", "--partition", "slice:1/1"], &Script::default());
+    let text = workspace.read("part-1/sweep.json");
+    let policy = "version = 1\nname = \"main\"\nscenarios = [\"s\"]\nseeds = \"1..2\"\n";
+    workspace.write("gate.toml", policy);
+    workspace.write("part-1/outside/run.json", "{}");
+    for (from, to, because) in [
+        ("\"scenario\": 1", "\"scenario\": 7", "has no scenario 7"),
+        ("\"folder\": \"first/seed-1\"", "\"folder\": \"../part-1/first/seed-1\"", "is no folder of its own"),
+        ("\"folder\": \"first/seed-1\"", "\"folder\": \"/first/seed-1\"", "is no folder of its own"),
+    ] {
+        assert!(text.contains(from), "{text}");
+        workspace.write("part-1/sweep.json", &text.replace(from, to));
+        for args in [&["merge", "@part-1", "--out", "@whole"][..], &["gate", "@gate.toml", "--from", "@part-1"]] {
+            let said = workspace.ferret(args, &Script::default());
+            assert_eq!((said.code, said.out.as_str()), (exit::INCOMPLETE, ""), "{to}: {}", said.err);
+            assert!(said.err.contains("FOLDER/part-1/sweep.json") && said.err.contains(because), "{}", said.err);
+        }
+    }
+    workspace.write("part-1/sweep.json", &text);
+    workspace.write("part-1/first/seed-1/notes/mine.txt", "a folder that is none of ours");
+    assert_eq!(merge(&workspace, &[1]).code, exit::PASS);
+}
