@@ -83,7 +83,7 @@ Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 10 > 104):
     3  invalid policy or scenario      103  not deterministic
     4  nothing selected                104  vacuous: a planted bug was not caught, a fault had no
     5  runs are missing                     effect, something never happened, or a run is not in
-   10  worse than the baseline              the baseline";
+   10  worse than the baseline              the baseline, or only there";
 
 /// Run what a policy asks for, and give one verdict
 #[derive(Debug, Args)]

@@ -187,6 +187,26 @@ fn what_moved_since_the_baseline_is_a_table() {
 }
 
 #[test]
+fn a_run_of_the_baseline_that_was_not_made_is_missed() {
+    let workspace = workspace();
+    workspace.write("gate.toml", &POLICY.replace("seeds = \"1..3\"", "seeds = \"1..2\""));
+    let said = gate(&workspace, &[], &good());
+    assert_eq!(said.code, 104, "{}", said.out);
+    let record = workspace.read("out/gate.json");
+    assert!(record.contains("nothing moved; 1 run of the baseline is not here (first seed 3)"), "{record}");
+    workspace.ferret(&["run", "@s", "--seeds", "2..2", "--out", "@now"], &good());
+    let said = workspace.ferret(&["baseline", "compare", "@now", "@base.json"], &good());
+    let told =
+        "vacuous: 1 run compared, nothing moved; 2 runs of the baseline are not here (the first is first seed 1)\n";
+    assert_eq!((said.code, said.out.as_str()), (104, told));
+    // Another text is another scenario: that is told once, not from both sides.
+    workspace.write("s/a.toml", &named("first").replace("10s", "11s"));
+    workspace.ferret(&["run", "@s", "--seeds", "1..3", "--out", "@now"], &good());
+    let said = workspace.ferret(&["baseline", "compare", "@now", "@base.json"], &good());
+    assert!(said.out.contains("3 runs are not in the baseline") && !said.out.contains("not here"), "{}", said.out);
+}
+
+#[test]
 fn a_run_that_did_not_pass_is_no_baseline() {
     let workspace = workspace();
     let script = Script { bad: Some((2, Verdict::Threshold)), ..Script::default() };
