@@ -304,6 +304,10 @@ pub(super) fn run<S: Simulate>(
     };
     let swept = sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?;
     artifacts.write_summary(&swept.records, (&swept.record, &swept.unmade), Summary::Runs)?;
+    // First what is known: a search may end badly.
+    if args.save_failures {
+        stored::save(&swept.records, streams.err)?;
+    }
     if args.shrink {
         shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;
     }
@@ -320,9 +324,6 @@ pub(super) fn run<S: Simulate>(
             writeln!(streams.out, "results: {}", swept.record.results_hash)?;
         }
         writeln!(streams.out, "report: {}", artifacts.report().display())?;
-    }
-    if args.save_failures {
-        stored::save(&swept.records, streams.err)?;
     }
     let missed: Vec<&RunRecord> = swept.records.iter().filter(|record| matching && missed(record)).collect();
     for record in &missed {

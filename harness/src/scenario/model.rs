@@ -39,6 +39,9 @@ pub struct Scenario {
     pub repro: Option<Repro>,
 }
 
+/// The longest name that a scenario, a queue or a group of clients may have.
+pub const NAME_BYTES_MAX: usize = 100;
+
 /// What stands in the place of an invariant where the broker fails an assertion of its own.
 pub const PANIC: &str = "panic";
 

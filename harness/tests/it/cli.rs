@@ -543,6 +543,33 @@ fn a_scenario_without_a_bug_of_its_own_cannot_run_with_it() {
     assert!(call.err.contains("no `matching-sabotage` in "), "{}", call.err);
 }
 
+#[test]
+fn the_longest_name_of_a_scenario_can_be_shrunk_and_what_is_shrunk_again_keeps_its_name() {
+    let workspace = Workspace::new(&[("a.toml", &named(&"l".repeat(100)))]);
+    let script = || Script { bad: Some((1, Verdict::Violated)), ..Script::default() };
+    let options = ["--seed", "1", "--budget", "1", "--jobs", "1"];
+    let shrunk = |from: &str, to: &str| {
+        let said = workspace.ferret(&[&["shrink", from, "--out", &format!("@{to}")], &options[..]].concat(), &script());
+        assert_eq!(said.code, 100, "{}{}", said.out, said.err);
+        Scenario::parse(to, &workspace.read(to)).expect("it is a scenario").name
+    };
+    let once = shrunk("@a.toml", "small.repro.toml");
+    assert!(once.starts_with("lll") && once.ends_with("l-repro") && once.len() == 100, "{once}");
+    assert_eq!(shrunk("@small.repro.toml", "again.repro.toml"), once);
+}
+
+#[test]
+fn an_interrupt_of_the_first_run_tells_nothing_about_what_there_is_to_shrink() {
+    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
+    let script = Script { interrupted: Some(Interrupt::default()), ..Script::default() };
+    let said = workspace.ferret(&["shrink", "@a.toml", "--out", "@small.toml"], &script);
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (exit::INCOMPLETE, "first with seed 1: interrupted before it was known to fail\n")
+    );
+    assert!(!workspace.path("small.toml").exists());
+}
+
 const HUNT: [&str; 8] = ["--only", "forget-vote", "--seeds", "3", "--jobs", "1", "--message-format", "json"];
 
 fn hunt(script: &Script) -> (u8, Vec<serde_json::Value>) {
