@@ -222,7 +222,7 @@ pub(super) fn gate<S: Simulate>(
             let scenarios: &[Scenario] = own.as_ref().map_or(&selection.scenarios, |own| &own.scenarios);
             bugs.push(Chase { planted: &planted.what, scenarios });
         }
-        planted = super::planted::chase_all(&bugs, simulate, interrupt, sweep.workers, streams)?;
+        planted = super::planted::chase_all(&bugs, simulate, (interrupt, &sweep.limits), sweep.workers, streams);
     }
     let comparison = baseline.map(|baseline| compare(&policy, &baseline, &swept.records));
     let record = judge::judge(&policy, evidence(&swept, &planted, comparison)?);

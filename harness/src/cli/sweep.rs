@@ -81,15 +81,19 @@ impl Limits {
         Self { deadline, failures, hit: OnceLock::new() }
     }
 
+    /// Whether the budget is spent.
+    pub(super) fn late(&self) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "a budget is time of the user's; no simulation sees it")]
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     /// Whether no run may be begun any more, now that so many have failed.
     pub(super) fn reached(&self, failed: usize) -> bool {
-        #[expect(clippy::disallowed_methods, reason = "a budget is time of the user's; no simulation sees it")]
-        let late = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if self.hit.get().is_none() {
             // What has been set is what came first.
             if self.failures.is_some_and(|most| failed >= most) {
                 let _ = self.hit.set(Stopped::Failures);
-            } else if late() {
+            } else if self.late() {
                 let _ = self.hit.set(Stopped::Budget);
             }
         }

@@ -207,6 +207,16 @@ fn a_run_of_the_baseline_that_was_not_made_is_missed() {
 }
 
 #[test]
+fn a_spent_budget_ends_the_chase_of_planted_bugs_too() {
+    let workspace = workspace();
+    workspace.write("gate.toml", &POLICY.replace("budget = \"10m\"", "budget = \"0s\""));
+    let script = good();
+    let said = gate(&workspace, &[], &script);
+    assert_eq!((said.code, script.ran.into_inner().expect("no run panicked")), (exit::INCOMPLETE, vec![]));
+    assert!(workspace.read("out/gate.json").contains("not caught in 0 runs; the budget is spent"), "{}", said.out);
+}
+
+#[test]
 fn a_run_that_did_not_pass_is_no_baseline() {
     let workspace = workspace();
     let script = Script { bad: Some((2, Verdict::Threshold)), ..Script::default() };
