@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
-    io::{self, Read, Write},
+    io::Read,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -20,8 +20,6 @@ use ferret_reports::{
     ScenarioInfo, SometimesResult, Timeline, Verdict, WitnessEvent, WitnessKind,
 };
 use tempfile::TempDir;
-
-use crate::workspace::Workspace;
 
 pub const SCENARIO: &str = r#"version = 1
 name = "NAME"
@@ -370,36 +368,6 @@ fn after_an_interrupt_nothing_is_begun_and_what_is_known_is_printed() {
     assert!(call.out_folder.join("summary.md").exists());
 }
 
-/// Asks to stop as soon as anything is written.
-struct StopsAtOnce(Interrupt);
-
-impl Write for StopsAtOnce {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.ask();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// One after the other, the results of these runs come faster than progress is shown.
-#[test]
-fn progress_is_shown_however_fast_results_come() {
-    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
-    let (script, interrupt) = (Script::default(), Interrupt::default());
-    let (file, out) = (workspace.path("a.toml"), workspace.path("out"));
-    let options = ["--seeds", "1..1000", "--jobs", "1", "--keep", "failed"].map(OsString::from);
-    let args = ["ferret".into(), "run".into(), file.into(), "--out".into(), out.into()].into_iter().chain(options);
-    let mut err = StopsAtOnce(interrupt.clone());
-    let (out_style, err_style) = (Style::PLAIN, Style::PLAIN);
-    let mut streams = Streams { out: &mut io::sink(), err: &mut err, out_style, err_style, progress: true };
-    assert_eq!(cli::main(args, &script, &interrupt, &mut streams), exit::INCOMPLETE);
-    let ran = script.ran.into_inner().expect("no run panicked").len();
-    assert!((1..1000).contains(&ran), "{ran} runs before the first line of progress");
-}
-
 #[test]
 fn a_panic_of_the_simulation_is_an_internal_error_of_its_run() {
     let script = Script { panics: true, ..Script::default() };
@@ -571,33 +539,6 @@ fn a_scenario_without_a_bug_of_its_own_cannot_run_with_it() {
     let call = ferret("run", &[("a.toml", &named("first"))], &MATCHING, &Script::default());
     assert_eq!(call.code, 2);
     assert!(call.err.contains("no `matching-sabotage` in "), "{}", call.err);
-}
-
-#[test]
-fn the_longest_name_of_a_scenario_can_be_shrunk_and_what_is_shrunk_again_keeps_its_name() {
-    let workspace = Workspace::new(&[("a.toml", &named(&"l".repeat(100)))]);
-    let script = || Script { bad: Some((1, Verdict::Violated)), ..Script::default() };
-    let options = ["--seed", "1", "--budget", "1", "--jobs", "1"];
-    let shrunk = |from: &str, to: &str| {
-        let said = workspace.ferret(&[&["shrink", from, "--out", &format!("@{to}")], &options[..]].concat(), &script());
-        assert_eq!(said.code, 100, "{}{}", said.out, said.err);
-        Scenario::parse(to, &workspace.read(to)).expect("it is a scenario").name
-    };
-    let once = shrunk("@a.toml", "small.repro.toml");
-    assert!(once.starts_with("lll") && once.ends_with("l-repro") && once.len() == 100, "{once}");
-    assert_eq!(shrunk("@small.repro.toml", "again.repro.toml"), once);
-}
-
-#[test]
-fn an_interrupt_of_the_first_run_tells_nothing_about_what_there_is_to_shrink() {
-    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
-    let script = Script { interrupted: Some(Interrupt::default()), ..Script::default() };
-    let said = workspace.ferret(&["shrink", "@a.toml", "--out", "@small.toml"], &script);
-    assert_eq!(
-        (said.code, said.out.as_str()),
-        (exit::INCOMPLETE, "first with seed 1: interrupted before it was known to fail\n")
-    );
-    assert!(!workspace.path("small.toml").exists());
 }
 
 const HUNT: [&str; 8] = ["--only", "forget-vote", "--seeds", "3", "--jobs", "1", "--message-format", "json"];

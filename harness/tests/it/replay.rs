@@ -1,7 +1,10 @@
-//! What `ferret replay` says of a reproducer, with a script in the place of the simulation: only a run that passes shows
-//! that something is mended.
+//! What `ferret replay` says of a reproducer, and `ferret shrink` of what it cannot shrink, with a script in the place of
+//! the simulation. Only a run that passes shows that something is mended.
 
-use ferret::cli::{Interrupt, exit};
+use ferret::{
+    cli::{Interrupt, exit},
+    scenario::Scenario,
+};
 use ferret_reports::Verdict;
 
 use crate::{
@@ -82,4 +85,31 @@ fn what_was_violated_has_a_name_that_is_known() {
     assert_eq!((said.code, said.out.as_str()), (exit::INVALID_SCENARIO, ""));
     insta::assert_snapshot!(said.err);
     assert_eq!(replay(&repro("panic"), &[], &ends_with(Verdict::Internal)).code, 100, "an assertion of the broker's");
+}
+
+#[test]
+fn the_longest_name_of_a_scenario_can_be_shrunk_and_what_is_shrunk_again_keeps_its_name() {
+    let workspace = Workspace::new(&[("a.toml", &named(&"l".repeat(100)))]);
+    let script = || Script { bad: Some((1, Verdict::Violated)), ..Script::default() };
+    let options = ["--seed", "1", "--budget", "1", "--jobs", "1"];
+    let shrunk = |from: &str, to: &str| {
+        let said = workspace.ferret(&[&["shrink", from, "--out", &format!("@{to}")], &options[..]].concat(), &script());
+        assert_eq!(said.code, 100, "{}{}", said.out, said.err);
+        Scenario::parse(to, &workspace.read(to)).expect("it is a scenario").name
+    };
+    let once = shrunk("@a.toml", "small.repro.toml");
+    assert!(once.starts_with("lll") && once.ends_with("l-repro") && once.len() == 100, "{once}");
+    assert_eq!(shrunk("@small.repro.toml", "again.repro.toml"), once);
+}
+
+#[test]
+fn an_interrupt_of_the_first_run_tells_nothing_about_what_there_is_to_shrink() {
+    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
+    let script = Script { interrupted: Some(Interrupt::default()), ..Script::default() };
+    let said = workspace.ferret(&["shrink", "@a.toml", "--out", "@small.toml"], &script);
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (exit::INCOMPLETE, "first with seed 1: interrupted before it was known to fail\n")
+    );
+    assert!(!workspace.path("small.toml").exists());
 }

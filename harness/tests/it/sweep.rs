@@ -1,6 +1,11 @@
 //! Many runs: picked, planned, limited, shared out and joined again, with a script in the place of the simulation.
 
-use ferret::cli::exit;
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
+
+use ferret::cli::{self, Interrupt, Streams, Style, exit};
 use ferret_reports::{SweepRecord, Verdict};
 
 use crate::{
@@ -131,6 +136,36 @@ fn after_so_many_failures_no_run_is_begun_and_the_failures_decide() {
     assert_eq!(said.code, 99, "{}", said.out);
     assert_eq!(order(script), [1, 1, 1], "the first of a long sweep twice; then the scenarios take turns");
     assert!(said.out.contains("as many failures as asked for"), "{}", said.out);
+}
+
+/// Asks to stop as soon as anything is written.
+struct StopsAtOnce(Interrupt);
+
+impl Write for StopsAtOnce {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.ask();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One after the other, the results of these runs come faster than progress is shown.
+#[test]
+fn progress_is_shown_however_fast_results_come() {
+    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
+    let (script, interrupt) = (Script::default(), Interrupt::default());
+    let (file, out) = (workspace.path("a.toml"), workspace.path("out"));
+    let options = ["--seeds", "1..1000", "--jobs", "1", "--keep", "failed"].map(OsString::from);
+    let args = ["ferret".into(), "run".into(), file.into(), "--out".into(), out.into()].into_iter().chain(options);
+    let mut err = StopsAtOnce(interrupt.clone());
+    let (out_style, err_style) = (Style::PLAIN, Style::PLAIN);
+    let mut streams = Streams { out: &mut io::sink(), err: &mut err, out_style, err_style, progress: true };
+    assert_eq!(cli::main(args, &script, &interrupt, &mut streams), exit::INCOMPLETE);
+    let ran = script.ran.into_inner().expect("no run panicked").len();
+    assert!((1..1000).contains(&ran), "{ran} runs before the first line of progress");
 }
 
 #[test]
