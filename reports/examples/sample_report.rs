@@ -2,7 +2,7 @@
 //!
 //! Arguments: the file to write, and `pass`, `violated`, `crowded` or `12` (the default is `violated`).
 
-use ferret_reports::{EventLog, LinkedRun, render_overview_html, render_run_html};
+use ferret_reports::{EventLog, LinkedRun, Unmade, Verdict, render_overview_html, render_run_html};
 
 #[path = "../tests/it/sample.rs"]
 mod sample;
@@ -16,7 +16,7 @@ fn main() -> std::io::Result<()> {
         Some("12") => {
             let runs = sample::twelve();
             let linked: Vec<_> = runs.iter().map(|record| LinkedRun { record, page: "#" }).collect();
-            render_overview_html(&linked)
+            render_overview_html(&linked, &Unmade::default(), Verdict::Violated)
         }
         _ => render_run_html(&sample::violated(7), &sample::events()),
     };

@@ -1,7 +1,7 @@
 //! What a run found, in words: the headline, and the one sentence that says why.
 
 use crate::{
-    InvariantResult, InvariantVerdict, RunRecord, Verdict,
+    InvariantResult, InvariantVerdict, RunRecord, Unmade, Verdict,
     quantity::{count, list, some},
 };
 
@@ -116,24 +116,27 @@ pub(crate) fn by_urgency(invariants: &[InvariantResult]) -> Vec<&InvariantResult
     sorted
 }
 
-/// "12 of 12 runs pass".
-pub(crate) fn overall(runs: &[&RunRecord]) -> String {
+/// "Pass: all 12 runs"; what leads up to a colon is the word of `verdict`, the sweep's.
+pub(crate) fn overall(runs: &[&RunRecord], unmade: &Unmade, verdict: Verdict) -> String {
     let passed = runs.iter().filter(|run| run.verdict == Verdict::Pass).count();
+    let word = word(verdict);
     match (passed, runs.len()) {
+        (passed, made) if !unmade.runs.is_empty() => {
+            let missing = unmade.runs.len();
+            format!("{word}: {passed} of {} pass, {} not made", some(made + missing, "run"), count(missing as u64))
+        }
         (_, 0) => "Nothing was run".to_owned(),
+        (passed, total) if passed == total && verdict != Verdict::Pass => {
+            format!("{word}: {} made, none failed", some(total, "run"))
+        }
         (1, 1) => "The run passes".to_owned(),
         (0, 1) => "The run does not pass".to_owned(),
-        (passed, total) if passed == total => format!("Pass: all {total} runs"),
+        (passed, total) if passed == total => format!("{word}: all {total} runs"),
         (passed, total) => {
             let failed = total - passed;
             format!("{failed} of {total} runs {} not pass", verb(failed, "does", "do"))
         }
     }
-}
-
-/// The worst verdict of all, which decides the exit code; pass when nothing was run.
-pub(crate) fn worst(runs: &[&RunRecord]) -> Verdict {
-    runs.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Pass)
 }
 
 fn vacuous(run: &RunRecord) -> String {

@@ -29,17 +29,17 @@ const CELL_CHARACTERS_MAX: usize = 300;
 /// The most events of one witness.
 const WITNESS_EVENTS_MAX: usize = 40;
 
-/// Renders runs as Markdown: a table of all, what was not run, then the details of those that did not pass, failures
-/// before passes.
+/// Renders runs as Markdown: the sweep's `verdict`, a table of all, what was not run, then the details of those that did
+/// not pass, failures before passes.
 ///
 /// The result is at most [`MARKDOWN_BYTES_MAX`] bytes whatever the input; what had to go is counted in a note.
-pub fn render_markdown(runs: &[RunRecord], unmade: &Unmade) -> String {
-    render(runs, unmade, String::new())
+pub fn render_markdown(runs: &[RunRecord], unmade: &Unmade, verdict: Verdict) -> String {
+    render(runs, unmade, verdict, String::new())
 }
 
 /// The same, with the verdict of a gate, its checks and what moved since the baseline in front.
-pub fn render_gate_markdown(runs: &[RunRecord], unmade: &Unmade, gate: &GateRecord) -> String {
-    render(runs, unmade, verdict_of_gate(gate))
+pub fn render_gate_markdown(runs: &[RunRecord], unmade: &Unmade, verdict: Verdict, gate: &GateRecord) -> String {
+    render(runs, unmade, verdict, verdict_of_gate(gate))
 }
 
 fn verdict_of_gate(gate: &GateRecord) -> String {
@@ -122,10 +122,12 @@ fn ranges(seeds: &BTreeSet<u64>) -> String {
     told.collect::<Vec<_>>().join(", ")
 }
 
-fn render(runs: &[RunRecord], unmade: &Unmade, lead: String) -> String {
+fn render(runs: &[RunRecord], unmade: &Unmade, verdict: Verdict, lead: String) -> String {
     let mut out = lead;
     let all: Vec<&RunRecord> = runs.iter().collect();
-    let _ = write!(out, "## {} {}\n\n", symbol(finding::worst(&all)), markdown(&finding::overall(&all)));
+    // Of nothing, nothing is known.
+    let shown = if runs.is_empty() { verdict.max(Verdict::Vacuous) } else { verdict };
+    let _ = write!(out, "## {} {}\n\n", symbol(shown), markdown(&finding::overall(&all, unmade, verdict)));
     let (failed, passed): (Vec<&RunRecord>, Vec<&RunRecord>) =
         runs.iter().partition(|run| run.verdict != Verdict::Pass);
 

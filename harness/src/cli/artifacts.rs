@@ -109,27 +109,31 @@ impl Artifacts {
         fs::write(self.folder.join(SWEEP_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
     }
 
-    /// Writes the files of all runs together. `runs` says where each record is, `unmade` what there is none of.
+    /// Writes the files of all runs together. `sweep` says where each record is, `unmade` what there is none of.
     pub(super) fn write_summary(
         &self,
         records: &[RunRecord],
-        (runs, unmade): (&[SweptRun], &Unmade),
+        (sweep, unmade): (&SweepRecord, &Unmade),
         summary: Summary<'_>,
     ) -> io::Result<()> {
+        let SweepRecord { runs, verdict, .. } = sweep;
         let (junit, markdown) = match summary {
-            Summary::Runs => (render_junit(records, unmade), render_markdown(records, unmade)),
+            Summary::Runs => (render_junit(records, unmade), render_markdown(records, unmade, *verdict)),
             Summary::Gate(gate) => {
                 let json = serde_json::to_vec_pretty(gate).map_err(io::Error::other)?;
                 fs::write(self.folder.join("gate.json"), json)?;
-                (render_gate_junit(records, unmade, gate), render_gate_markdown(records, unmade, gate))
+                (render_gate_junit(records, unmade, gate), render_gate_markdown(records, unmade, *verdict, gate))
             }
         };
         let pages: Vec<String> = runs.iter().map(|run| format!("{}/{PAGE_FILE}", run.folder)).collect();
-        if let [only] = &pages[..] {
-            fs::copy(self.folder.join(only), self.report())?;
+        // The page of the only run may stand for the whole if there should be no other, or it failed.
+        if let ([page], [record]) = (&pages[..], records)
+            && record.verdict == *verdict
+        {
+            fs::copy(self.folder.join(page), self.report())?;
         } else {
             let linked = records.iter().zip(&pages).map(|(record, page)| LinkedRun { record, page });
-            fs::write(self.report(), render_overview_html(&linked.collect::<Vec<_>>()))?;
+            fs::write(self.report(), render_overview_html(&linked.collect::<Vec<_>>(), unmade, *verdict))?;
         }
         fs::write(self.folder.join("junit.xml"), junit)?;
         fs::write(self.folder.join("summary.md"), markdown)

@@ -26,7 +26,8 @@ confirm.p99, end-to-end.p50, end-to-end.p99, unavailable.max, recovery.max, and 
 messages confirmed, nacked, of unknown outcome, and redelivered.
 
 Exit codes: 0 nothing is worse, 10 something is, 104 a run is not in the baseline (it is new, or
-its scenario's text is), 3 no baseline, 5 no run; `save` of a run that did not pass: the run's.";
+its scenario's text is), or a run of the baseline was not made, 3 no baseline, 5 no run; `save` of
+a run that did not pass: the run's.";
 
 /// Keep what a run measured, or compare a run with what was kept
 #[derive(Debug, Args)]

@@ -1,13 +1,14 @@
 //! `ferret gate`: a policy file, one verdict, one exit code.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
 use clap::{Args, ValueEnum};
-use ferret_reports::{GateRecord, PlannedRun, RunRecord, Slice, SweepRecord, SweptRun, render_annotations};
+use ferret_reports::{GateRecord, RunRecord, Slice, SweepRecord, SweptScenario, render_annotations};
 use serde_json::json;
 use warren::platform::Sabotage;
 
@@ -25,6 +26,7 @@ use super::{
     pool, render_problem,
     run::{MessageFormat, sabotage_parser},
     simulate::{Request, Simulate},
+    sometimes,
     sweep::{self, Limits, Sweep, Swept},
     terminal,
 };
@@ -66,7 +68,8 @@ Examples:
   ferret gate --partition slice:1/4 --out part-1      (on four machines, then)
   ferret merge part-1 part-2 part-3 part-4 --out whole
   ferret gate --from whole
-      The runs shared out; the rest of the policy where they come together.
+      The runs shared out; the rest of the policy where they come together. Refused are runs made
+      with options that change them, and by another program if bugs are to be caught.
   ferret gate --sabotage forget-vote
       Can this gate fail? With a bug in every node it must (exit code 100).
 
@@ -80,7 +83,7 @@ Exit codes (the worst wins: 1 > 103 > 100 > 102 > 5 > 99 > 10 > 104):
     3  invalid policy or scenario      103  not deterministic
     4  nothing selected                104  vacuous: a planted bug was not caught, a fault had no
     5  runs are missing                     effect, something never happened, or a run is not in
-   10  worse than the baseline              the baseline";
+   10  worse than the baseline              the baseline, or only there";
 
 /// Run what a policy asks for, and give one verdict
 #[derive(Debug, Args)]
@@ -164,7 +167,7 @@ pub(super) fn gate<S: Simulate>(
         },
         None => None,
     };
-    let earlier = match args.from.as_deref().map(merge::read).transpose() {
+    let earlier = match args.from.as_deref().map(|from| earlier(from, &policy)).transpose() {
         Ok(earlier) => earlier,
         Err(why) => {
             writeln!(streams.err, "ferret: {why}")?;
@@ -201,7 +204,7 @@ pub(super) fn gate<S: Simulate>(
         None => sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?,
     };
     if args.partition.is_some() {
-        artifacts.write_summary(&swept.records, (&swept.record.runs, &swept.unmade), Summary::Runs)?;
+        artifacts.write_summary(&swept.records, (&swept.record, &swept.unmade), Summary::Runs)?;
         if args.message_format == MessageFormat::Human {
             writeln!(
                 streams.out,
@@ -219,11 +222,11 @@ pub(super) fn gate<S: Simulate>(
             let scenarios: &[Scenario] = own.as_ref().map_or(&selection.scenarios, |own| &own.scenarios);
             bugs.push(Chase { planted: &planted.what, scenarios });
         }
-        planted = super::planted::chase_all(&bugs, simulate, interrupt, sweep.workers, streams)?;
+        planted = super::planted::chase_all(&bugs, simulate, (interrupt, &sweep.limits), sweep.workers, streams);
     }
     let comparison = baseline.map(|baseline| compare(&policy, &baseline, &swept.records));
     let record = judge::judge(&policy, evidence(&swept, &planted, comparison)?);
-    artifacts.write_summary(&swept.records, (&swept.record.runs, &swept.unmade), Summary::Gate(&record))?;
+    artifacts.write_summary(&swept.records, (&swept.record, &swept.unmade), Summary::Gate(&record))?;
     tell(args, &record, &swept, &artifacts, streams)?;
     Ok(record.verdict.exit_code())
 }
@@ -260,9 +263,35 @@ fn evidence<'a>(swept: &'a Swept, planted: &'a [Chased], comparison: Option<Comp
         planned: swept.planned,
         planted,
         comparison,
-        build: build_id::program(),
+        build: swept.record.build.clone(),
         results_hash: swept.record.results_hash.clone(),
     })
+}
+
+/// The options of `ferret run` under which a run is what it is without them.
+const SAME_RUNS: [&str; 2] = ["", "--verify-determinism"];
+
+/// Runs that were made before and that a policy can judge; or why it cannot.
+fn earlier(from: &Path, policy: &Policy) -> Result<(SweepRecord, Vec<RunRecord>), String> {
+    let (sweep, records) = merge::read(from)?;
+    let folder = from.display();
+    if !SAME_RUNS.contains(&sweep.request.as_str()) {
+        let options = &sweep.request;
+        return Err(format!(
+            "the runs in {folder} were made with {options}, and a policy judges them as their scenarios say: make them \
+             without"
+        ));
+    }
+    // What a planted bug proves, it proves of the program that is here.
+    let here = build_id::program();
+    if !policy.planted.is_empty() && (sweep.build != here || here.ends_with("unknown")) {
+        let made = &sweep.build;
+        return Err(format!(
+            "the runs in {folder} were made by {made}, and planted bugs would be caught by {here}: use the program that \
+             made the runs"
+        ));
+    }
+    Ok((sweep, records))
 }
 
 /// Runs that were made before, with their files, as if they had been made now: those of the plan, in its order. The
@@ -273,24 +302,30 @@ fn taken(
     from: &Path,
     artifacts: &Artifacts,
 ) -> io::Result<Swept> {
-    let is = |run: &SweptRun, planned: &PlannedRun| {
-        let (was, now) = (&earlier.scenarios[run.scenario as usize], &sweep.scenarios[planned.scenario as usize]);
-        (run.seed, &was.name, &was.text_hash) == (planned.seed, &now.name, &results::text_hash(&now.text))
-    };
+    let mut known = BTreeMap::new();
+    for (index, run) in earlier.runs.iter().enumerate() {
+        let SweptScenario { name, text_hash, .. } = &earlier.scenarios[run.scenario as usize];
+        known.entry((name.as_str(), text_hash.as_str(), run.seed)).or_insert(index);
+    }
+    let hashes: Vec<String> = sweep.scenarios.iter().map(|scenario| results::text_hash(&scenario.text)).collect();
     let names: Vec<&str> = sweep.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
     let folders = artifacts::folder_names(&names);
     let (mut records, mut there, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for planned in &sweep.plan {
-        let Some(index) = earlier.runs.iter().position(|run| is(run, planned)) else {
+        let scenario = planned.scenario as usize;
+        let Some(&index) = known.get(&(names[scenario], hashes[scenario].as_str(), planned.seed)) else {
             left.push(*planned);
             continue;
         };
-        let to = artifacts.run_folder(&folders[planned.scenario as usize], planned.seed);
+        let to = artifacts.run_folder(&folders[scenario], planned.seed);
         merge::copy(&from.join(&earlier.runs[index].folder), &to)?;
         records.push(made[index].clone());
         there.push(*planned);
     }
+    // Whoever made them may have judged more seeds together, or fewer.
+    sometimes::judge_all(&there, &mut records, &folders, artifacts)?;
     let mut record = sweep.record(&records, &there, &folders, None, earlier.build);
+    record.request = earlier.request;
     record.verdict = sweep::verdict(&records, sweep.plan.len(), None, false);
     artifacts.write_sweep(&record)?;
     let unmade = sweep.unmade(&left, earlier.stopped);

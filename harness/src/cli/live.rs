@@ -12,6 +12,7 @@ use ferret_reports::{RunRecord, Verdict};
 
 use super::{
     Streams,
+    beat::{Beat, now},
     pool::{Job, Pool, Running},
     run,
     simulate::Simulate,
@@ -23,7 +24,7 @@ use crate::scenario::Sometimes;
 const LINES_MAX: usize = 50;
 /// Where there is no terminal to write a line over and over on, a long silence is broken this often: some CI systems
 /// end a job that says nothing.
-const HEARTBEAT: Duration = Duration::from_secs(60);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(60);
 
 /// Runs the jobs and prints one line per run, then each scenario's invariants; progress on the other stream.
 pub(super) fn for_people<S: Simulate>(
@@ -38,7 +39,13 @@ pub(super) fn for_people<S: Simulate>(
     // Where the seeds of several scenarios take turns, it must be said whose invariants follow.
     let mixed = jobs.windows(2).any(|pair| pair[0].group != pair[1].group && !pair[0].last);
     // Both closures write.
-    let screen = RefCell::new(Screen { err: &mut **err, shown: false, told: Tally::new(), width });
+    let screen = RefCell::new(Screen {
+        err: &mut **err,
+        shown: false,
+        heart: Beat::every(HEARTBEAT),
+        told: Tally::new(),
+        width,
+    });
     let records = pool.run(
         jobs,
         |records| {
@@ -99,6 +106,7 @@ fn scenario_block(
 struct Screen<'a> {
     err: &'a mut dyn Write,
     shown: bool,
+    heart: Beat,
     told: Tally,
     width: usize,
 }
@@ -128,8 +136,7 @@ impl Screen<'_> {
     }
 
     fn beat(&mut self, done: usize, jobs: &[Job<'_>]) {
-        if wall(self.told.beat) >= HEARTBEAT {
-            self.told.beat = now();
+        if self.heart.due() {
             let _ = writeln!(self.err, "{}", self.told.line(done, jobs.len(), wall(self.told.began)));
         }
     }
@@ -138,7 +145,6 @@ impl Screen<'_> {
 /// What is known so far.
 struct Tally {
     began: Instant,
-    beat: Instant,
     failed: usize,
     virtual_seconds: f64,
     /// What has happened at least once, of all that may.
@@ -149,8 +155,8 @@ struct Tally {
 
 impl Tally {
     fn new() -> Self {
-        let (began, beat) = (now(), now());
-        Self { began, beat, failed: 0, virtual_seconds: 0.0, reached: BTreeSet::new(), required: BTreeSet::new() }
+        let began = now();
+        Self { began, failed: 0, virtual_seconds: 0.0, reached: BTreeSet::new(), required: BTreeSet::new() }
     }
 
     fn add(&mut self, record: &RunRecord) {
@@ -178,11 +184,6 @@ impl Tally {
             "{done}/{planned} | {rate:.1} runs/s | {ratio:.1}x | sometimes {reached}/{all}{missing} | {failed} failed"
         )
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "progress is in the user's time; no simulation sees it")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 fn wall(since: Instant) -> Duration {

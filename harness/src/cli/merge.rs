@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use clap::Args;
@@ -87,15 +87,7 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
         let to = artifacts.run_folder(&folders[made.scenario as usize], made.seed);
         copy(&args.runs[*part].join(&made.folder), &to)?;
     }
-    for (scenario, folder) in folders.iter().enumerate() {
-        let same = first.plan.iter().zip(&mut records).filter(|(run, _)| run.scenario as usize == scenario);
-        let mut seeds: Vec<&mut RunRecord> = same.map(|(_, record)| record).collect();
-        if sometimes::judge(&mut seeds)
-            && let Some(last) = seeds.last()
-        {
-            artifacts::write_record(&artifacts.run_folder(folder, last.seed), last)?;
-        }
-    }
+    sometimes::judge_all(&first.plan, &mut records, &folders, &artifacts)?;
     let verdict = sweep::verdict(&records, first.plan.len(), None, false);
     let record = SweepRecord {
         slice: None,
@@ -106,7 +98,7 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
         ..first.clone()
     };
     artifacts.write_sweep(&record)?;
-    artifacts.write_summary(&records, (&record.runs, &Unmade::default()), Summary::Runs)?;
+    artifacts.write_summary(&records, (&record, &Unmade::default()), Summary::Runs)?;
     let style = streams.out_style;
     for record in records.iter().filter(|record| record.verdict != ferret_reports::Verdict::Pass) {
         writeln!(streams.out, "{}", terminal::run_line(record, 0, style))?;
@@ -124,12 +116,26 @@ pub(super) fn read(folder: &Path) -> Result<(SweepRecord, Vec<RunRecord>), Strin
     if sweep.version != ferret_reports::SWEEP_VERSION {
         return Err(format!("{} has version {}, which is not known", folder.display(), sweep.version));
     }
+    sound(&sweep).map_err(|why| format!("{}: {why}", folder.join(artifacts::SWEEP_FILE).display()))?;
     let record = |run: &ferret_reports::SweptRun| read_json(&folder.join(&run.folder).join(artifacts::RUN_FILE));
     let records: Vec<RunRecord> = sweep.runs.iter().map(record).collect::<Result<_, _>>()?;
     if results::results_hash(&records) != sweep.results_hash {
         return Err(format!("the files in {} are not those that the sweep left: its hash differs", folder.display()));
     }
     Ok((sweep, records))
+}
+
+/// Whether what the sweep says of its runs is about its own scenarios and folders.
+fn sound(sweep: &SweepRecord) -> Result<(), String> {
+    let numbers = sweep.runs.iter().map(|run| run.scenario).chain(sweep.plan.iter().map(|run| run.scenario));
+    if let Some(number) = numbers.into_iter().find(|number| *number as usize >= sweep.scenarios.len()) {
+        return Err(format!("it has no scenario {number}: there are {}, from 0 on", sweep.scenarios.len()));
+    }
+    let within = |folder: &str| Path::new(folder).components().all(|part| matches!(part, Component::Normal(_)));
+    match sweep.runs.iter().find(|run| run.folder.is_empty() || !within(&run.folder)) {
+        Some(run) => Err(format!("`{}` is no folder of its own", run.folder)),
+        None => Ok(()),
+    }
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
@@ -142,6 +148,10 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
+        // A run has no folders: it is somebody else's.
+        if entry.file_type()?.is_dir() {
+            continue;
+        }
         let target = to.join(entry.file_name());
         match fs::remove_file(&target) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

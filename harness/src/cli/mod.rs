@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod baseline;
+mod beat;
 mod bench;
 mod build_id;
 mod check;

@@ -1,18 +1,23 @@
 //! The planted bugs of a policy: each tried, run after run, until what should tell does.
 
 use std::{
-    io,
     sync::{
-        Mutex,
         atomic::{AtomicUsize, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
 };
 
+use ferret_reports::Stopped;
+
 use super::{
     Streams,
+    beat::Beat,
     interrupt::Interrupt,
+    live::HEARTBEAT,
+    pool::TICK,
     simulate::{Request, Simulate},
+    sweep::Limits,
     twice,
 };
 use crate::{
@@ -30,51 +35,83 @@ pub(super) struct Chase<'a> {
     pub(super) scenarios: &'a [Scenario],
 }
 
-/// Chases all bugs, `workers` at a time, and tells what came of each, in order.
+/// What ends all chases before their seeds do, and how many runs they have made so far.
+struct Bounds<'a> {
+    interrupt: &'a Interrupt,
+    limits: &'a Limits,
+    runs: AtomicUsize,
+}
+
+/// Chases all bugs, `workers` at a time, within the budget of `limits`, and gives what came of each, in order.
 pub(super) fn chase_all<S: Simulate>(
     bugs: &[Chase<'_>],
     simulate: &S,
-    interrupt: &Interrupt,
+    (interrupt, limits): (&Interrupt, &Limits),
     workers: usize,
     streams: &mut Streams<'_>,
-) -> io::Result<Vec<Chased>> {
+) -> Vec<Chased> {
+    let bounds = Bounds { interrupt, limits, runs: AtomicUsize::new(0) };
     let next = AtomicUsize::new(0);
-    let found = Mutex::new(vec![Chased { interrupted: true, ..Chased::default() }; bugs.len()]);
-    if streams.progress && !bugs.is_empty() {
-        write!(streams.err, "\r\x1b[K{} planted bugs", bugs.len())?;
-        streams.err.flush()?;
-    }
+    let mut found = vec![Chased::default(); bugs.len()];
+    let mut beat = Beat::every(if streams.progress { TICK } else { HEARTBEAT });
+    // A terminal that does not take the progress line does not stop the chase.
+    let mut show = |line: &str| {
+        let _ = if streams.progress { write!(streams.err, "\r\x1b[K{line}") } else { writeln!(streams.err, "{line}") };
+        let _ = streams.err.flush();
+    };
     thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
         for _ in 0..workers.min(bugs.len()) {
-            scope.spawn(|| {
+            let (sender, bounds, next) = (sender.clone(), &bounds, &next);
+            scope.spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(bug) = bugs.get(index) else { break };
-                    let chased = chase(bug, simulate, interrupt);
-                    found.lock().expect("no thread panics with it")[index] = chased;
+                    sender.send((index, chase(bug, simulate, bounds))).expect("the receiver waits for all");
                 }
             });
         }
+        drop(sender);
+        let mut done = 0;
+        loop {
+            match receiver.recv_timeout(beat.left()) {
+                Ok((index, chased)) => {
+                    found[index] = chased;
+                    done += 1;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if beat.due() {
+                let runs = bounds.runs.load(Ordering::Relaxed);
+                show(&format!("{done}/{} planted bugs | {runs} runs", bugs.len()));
+            }
+        }
     });
-    if streams.progress && !bugs.is_empty() {
-        write!(streams.err, "\r\x1b[K")?;
+    if streams.progress {
+        let _ = write!(streams.err, "\r\x1b[K");
     }
-    Ok(found.into_inner().expect("no thread panics with it"))
+    found
 }
 
 /// The scenarios take turns: the first seed of each, then the second of each.
-fn chase<S: Simulate>(bug: &Chase<'_>, simulate: &S, interrupt: &Interrupt) -> Chased {
+fn chase<S: Simulate>(bug: &Chase<'_>, simulate: &S, bounds: &Bounds<'_>) -> Chased {
     let mut chased = Chased::default();
     let last = bug.planted.seeds.last.unwrap_or(u64::MAX);
     for seed in bug.planted.seeds.first..=last {
         for scenario in bug.scenarios {
-            if interrupt.asked() {
-                chased.interrupted = true;
+            chased.stopped = match () {
+                () if bounds.interrupt.asked() => Some(Stopped::Interrupt),
+                () if bounds.limits.late() => Some(Stopped::Budget),
+                () => None,
+            };
+            if chased.stopped.is_some() {
                 return chased;
             }
             let request = Request { sabotage: Some(bug.planted.bug), ..Request::default() };
-            let record = twice::simulate_with_bug(simulate, scenario, seed, &request, interrupt).0;
+            let record = twice::simulate_with_bug(simulate, scenario, seed, &request, bounds.interrupt).0;
             chased.runs += 1;
+            bounds.runs.fetch_add(1, Ordering::Relaxed);
             let Some(catch) = hunt::catch(&record) else { continue };
             if judge::tells(bug.planted, &catch) {
                 chased.catch = Some(catch);

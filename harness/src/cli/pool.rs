@@ -19,6 +19,7 @@ use warren::platform::Sabotage;
 
 use super::{
     artifacts::{self, Keep},
+    beat::Beat,
     interrupt::Interrupt,
     simulate::{Request, Simulate, Simulated},
     sometimes,
@@ -36,7 +37,7 @@ use crate::{
 /// A simulation's futures are large, and so are its checkers' recursions.
 const STACK_BYTES: usize = 32 * 1024 * 1024;
 /// How often progress is shown.
-const TICK: Duration = Duration::from_millis(200);
+pub(super) const TICK: Duration = Duration::from_millis(200);
 
 /// One scenario with one seed.
 pub(super) struct Job<'a> {
@@ -93,6 +94,7 @@ impl<S: Simulate> Pool<'_, S> {
         let mut early = BTreeMap::new();
         let mut records = Vec::new();
         let (mut next, mut failed) = (0, 0);
+        let mut beat = Beat::every(TICK);
         thread::scope(|scope| {
             loop {
                 while next < jobs.len()
@@ -113,24 +115,24 @@ impl<S: Simulate> Pool<'_, S> {
                 if running.is_empty() {
                     return Ok(records);
                 }
-                match receiver.recv_timeout(TICK) {
-                    Ok((index, result)) => {
-                        running.retain(|one| one.job != index);
-                        let record = result.inspect_err(|_| self.interrupt.ask())?;
-                        failed += usize::from(record.verdict != Verdict::Pass);
-                        early.insert(index, record);
-                        while let Some(record) = early.remove(&records.len()) {
-                            records.push(record);
-                            let told = self.judge_seeds(jobs, &mut records).and_then(|()| finished(&records));
-                            told.inspect_err(|_| self.interrupt.ask())?;
-                            if self.slim
-                                && let Some(last) = records.pop_if(|record| record.verdict == Verdict::Pass)
-                            {
-                                records.push(slim(last));
-                            }
+                if let Ok((index, result)) = receiver.recv_timeout(beat.left()) {
+                    running.retain(|one| one.job != index);
+                    let record = result.inspect_err(|_| self.interrupt.ask())?;
+                    failed += usize::from(record.verdict != Verdict::Pass);
+                    early.insert(index, record);
+                    while let Some(record) = early.remove(&records.len()) {
+                        records.push(record);
+                        let told = self.judge_seeds(jobs, &mut records).and_then(|()| finished(&records));
+                        told.inspect_err(|_| self.interrupt.ask())?;
+                        if self.slim
+                            && let Some(last) = records.pop_if(|record| record.verdict == Verdict::Pass)
+                        {
+                            records.push(slim(last));
                         }
                     }
-                    Err(_) => tick(records.len() + early.len(), &running),
+                }
+                if beat.due() {
+                    tick(records.len() + early.len(), &running);
                 }
             }
         })

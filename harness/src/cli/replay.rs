@@ -36,8 +36,9 @@ Examples:
   ferret replay orders-17.repro.toml --node n2 --log --until 14.2s
       Both, of one node.
 
-Exit codes: 100 violated again · 0 mended: it holds now, in a build that is another one ·
-103 the same build gave another run · 2, 3 as in `ferret run`";
+Exit codes: 100 violated again · 0 mended: in a build that is another one, the run passes · 103 the
+same build gave another run · in another build, a run that neither shows it nor passes: that run's ·
+5 interrupted · 2, 3, 4 as in `ferret run`";
 
 /// Replay a reproducer that `ferret shrink` wrote
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ pub(super) struct ReplayArgs {
     #[arg(value_name = "FILE")]
     path: PathBuf,
 
-    /// End the run at this virtual time, and tell what happened before
+    /// End the run at this virtual time, and tell what happened before; nothing is judged then
     #[arg(long, value_name = "TIME", value_parser = virtual_time)]
     until: Option<Duration>,
 
@@ -78,29 +79,38 @@ pub(super) fn replay<S: Simulate>(
         report_invalid(&selection, streams)?;
         return Ok(exit::INVALID_SCENARIO);
     }
-    let (Some(scenario), Some(repro)) =
-        (selection.scenarios.first(), selection.scenarios.first().and_then(|scenario| scenario.repro.as_ref()))
-    else {
-        let path = args.path.display();
+    let path = args.path.display();
+    let [scenario] = &selection.scenarios[..] else {
+        writeln!(streams.err, "ferret: {path} is not one scenario; name one file")?;
+        return Ok(exit::NOTHING_SELECTED);
+    };
+    let Some(repro) = &scenario.repro else {
         writeln!(streams.err, "ferret: {path} is no reproducer (it has no [repro]); use `ferret run {path}`")?;
         return Ok(exit::USAGE);
     };
+    let cluster = scenario.cluster;
     if let Some(node) = &args.node
-        && !scenario.cluster.node_ids().any(|known| known.to_string() == *node)
+        && !cluster.node_ids().chain(cluster.spare_ids()).any(|known| known.to_string() == *node)
     {
-        writeln!(streams.err, "ferret: there is no node {node}; the nodes are n1 to n{}", scenario.cluster.nodes)?;
+        let last = cluster.nodes + cluster.spares;
+        writeln!(streams.err, "ferret: there is no node {node}; the nodes are n1 to n{last}")?;
         return Ok(exit::USAGE);
     }
     let request = Request { until: args.until, log: args.log, ..Request::default() };
     let seed = scenario.run.seeds.from;
-    let (simulated, _) = pool::simulate_apart(simulate, scenario, seed, &request, interrupt, &Progress::default());
+    let progress = Progress::default();
+    let (simulated, _) = pool::simulate_apart(simulate, scenario, seed, &request, interrupt, &progress);
     tell(args, &simulated, streams)?;
-    if let Some(until) = args.until {
-        writeln!(streams.out, "stopped at {:.3} s, as asked; nothing is judged", until.as_secs_f64())?;
-        return Ok(exit::PASS);
-    }
+    let reached = progress.virtual_time();
     if interrupt.asked() {
+        writeln!(streams.out, "interrupted at {:.3} s; nothing is judged", reached.as_secs_f64())?;
         return Ok(exit::INCOMPLETE);
+    }
+    // What failed, or ended by itself before that time, is a whole run.
+    let whole = simulated.record.verdict == Verdict::Internal;
+    if !whole && args.until.is_some_and(|until| reached >= until) {
+        writeln!(streams.out, "stopped at {:.3} s, as asked; nothing is judged", reached.as_secs_f64())?;
+        return Ok(exit::PASS);
     }
     conclude(repro, &simulated, streams)
 }
@@ -135,31 +145,30 @@ fn conclude<S>(repro: &Repro, simulated: &Simulated<S>, streams: &mut Streams<'_
     let style = streams.out_style;
     let same_trace = record.trace_hash == repro.trace;
     let same_build = repro.build == build_id();
-    let goal = Goal::from_name(&repro.violates);
-    let again = goal.is_some_and(|goal| goal.is_shown_by(record));
+    let goal = Goal::from_name(&repro.violates).expect("the file's check knows the name");
+    let again = goal.is_shown_by(record);
     writeln!(streams.out, "{}", terminal::run_line(record, record.scenario.name.len(), style))?;
     write!(streams.out, "{}", terminal::failure(record, style))?;
     let name = &repro.violates;
+    let changed =
+        || format!("the code has changed since (build {} then, {} now)", or_unknown(&repro.build), build_id());
     let (text, code) = match (same_trace, again) {
         (true, true) => {
             let text = format!("reproduced to the byte: {name} is violated again, with the trace hash {}", repro.trace);
             (style.bad(&text), Verdict::Violated.exit_code())
         }
         (false, true) if !same_build => {
-            let text = format!(
-                "the code has changed since (build {} then, {} now): another trace, but {name} is still violated",
-                or_unknown(&repro.build),
-                build_id()
-            );
+            let text = format!("{}: another trace, but {name} is still violated", changed());
             (style.bad(&text), Verdict::Violated.exit_code())
         }
+        (_, false) if !same_build && record.verdict == Verdict::Pass => {
+            (style.good(&format!("{}: {name} is not violated any more", changed())), exit::PASS)
+        }
+        // What ended otherwise may not have come to where it was violated.
         (_, false) if !same_build => {
-            let text = format!(
-                "the code has changed since (build {} then, {} now): {name} is not violated any more",
-                or_unknown(&repro.build),
-                build_id()
-            );
-            (style.good(&text), exit::PASS)
+            let word = terminal::verdict_name(record.verdict);
+            let text = format!("{}: {name} is not shown, but the run is no pass: {word}", changed());
+            (style.bad(&text), record.verdict.exit_code())
         }
         _ => {
             let text = format!(
@@ -169,7 +178,7 @@ fn conclude<S>(repro: &Repro, simulated: &Simulated<S>, streams: &mut Streams<'_
                 repro.trace,
                 if again { "" } else { "not " }
             );
-            (style.bad(&text), Verdict::NotDeterministic.exit_code())
+            (style.bad(&text), record.verdict.max(Verdict::NotDeterministic).exit_code())
         }
     };
     writeln!(streams.out, "{text}")?;

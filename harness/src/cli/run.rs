@@ -74,7 +74,8 @@ before any others, except with --seed.
 
 A spent budget ends the sweep when the runs under way are done. Seeds that were asked for and
 not run make it incomplete (exit code 5), since a gate that ran half of itself has not passed;
-with --seeds A.. there is no such seed. After --max-fail, the failures decide the exit code.
+with --seeds A.. there is no such seed, but there must be one run. After --max-fail, the failures
+decide the exit code.
 In one part of a partition, what must happen at least once is not judged: merge does it.
 
 Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves sweep.json,
@@ -124,8 +125,9 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "slice:K/N", value_parser = sweep::slice, conflicts_with = "seed")]
     partition: Option<Slice>,
 
-    /// Keep failing seeds beside their scenarios, in regressions/: from then on they run first
-    #[arg(long, conflicts_with_all = ["sabotage", "client"])]
+    /// Keep failing seeds beside their scenarios, in regressions/: from then on they run first.
+    /// (Of a run with --swarm, keep its drawn.toml: without the flag, the seed gives another run)
+    #[arg(long, conflicts_with_all = ["sabotage", "client", "swarm"])]
     save_failures: bool,
 
     /// Of which runs to keep the event history; run.json and the report are always kept
@@ -301,7 +303,11 @@ pub(super) fn run<S: Simulate>(
         keep: args.keep,
     };
     let swept = sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?;
-    artifacts.write_summary(&swept.records, (&swept.record.runs, &swept.unmade), Summary::Runs)?;
+    artifacts.write_summary(&swept.records, (&swept.record, &swept.unmade), Summary::Runs)?;
+    // First what is known: a search may end badly.
+    if args.save_failures {
+        stored::save(&swept.records, streams.err)?;
+    }
     if args.shrink {
         shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;
     }
@@ -319,17 +325,17 @@ pub(super) fn run<S: Simulate>(
         }
         writeln!(streams.out, "report: {}", artifacts.report().display())?;
     }
-    if args.save_failures {
-        stored::save(&swept.records, streams.err)?;
-    }
     let missed: Vec<&RunRecord> = swept.records.iter().filter(|record| matching && missed(record)).collect();
     for record in &missed {
         let (name, seed) = (&record.scenario.name, record.seed);
         let bug = record.sabotage.as_deref().unwrap_or_default();
         writeln!(streams.err, "{name} seed {seed}: nothing told of the planted bug {bug}")?;
     }
-    let code = swept.verdict().exit_code();
-    Ok(if !missed.is_empty() && code == Verdict::Violated.exit_code() { Verdict::Vacuous.exit_code() } else { code })
+    // With a bug in every run, a violation is what should be.
+    Ok(match swept.verdict() {
+        Verdict::Pass | Verdict::Violated if !missed.is_empty() => Verdict::Vacuous.exit_code(),
+        verdict => verdict.exit_code(),
+    })
 }
 
 /// Whether a run with a planted bug shows nothing of it.

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     progress::Progress,
     run,
-    scenario::{ClientKind, Expect, Repro, Scenario, Seeds},
+    scenario::{ClientKind, Expect, NAME_BYTES_MAX, Repro, Scenario, Seeds},
     search::shrink::{self, Found, Goal, Sights},
 };
 
@@ -47,7 +47,7 @@ Examples:
 Ctrl-C ends the search early and keeps the best so far.
 
 Exit codes: 100 shrunk, for it fails · 0 the seed does not fail, there is nothing to shrink ·
-2, 3, 4 as in `ferret run`";
+5 interrupted before it was known to fail · 2, 3, 4 as in `ferret run`";
 
 /// Shrink a failing seed to a minimal scenario that fails the same way
 #[derive(Debug, Args)]
@@ -156,6 +156,11 @@ impl Search<'_> {
         let request = Request::default();
         let (first, _) =
             pool::simulate_apart(simulate, self.scenario, self.seed, &request, interrupt, &Progress::default());
+        if interrupt.asked() {
+            let (name, seed) = (&self.scenario.name, self.seed);
+            writeln!(streams.out, "{name} with seed {seed}: interrupted before it was known to fail")?;
+            return Ok(None);
+        }
         let shown = Goal::all_of(&first.record);
         let Some(goal) = self.goal.or(shown.first().copied()).filter(|goal| shown.contains(goal)) else {
             let wanted = self.goal.map_or("nothing is violated".to_owned(), |goal| format!("{} holds", goal.name()));
@@ -231,9 +236,16 @@ impl Search<'_> {
     }
 }
 
+/// What the name of a reproducer ends with.
+const REPRO: &str = "-repro";
+
 /// A scenario that asks for the goal and for nothing else.
 fn prepared(mut scenario: Scenario, goal: Goal) -> Scenario {
-    scenario.name += "-repro";
+    if !scenario.name.ends_with(REPRO) {
+        // A name has ASCII characters only.
+        scenario.name.truncate(NAME_BYTES_MAX - REPRO.len());
+        scenario.name += REPRO;
+    }
     scenario.tags.clear();
     scenario.repro = None;
     scenario.expect = Expect::default();

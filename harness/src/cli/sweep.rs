@@ -81,15 +81,19 @@ impl Limits {
         Self { deadline, failures, hit: OnceLock::new() }
     }
 
+    /// Whether the budget is spent.
+    pub(super) fn late(&self) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "a budget is time of the user's; no simulation sees it")]
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     /// Whether no run may be begun any more, now that so many have failed.
     pub(super) fn reached(&self, failed: usize) -> bool {
-        #[expect(clippy::disallowed_methods, reason = "a budget is time of the user's; no simulation sees it")]
-        let late = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if self.hit.get().is_none() {
             // What has been set is what came first.
             if self.failures.is_some_and(|most| failed >= most) {
                 let _ = self.hit.set(Stopped::Failures);
-            } else if late() {
+            } else if self.late() {
                 let _ = self.hit.set(Stopped::Budget);
             }
         }
@@ -112,7 +116,7 @@ pub(super) struct Swept {
 
 impl Swept {
     /// The worst verdict of all; what was planned and is not there makes the whole incomplete, unless the sweep was to
-    /// end at the failures that it found, or had no end to come to.
+    /// end at the failures that it found, or had no end to come to and made a run at least.
     pub(super) fn verdict(&self) -> Verdict {
         self.record.verdict
     }
@@ -217,6 +221,9 @@ impl Sweep<'_> {
         let mut notes = Vec::new();
         let missing = swept.planned - swept.records.len();
         match swept.record.stopped {
+            Some(Stopped::Budget) if self.open && swept.records.is_empty() => {
+                notes.push("the budget is spent: no run was made".to_owned())
+            }
             Some(Stopped::Budget) if self.open => notes.push("the budget is spent".to_owned()),
             Some(Stopped::Budget) => notes.push(format!("the budget is spent: {missing} planned runs were not made")),
             Some(Stopped::Failures) => {
@@ -274,7 +281,9 @@ pub(super) fn swept_runs(records: &[RunRecord], planned: &[PlannedRun], folders:
 
 /// See [`Swept::verdict`].
 pub(super) fn verdict(records: &[RunRecord], planned: usize, stopped: Option<Stopped>, open: bool) -> Verdict {
-    let meant = stopped == Some(Stopped::Failures) || (open && stopped == Some(Stopped::Budget));
+    // A budget may end what has no end, but not before it has begun.
+    let spent = open && stopped == Some(Stopped::Budget) && !records.is_empty();
+    let meant = stopped == Some(Stopped::Failures) || spent;
     let unfinished = (records.len() < planned && !meant).then_some(Verdict::Incomplete);
     records.iter().map(|record| record.verdict).chain(unfinished).max().unwrap_or(Verdict::Pass)
 }
@@ -300,6 +309,7 @@ pub(super) fn plan_of(seeds: &[Seeds], limited: bool) -> Vec<PlannedRun> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::{self, RunOptions};
 
     #[test]
     fn slices_are_numbered_from_one() {
@@ -309,13 +319,22 @@ mod tests {
         }
     }
 
+    fn passed() -> RunRecord {
+        let text = "version = 1\nname = \"a\"\nrun = { duration = \"1s\" }\ncluster = { nodes = 1 }\n\
+                    queues = [{ name = \"q\" }]\npublishers = [{ name = \"pub\", queue = \"q\", rate = 1 }]\n";
+        let scenario = Scenario::parse("a.toml", text).expect("the scenario is valid");
+        run::blank_record(&scenario, 1, &RunOptions::default())
+    }
+
     #[test]
     fn what_was_planned_and_not_run_makes_the_whole_incomplete_unless_it_was_to_end_there() {
         let none = &[][..];
         assert_eq!(verdict(none, 3, Some(Stopped::Budget), false), Verdict::Incomplete);
         assert_eq!(verdict(none, 3, Some(Stopped::Interrupt), true), Verdict::Incomplete);
         assert_eq!(verdict(none, 3, Some(Stopped::Failures), false), Verdict::Pass);
-        assert_eq!(verdict(none, 3, Some(Stopped::Budget), true), Verdict::Pass);
+        assert_eq!(verdict(none, 3, Some(Stopped::Budget), true), Verdict::Incomplete);
+        assert_eq!(verdict(&[passed()], 3, Some(Stopped::Budget), true), Verdict::Pass);
+        assert_eq!(verdict(&[passed()], 3, Some(Stopped::Interrupt), true), Verdict::Incomplete);
         assert_eq!(verdict(none, 0, None, false), Verdict::Pass);
     }
 }

@@ -164,14 +164,16 @@ pub struct Comparison {
     pub moves: Vec<MetricMove>,
     /// Runs that the baseline does not know: they are new, or their scenario's text is.
     pub unknown: Vec<String>,
+    /// Runs that only the baseline has: a scenario or a seed that is made no more.
+    pub absent: Vec<String>,
 }
 
 impl Comparison {
-    /// A run that is compared with nothing proves nothing.
+    /// A run that is compared with nothing proves nothing, and one that is not made hides what it would show.
     pub fn verdict(&self) -> Verdict {
         if self.moves.iter().any(|one| one.regression) {
             Verdict::Regression
-        } else if !self.unknown.is_empty() || self.compared == 0 {
+        } else if !self.unknown.is_empty() || !self.absent.is_empty() || self.compared == 0 {
             Verdict::Vacuous
         } else {
             Verdict::Pass
@@ -180,21 +182,29 @@ impl Comparison {
 
     pub fn finding(&self) -> String {
         let worse = self.moves.iter().filter(|one| one.regression).count();
+        let compared = if self.compared == 1 { "1 run".to_owned() } else { format!("{} runs", self.compared) };
         let mut text = match (worse, self.moves.len()) {
-            (0, 0) => format!("{} runs compared, nothing moved", self.compared),
-            (0, moved) => format!("{} runs compared, {moved} metrics moved, none too much", self.compared),
-            (worse, moved) => format!("{} runs compared, {moved} metrics moved, {worse} too much", self.compared),
+            (0, 0) => format!("{compared} compared, nothing moved"),
+            (0, moved) => format!("{compared} compared, {moved} metrics moved, none too much"),
+            (worse, moved) => format!("{compared} compared, {moved} metrics moved, {worse} too much"),
         };
-        if let Some(first) = self.unknown.first() {
-            let count = self.unknown.len();
-            let (runs, first) = match count {
-                1 => ("1 run is".to_owned(), first.clone()),
-                count => (format!("{count} runs are"), format!("the first is {first}")),
-            };
-            text += &format!("; {runs} not in the baseline ({first}): save it anew");
+        if let Some((runs, verb, first)) = told(&self.absent) {
+            text += &format!("; {runs} of the baseline {verb} not here ({first})");
+        }
+        if let Some((runs, verb, first)) = told(&self.unknown) {
+            text += &format!("; {runs} {verb} not in the baseline ({first}): save it anew");
         }
         text
     }
+}
+
+/// How many runs, the verb, and which is the first; `None` if there is none.
+fn told(runs: &[String]) -> Option<(String, &'static str, String)> {
+    let first = runs.first()?;
+    Some(match runs.len() {
+        1 => ("1 run".to_owned(), "is", first.clone()),
+        many => (format!("{many} runs"), "are", format!("the first is {first}")),
+    })
 }
 
 /// Compares what is measured in `records` with the baseline.
@@ -214,6 +224,10 @@ pub fn compare(baseline: &Baseline, records: &[RunRecord], tolerance: &Tolerance
             None => comparison.unknown.push(format!("{name} seed {}", record.seed)),
         }
     }
+    let made: BTreeSet<(&str, u64)> =
+        records.iter().map(|record| (record.scenario.name.as_str(), record.seed)).collect();
+    let absent = baseline.runs.iter().filter(|run| !made.contains(&(run.scenario.as_str(), run.seed)));
+    comparison.absent = absent.map(|run| format!("{} seed {}", run.scenario, run.seed)).collect();
     for (scenario, runs) in pairs {
         for metric in METRICS {
             let value = |values: &Metrics| values.get(metric.name).copied();
@@ -314,6 +328,8 @@ mod tests {
         assert_eq!(Comparison::default().verdict(), Verdict::Vacuous);
         let new = Comparison { compared: 3, unknown: vec!["s seed 4".into()], ..Comparison::default() };
         assert_eq!(new.verdict(), Verdict::Vacuous);
+        let gone = Comparison { compared: 3, absent: vec!["s seed 4".into()], ..Comparison::default() };
+        assert_eq!(gone.verdict(), Verdict::Vacuous);
         assert_eq!(Comparison { compared: 3, ..Comparison::default() }.verdict(), Verdict::Pass);
     }
 

@@ -25,7 +25,8 @@ pub(super) struct File {
     pub(super) filter: Field<String>,
     /// The seeds of every scenario, `1..20`. Default: those that each names.
     pub(super) seeds: Field<String>,
-    /// Begin no run after this much wall time; a gate that has not made all its runs by then is incomplete.
+    /// Begin no run after this much wall time, with a planted bug or without; a gate that has not made its runs and
+    /// caught its bugs by then is incomplete.
     pub(super) budget: Field<String>,
     /// Begin no run after so many have failed.
     #[schemars(range(min = 1))]

@@ -1,6 +1,6 @@
 //! Runs against a policy: one check for each thing that it asks for, and the worst of them all.
 
-use ferret_reports::{GATE_VERSION, GateCheck, GateRecord, RunRecord, Verdict};
+use ferret_reports::{GATE_VERSION, GateCheck, GateRecord, RunRecord, Stopped, Verdict};
 
 use super::{
     Policy,
@@ -35,8 +35,8 @@ pub struct Chased {
     pub catch: Option<Catch>,
     /// The invariants that told instead.
     pub others: Vec<String>,
-    /// The user wanted to stop.
-    pub interrupted: bool,
+    /// What ended the chase before its seeds did.
+    pub stopped: Option<Stopped>,
 }
 
 /// Whether the runs are good enough.
@@ -130,10 +130,13 @@ fn happened(sometimes: &Lined<Sometimes>, records: &[RunRecord]) -> GateCheck {
 }
 
 fn caught(planted: &Lined<Planted>, chased: &Chased) -> GateCheck {
-    let (verdict, finding) = match &chased.catch {
-        Some(catch) => (Verdict::Pass, format!("caught by {} in run {}", catch.by.join(", "), chased.runs)),
-        None if chased.interrupted => (Verdict::Incomplete, format!("not caught in {} runs; stopped", chased.runs)),
-        None => {
+    let (verdict, finding) = match (&chased.catch, chased.stopped) {
+        (Some(catch), _) => (Verdict::Pass, format!("caught by {} in run {}", catch.by.join(", "), chased.runs)),
+        (None, Some(stopped)) => {
+            let why = if stopped == Stopped::Budget { "the budget is spent" } else { "interrupted" };
+            (Verdict::Incomplete, format!("not caught in {} runs; {why}", chased.runs))
+        }
+        (None, None) => {
             let expected: Vec<&str> = planted.what.caught_by.iter().map(|invariant| invariant.name()).collect();
             let by = if expected.is_empty() { String::new() } else { format!(" by {}", expected.join(" or ")) };
             let others = match chased.others.as_slice() {

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 use warren::platform::Sabotage;
 
 use super::{
-    AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Expect, Getters, Invariant, Metric, Net, Placement, Publishers,
-    Queue, QueueKind, Repro, Run, SPARES_MAX, Scenario, Seeds, Sometimes, Spread, Target, Threshold,
+    AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Expect, Getters, Invariant, Metric, NAME_BYTES_MAX, Net,
+    Placement, Publishers, Queue, QueueKind, Repro, Run, SPARES_MAX, Scenario, Seeds, Sometimes, Spread, Target,
+    Threshold,
     file::{ConsumersTable, ExpectTable, File, GettersTable, PublishersTable, QueueTable, ReproTable, RunTable},
     problem::{Problem, Problems},
     required, schema, shape,
@@ -272,10 +273,10 @@ impl Checker<'_> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let node_like = at.value.strip_prefix('n').is_some_and(|rest| rest.parse::<u64>().is_ok());
         // It names a folder too.
-        let good = (1..=100).contains(&at.value.len()) && !at.value.starts_with('.');
+        let good = (1..=NAME_BYTES_MAX).contains(&at.value.len()) && !at.value.starts_with('.');
         if !good || !at.value.chars().all(allowed) {
             let message = format!("`{}` is no name for {of}", at.value);
-            let label = "1 to 100 letters, digits, `-`, `_` and `.`, not beginning with `.`";
+            let label = format!("1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` and `.`, not beginning with `.`");
             self.problems.add(&at.span, message, label, None);
         } else if node_like {
             let message = format!("`{}` is no name for {of}", at.value);
@@ -398,7 +399,7 @@ impl<T: Copy> Field<T> {
 fn repro(table: ReproTable) -> Repro {
     let text = |field: Field<String>| field.0.map(|at| at.value).unwrap_or_default();
     Repro {
-        violates: text(table.violates),
+        violates: table.violates.0.map(|at| at.value.text).unwrap_or_default(),
         trace: text(table.trace),
         build: text(table.build),
         found_by: text(table.found_by),

@@ -48,12 +48,12 @@ pub(super) struct File {
 }
 
 /// What a reproducer must show again.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(extend("required" = ["violates", "trace"]))]
 pub(super) struct ReproTable {
     /// An invariant, or `panic` for an assertion of the broker's own.
-    pub(super) violates: Field<String>,
+    pub(super) violates: Field<Name<names::InvariantOrPanic>>,
     /// The trace hash of the run that showed it.
     pub(super) trace: Field<String>,
     /// Which build of Ferret that was.

@@ -32,8 +32,8 @@ pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
     AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Errand, Getters, Lockers,
-    Net, Partition, Placement, Publishers, Queue, QueueKind, Repro, Reset, Run, SPARES_MAX, Scenario, Seeds, Spread,
-    StallWhat, Step, Take, Trouble, Weather,
+    NAME_BYTES_MAX, Net, PANIC, Partition, Placement, Publishers, Queue, QueueKind, Repro, Reset, Run, SPARES_MAX,
+    Scenario, Seeds, Spread, StallWhat, Step, Take, Trouble, Weather,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};

@@ -39,10 +39,16 @@ pub struct Scenario {
     pub repro: Option<Repro>,
 }
 
+/// The longest name that a scenario, a queue or a group of clients may have.
+pub const NAME_BYTES_MAX: usize = 100;
+
+/// What stands in the place of an invariant where the broker fails an assertion of its own.
+pub const PANIC: &str = "panic";
+
 /// What a reproducer must show again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repro {
-    /// The invariant, or `panic` for an assertion of the broker's own.
+    /// The name of the invariant, or [`PANIC`].
     pub violates: String,
     /// The trace hash of the run that showed it, 16 hexadecimal digits.
     pub trace: String,

@@ -201,7 +201,7 @@ pub(crate) mod names {
     use warren::platform::Sabotage;
 
     use super::{
-        super::{ClientKind, SwarmKind},
+        super::{ClientKind, PANIC, SwarmKind},
         Invariant, Names, Sometimes,
     };
 
@@ -236,6 +236,8 @@ pub(crate) mod names {
         InvariantName, "invariant", Invariant::ALL.into_iter().map(Invariant::name).collect();
         InvariantOrAll, "invariant",
             std::iter::once("all").chain(Invariant::ALL.into_iter().map(Invariant::name)).collect();
+        InvariantOrPanic, "invariant",
+            std::iter::once(PANIC).chain(Invariant::ALL.into_iter().map(Invariant::name)).collect();
         SometimesName, "thing that may happen", Sometimes::ALL.into_iter().map(Sometimes::name).collect();
     }
 }

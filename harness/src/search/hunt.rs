@@ -6,8 +6,8 @@ use ferret_reports::{InvariantVerdict, RunRecord, Verdict};
 use serde::Serialize;
 use warren::platform::Sabotage;
 
-/// The catcher of a bug that makes the broker fail an assertion of its own.
-pub const PANIC: &str = "panic";
+use crate::scenario::PANIC;
+
 /// The catcher of a bug that lets two runs of one seed differ: a second run.
 pub const DETERMINISM: &str = "determinism";
 

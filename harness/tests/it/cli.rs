@@ -410,6 +410,7 @@ fn wrong_usage_says_what_is_right() {
         (["--sabotage", "confirm-before-sink"], "confirm-before-sync"),
         (["--seeds", "9..1"], "write 1..9"),
         (["--client", "pika"], "possible values: native, lapin"),
+        (["--save-failures", "--swarm"], "'--save-failures' cannot be used with '--swarm'"),
     ] {
         let call = ferret("run", &[("a.toml", &named("first"))], &options, &Script::default());
         assert_eq!(call.code, exit::USAGE);
@@ -517,6 +518,19 @@ fn a_run_with_each_scenarios_own_bug_must_catch_them_all() {
         "second seed 2: nothing told of the planted bug no-resend",
     ] {
         assert!(call.err.contains(told), "{}", call.err);
+    }
+}
+
+#[test]
+fn a_bug_of_its_own_that_no_scenario_notices_is_no_pass() {
+    for (script, code) in [
+        (Script::default(), 104),
+        (Script { bad: Some((1, Verdict::Vacuous)), ..Script::default() }, 104),
+        (Script { bad: Some((1, Verdict::Threshold)), ..Script::default() }, 99),
+    ] {
+        let call = ferret("run", &[("a.toml", &with_matching("first", "forget-vote"))], &MATCHING, &script);
+        assert_eq!(call.code, code, "{}", call.out);
+        assert!(call.err.contains("first seed 2: nothing told of the planted bug forget-vote"), "{}", call.err);
     }
 }
 

@@ -114,6 +114,67 @@ fn a_gate_judges_runs_that_were_made_elsewhere() {
 }
 
 #[test]
+fn a_sweep_of_which_runs_are_missing_is_not_shown_as_one_that_passed() {
+    let workspace = workspace();
+    for (seeds, told) in [("1..2", "2 of 3 runs pass, 1 not made"), ("1..1", "1 of 3 runs pass, 2 not made")] {
+        workspace.ferret(&["run", "@s", "--seeds", seeds, "--out", "@w"], &good());
+        assert_eq!(gate(&workspace, &["--from", "@w"], &good()).code, exit::INCOMPLETE);
+        let (summary, report) = (workspace.read("out/summary.md"), workspace.read("out/report.html"));
+        assert!(summary.contains(&format!("## ⚠️ Incomplete: {told}\n")), "{summary}");
+        assert!(report.contains(told) && report.contains("hero warn"), "{seeds}: the page says it, too");
+    }
+}
+
+#[test]
+fn runs_that_were_made_with_other_options_are_not_judged() {
+    let workspace = workspace();
+    for options in [&["--swarm"][..], &["--client", "lapin"], &["--sabotage", "forget-vote"]] {
+        let args = [&["run", "@s", "--seeds", "1..3", "--out", "@w"], options].concat();
+        workspace.ferret(&args, &good());
+        let said = gate(&workspace, &["--from", "@w"], &good());
+        assert_eq!((said.code, said.out.as_str()), (exit::INCOMPLETE, ""), "{options:?}");
+        assert!(said.err.contains(&options.join(" ")), "{}", said.err);
+    }
+    workspace.ferret(&["run", "@s", "--seeds", "1..3", "--out", "@w", "--verify-determinism"], &good());
+    let said = gate(&workspace, &["--from", "@w"], &good());
+    assert_eq!(said.code, exit::PASS, "run twice, they are the same runs: {}{}", said.out, said.err);
+    assert!(workspace.read("out/sweep.json").contains("\"request\": \"--verify-determinism\""));
+}
+
+#[test]
+fn what_must_happen_at_least_once_is_judged_over_the_runs_that_the_gate_takes() {
+    let workspace = workspace();
+    let script = || Script { never: true, ..good() };
+    for options in [&["--seeds", "1..3", "--partition", "slice:1/1"], &["--seeds", "1..9", "--jobs", "1"]] {
+        let args = [&["run", "@s", "--out", "@w"], &options[..]].concat();
+        workspace.ferret(&args, &script());
+        let said = gate(&workspace, &["--from", "@w"], &script());
+        assert_eq!(said.code, 104, "{options:?}: {}{}", said.out, said.err);
+        let record = workspace.read("out/first/seed-3/run.json");
+        assert!(record.contains("\"verdict\": \"vacuous\"") && record.contains("did not in 3 seeds"), "{record}");
+    }
+    workspace.ferret(&["run", "@s", "--out", "@w", "--seeds", "1..3"], &script());
+    assert_eq!(gate(&workspace, &["--from", "@w"], &script()).code, 104);
+    let record = workspace.read("out/first/seed-3/run.json");
+    assert_eq!(record.matches("did not in 3 seeds").count(), 1, "what is known is not told twice: {record}");
+}
+
+#[test]
+fn runs_of_another_program_are_judged_as_its_own_but_planted_bugs_of_this_one_prove_nothing_of_it() {
+    let workspace = workspace();
+    workspace.ferret(&["run", "@s", "--seeds", "1..3", "--out", "@w"], &good());
+    let sweep = workspace.read("w/sweep.json").replace("\"build\": \"ferret ", "\"build\": \"other ");
+    workspace.write("w/sweep.json", &sweep);
+    let said = gate(&workspace, &["--from", "@w"], &good());
+    assert_eq!((said.code, said.out.as_str()), (exit::INCOMPLETE, ""));
+    assert!(said.err.contains("were made by other "), "{}", said.err);
+    workspace.write("gate.toml", "version = 1\nname = \"main\"\nscenarios = [\"s\"]\nseeds = \"1..3\"\n");
+    let said = gate(&workspace, &["--from", "@w"], &good());
+    assert_eq!(said.code, exit::PASS, "{}", said.err);
+    assert!(workspace.read("out/gate.json").contains("\"build\": \"other "));
+}
+
+#[test]
 fn what_moved_since_the_baseline_is_a_table() {
     let workspace = workspace();
     let slow = Script { slower: 1, ..Script::default() };
@@ -123,6 +184,36 @@ fn what_moved_since_the_baseline_is_a_table() {
     insta::assert_snapshot!(said.out);
     let same = workspace.ferret(&["baseline", "compare", "@base", "@base.json", "--tolerance", "0%"], &slow);
     assert_eq!((same.code, same.out.as_str()), (exit::PASS, "pass: 3 runs compared, nothing moved\n"));
+}
+
+#[test]
+fn a_run_of_the_baseline_that_was_not_made_is_missed() {
+    let workspace = workspace();
+    workspace.write("gate.toml", &POLICY.replace("seeds = \"1..3\"", "seeds = \"1..2\""));
+    let said = gate(&workspace, &[], &good());
+    assert_eq!(said.code, 104, "{}", said.out);
+    let record = workspace.read("out/gate.json");
+    assert!(record.contains("nothing moved; 1 run of the baseline is not here (first seed 3)"), "{record}");
+    workspace.ferret(&["run", "@s", "--seeds", "2..2", "--out", "@now"], &good());
+    let said = workspace.ferret(&["baseline", "compare", "@now", "@base.json"], &good());
+    let told =
+        "vacuous: 1 run compared, nothing moved; 2 runs of the baseline are not here (the first is first seed 1)\n";
+    assert_eq!((said.code, said.out.as_str()), (104, told));
+    // Another text is another scenario: that is told once, not from both sides.
+    workspace.write("s/a.toml", &named("first").replace("10s", "11s"));
+    workspace.ferret(&["run", "@s", "--seeds", "1..3", "--out", "@now"], &good());
+    let said = workspace.ferret(&["baseline", "compare", "@now", "@base.json"], &good());
+    assert!(said.out.contains("3 runs are not in the baseline") && !said.out.contains("not here"), "{}", said.out);
+}
+
+#[test]
+fn a_spent_budget_ends_the_chase_of_planted_bugs_too() {
+    let workspace = workspace();
+    workspace.write("gate.toml", &POLICY.replace("budget = \"10m\"", "budget = \"0s\""));
+    let script = good();
+    let said = gate(&workspace, &[], &script);
+    assert_eq!((said.code, script.ran.into_inner().expect("no run panicked")), (exit::INCOMPLETE, vec![]));
+    assert!(workspace.read("out/gate.json").contains("not caught in 0 runs; the budget is spent"), "{}", said.out);
 }
 
 #[test]

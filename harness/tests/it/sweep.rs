@@ -1,6 +1,11 @@
 //! Many runs: picked, planned, limited, shared out and joined again, with a script in the place of the simulation.
 
-use ferret::cli::exit;
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
+
+use ferret::cli::{self, Interrupt, Streams, Style, exit};
 use ferret_reports::{SweepRecord, Verdict};
 
 use crate::{
@@ -111,9 +116,14 @@ fn a_spent_budget_leaves_planned_seeds_out_and_is_incomplete() {
 }
 
 #[test]
-fn a_spent_budget_is_the_end_of_seeds_that_have_none() {
-    let said = run(&two(), "out", &["--budget", "0s", "--seeds", "1.."], &Script::default());
-    assert_eq!(said.code, exit::PASS, "{}", said.out);
+fn a_spent_budget_is_the_end_of_seeds_that_have_none_but_not_before_the_first() {
+    let workspace = two();
+    let said = run(&workspace, "out", &["--budget", "0s", "--seeds", "1.."], &Script::default());
+    assert_eq!(said.code, exit::INCOMPLETE, "{}", said.out);
+    assert!(said.out.contains("the budget is spent: no run was made"), "{}", said.out);
+    let summary = workspace.read("out/summary.md");
+    assert!(summary.starts_with("## ⚠️ Nothing was run\n"), "{summary}");
+    assert!(workspace.read("out/report.html").contains("hero warn"));
     let said = run(&two(), "out", &["--seeds", "1.."], &Script::default());
     assert_eq!(said.code, exit::USAGE);
     assert!(said.err.contains("add --budget 10m"), "{}", said.err);
@@ -126,6 +136,36 @@ fn after_so_many_failures_no_run_is_begun_and_the_failures_decide() {
     assert_eq!(said.code, 99, "{}", said.out);
     assert_eq!(order(script), [1, 1, 1], "the first of a long sweep twice; then the scenarios take turns");
     assert!(said.out.contains("as many failures as asked for"), "{}", said.out);
+}
+
+/// Asks to stop as soon as anything is written.
+struct StopsAtOnce(Interrupt);
+
+impl Write for StopsAtOnce {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.ask();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One after the other, the results of these runs come faster than progress is shown.
+#[test]
+fn progress_is_shown_however_fast_results_come() {
+    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
+    let (script, interrupt) = (Script::default(), Interrupt::default());
+    let (file, out) = (workspace.path("a.toml"), workspace.path("out"));
+    let options = ["--seeds", "1..1000", "--jobs", "1", "--keep", "failed"].map(OsString::from);
+    let args = ["ferret".into(), "run".into(), file.into(), "--out".into(), out.into()].into_iter().chain(options);
+    let mut err = StopsAtOnce(interrupt.clone());
+    let (out_style, err_style) = (Style::PLAIN, Style::PLAIN);
+    let mut streams = Streams { out: &mut io::sink(), err: &mut err, out_style, err_style, progress: true };
+    assert_eq!(cli::main(args, &script, &interrupt, &mut streams), exit::INCOMPLETE);
+    let ran = script.ran.into_inner().expect("no run panicked").len();
+    assert!((1..1000).contains(&ran), "{ran} runs before the first line of progress");
 }
 
 #[test]
@@ -211,4 +251,30 @@ fn what_is_not_the_whole_is_refused() {
         assert!(said.err.starts_with("ferret: not merged: ") && said.err.contains(because), "{}", said.err);
     }
     assert!(!workspace.path("whole").exists(), "nothing was written");
+}
+
+#[test]
+fn a_part_that_names_what_it_does_not_have_is_refused() {
+    let workspace = two();
+    run(&workspace, "part-1", &["--seeds", "1..2", "--partition", "slice:1/1"], &Script::default());
+    let text = workspace.read("part-1/sweep.json");
+    let policy = "version = 1\nname = \"main\"\nscenarios = [\"s\"]\nseeds = \"1..2\"\n";
+    workspace.write("gate.toml", policy);
+    workspace.write("part-1/outside/run.json", "{}");
+    for (from, to, because) in [
+        ("\"scenario\": 1", "\"scenario\": 7", "has no scenario 7"),
+        ("\"folder\": \"first/seed-1\"", "\"folder\": \"../part-1/first/seed-1\"", "is no folder of its own"),
+        ("\"folder\": \"first/seed-1\"", "\"folder\": \"/first/seed-1\"", "is no folder of its own"),
+    ] {
+        assert!(text.contains(from), "{text}");
+        workspace.write("part-1/sweep.json", &text.replace(from, to));
+        for args in [&["merge", "@part-1", "--out", "@whole"][..], &["gate", "@gate.toml", "--from", "@part-1"]] {
+            let said = workspace.ferret(args, &Script::default());
+            assert_eq!((said.code, said.out.as_str()), (exit::INCOMPLETE, ""), "{to}: {}", said.err);
+            assert!(said.err.contains("FOLDER/part-1/sweep.json") && said.err.contains(because), "{}", said.err);
+        }
+    }
+    workspace.write("part-1/sweep.json", &text);
+    workspace.write("part-1/first/seed-1/notes/mine.txt", "a folder that is none of ours");
+    assert_eq!(merge(&workspace, &[1]).code, exit::PASS);
 }

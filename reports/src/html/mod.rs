@@ -22,7 +22,7 @@ pub use frame::POLICY;
 pub use history::render_history_html;
 pub use store::{render_calls_html, render_difference_html, render_scenario_html, render_store_html, verdict_key};
 
-use crate::{EventLog, InvariantVerdict, RunRecord, Verdict, escape::html, finding, quantity::count};
+use crate::{EventLog, InvariantVerdict, RunRecord, Unmade, Verdict, escape::html, finding, quantity::count};
 
 /// A run of an overview, and where its own page is, relative to the overview's.
 #[derive(Clone, Copy, Debug)]
@@ -42,10 +42,11 @@ pub fn rejudge_run_html(page: &str, run: &RunRecord) -> Option<String> {
     regions::refill(&run_page(run, &run::Events::default()), page)
 }
 
-/// The page over many runs: what failed, why, with which seeds.
-pub fn render_overview_html(runs: &[LinkedRun<'_>]) -> String {
+/// The page over many runs: the sweep's `verdict`, what failed, why, with which seeds.
+pub fn render_overview_html(runs: &[LinkedRun<'_>], unmade: &Unmade, verdict: Verdict) -> String {
     let records: Vec<&RunRecord> = runs.iter().map(|run| run.record).collect();
-    frame::page(&finding::overall(&records), frame::Kind::Overview, &overview::overview(runs))
+    let title = finding::overall(&records, unmade, verdict);
+    frame::page(&title, frame::Kind::Overview, &overview::overview(runs, unmade, verdict))
 }
 
 fn run_page(run: &RunRecord, events: &run::Events) -> String {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{LinkedRun, badge, run::sentence, sweep, tone, verdict_icon, witness};
 use crate::{
-    InvariantVerdict, RunRecord, Verdict,
+    InvariantVerdict, RunRecord, Unmade, Verdict,
     escape::html,
     finding,
     quantity::{count, seconds, some, speed},
@@ -16,18 +16,18 @@ use crate::{
 /// A cause lists so many of its seeds.
 const SEEDS_MAX: usize = 60;
 
-pub(super) fn overview(runs: &[LinkedRun<'_>]) -> String {
+pub(super) fn overview(runs: &[LinkedRun<'_>], unmade: &Unmade, verdict: Verdict) -> String {
     let records: Vec<&RunRecord> = runs.iter().map(|run| run.record).collect();
-    let worst = finding::worst(&records);
+    let nothing = runs.is_empty() && verdict == Verdict::Pass;
     let mut out = format!(
         "<div class=bar><a class=home href=\"#top\"><b>Ferret</b> {}</a><span class=search></span><button type=button \
          id=theme aria-label=\"Switch between dark and light\">Dark</button></div>\n<main class=overview id=top><header \
          class=\"hero {}\"><h1>{}{}</h1><p class=why>{}</p></header>\n",
         some(runs.len(), "run"),
-        if runs.is_empty() { "void" } else { tone(worst) },
-        if runs.is_empty() { String::new() } else { badge(worst) + " " },
-        html(&finding_of(&records)),
-        totals(&records)
+        if nothing { "void" } else { tone(verdict) },
+        if nothing { String::new() } else { badge(verdict) + " " },
+        html(&finding_of(&records, unmade, verdict)),
+        totals(&records) + &html(&missing(unmade))
     );
     if !runs.is_empty() {
         out.push_str(&causes(runs));
@@ -165,17 +165,24 @@ fn title(cause: &Cause<'_>) -> String {
 }
 
 /// The page's title without the word that the badge already says.
-fn finding_of(runs: &[&RunRecord]) -> String {
-    let text = finding::overall(runs);
-    match text.strip_prefix("Pass: all ") {
-        Some(rest) => format!("All {rest}"),
+fn finding_of(runs: &[&RunRecord], unmade: &Unmade, verdict: Verdict) -> String {
+    let text = finding::overall(runs, unmade, verdict);
+    match text.split_once(": ") {
+        Some((_, rest)) => sentence_start(rest),
         None => text,
+    }
+}
+
+fn missing(unmade: &Unmade) -> String {
+    match unmade.runs.len() {
+        0 => String::new(),
+        runs => format!(" Not made: {}; {}.", some(runs, "run"), unmade.why),
     }
 }
 
 fn totals(runs: &[&RunRecord]) -> String {
     if runs.is_empty() {
-        return "No scenario was selected, so nothing is known.".to_owned();
+        return "No run was made, so nothing is known.".to_owned();
     }
     let sum = |value: fn(&RunRecord) -> f64| runs.iter().map(|run| value(run)).filter(|v| v.is_finite()).sum::<f64>();
     let (simulated, wall) = (sum(|run| run.virtual_seconds), sum(|run| run.wall_seconds));

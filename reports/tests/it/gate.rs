@@ -45,7 +45,7 @@ fn nasty() -> String {
 
 #[test]
 fn a_gate_in_hostile_words_stays_within_its_lines() {
-    let markdown = render_gate_markdown(&[], &Unmade::default(), &gate(&nasty()));
+    let markdown = render_gate_markdown(&[], &Unmade::default(), Verdict::Pass, &gate(&nasty()));
     assert!(!markdown.contains("<script"), "markup got in");
     let row = markdown.lines().nth(4).expect("the first check");
     assert_eq!(row.replace("\\|", "").matches('|').count(), 5, "{row}");
@@ -59,7 +59,7 @@ fn a_gate_in_hostile_words_stays_within_its_lines() {
 fn however_large_a_gate_is_its_summary_stays_below_the_limit_and_shows_failures() {
     let runs = vec![sample::violated(1); 2_000];
     for text in ["<".repeat(10_000), "é|".repeat(5_000), "x".to_owned()] {
-        let markdown = render_gate_markdown(&runs, &Unmade::default(), &gate(&text));
+        let markdown = render_gate_markdown(&runs, &Unmade::default(), Verdict::Violated, &gate(&text));
         assert!(markdown.len() <= MARKDOWN_BYTES_MAX, "{} bytes", markdown.len());
         assert!(markdown.contains("70 more checks are not shown here") && markdown.contains("Replay"));
     }

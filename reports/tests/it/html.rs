@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use ferret_reports::{
-    EventLog, HistoryOperation, HistoryRecord, InvariantVerdict, LinkedRun, RunRecord, Verdict, rejudge_run_html,
-    render_history_html, render_overview_html, render_run_html,
+    EventLog, HistoryOperation, HistoryRecord, InvariantVerdict, LinkedRun, RunRecord, Unmade, UnmadeRun, Verdict,
+    rejudge_run_html, render_history_html, render_overview_html, render_run_html,
 };
 
 use crate::{degenerate, hostile, sample};
@@ -16,13 +16,27 @@ fn page(run: &RunRecord) -> String {
 fn overview(runs: &[RunRecord]) -> String {
     let pages: Vec<String> = (1..=runs.len()).map(|number| format!("run-{number}.html")).collect();
     let linked: Vec<_> = runs.iter().zip(&pages).map(|(record, page)| LinkedRun { record, page }).collect();
-    render_overview_html(&linked)
+    let worst = runs.iter().map(|run| run.verdict).max().unwrap_or(Verdict::Pass);
+    render_overview_html(&linked, &Unmade::default(), worst)
 }
 
 #[test]
 fn equal_records_give_equal_pages() {
     assert_eq!(page(&sample::violated(7)), page(&sample::violated(7)));
     assert_eq!(overview(&sample::twelve()), overview(&sample::twelve()));
+}
+
+#[test]
+fn an_overview_of_which_runs_are_missing_says_so_first() {
+    let runs = [sample::passing(1), sample::passing(2)];
+    let linked: Vec<_> = runs.iter().map(|record| LinkedRun { record, page: "run.html" }).collect();
+    let run = UnmadeRun { scenario: "<b>".into(), path: "a.toml".into(), seed: 3 };
+    let unmade = Unmade { why: "the <budget> is spent".into(), runs: vec![run] };
+    let page = render_overview_html(&linked, &unmade, Verdict::Incomplete);
+    assert!(page.contains("hero warn") && page.contains("2 of 3 runs pass, 1 not made"), "{page}");
+    assert!(page.contains("Not made: 1 run; the &lt;budget&gt; is spent."), "{page}");
+    let page = render_overview_html(&[], &Unmade::default(), Verdict::Incomplete);
+    assert!(page.contains("hero warn") && page.contains("Nothing was run"), "{page}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use ferret_reports::{InvariantResult, InvariantVerdict, RunRecord, Verdict};
 
-use crate::{check::Invariant, search::hunt::PANIC};
+use crate::{check::Invariant, scenario::PANIC};
 
 /// The one failure that is kept while everything around it is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,115 @@
+//! What `ferret replay` says of a reproducer, and `ferret shrink` of what it cannot shrink, with a script in the place of
+//! the simulation. Only a run that passes shows that something is mended.
+
+use ferret::{
+    cli::{Interrupt, exit},
+    scenario::Scenario,
+};
+use ferret_reports::Verdict;
+
+use crate::{
+    cli::{Script, named},
+    workspace::{Said, Workspace},
+};
+
+/// A reproducer of `violates`, with seed 1, from an earlier build.
+fn repro(violates: &str) -> String {
+    named("small") + &format!("[repro]\nviolates = \"{violates}\"\ntrace = \"00000000deadbeef\"\nbuild = \"before\"\n")
+}
+
+fn replay(text: &str, options: &[&str], script: &Script) -> Said {
+    let workspace = Workspace::new(&[("small.repro.toml", text)]);
+    let args = ["replay", "@small.repro.toml"].into_iter().chain(options.iter().copied());
+    workspace.ferret(&args.collect::<Vec<_>>(), script)
+}
+
+fn ends_with(verdict: Verdict) -> Script {
+    Script { bad: Some((1, verdict)), ..Script::default() }
+}
+
+#[test]
+fn in_another_build_only_a_run_that_passes_is_mended() {
+    let mended = replay(&repro("no-confirmed-loss"), &[], &Script::default());
+    assert_eq!(mended.code, exit::PASS, "{}", mended.out);
+    assert!(mended.out.contains("no-confirmed-loss is not violated any more"), "{}", mended.out);
+    for (violates, verdict, code, word) in [
+        ("no-confirmed-loss", Verdict::Internal, 1, "internal error"),
+        ("no-confirmed-loss", Verdict::Undecided, 102, "undecided"),
+        ("no-confirmed-loss", Verdict::Vacuous, 104, "vacuous"),
+        ("no-confirmed-loss", Verdict::Incomplete, 5, "incomplete"),
+        ("durability", Verdict::Violated, 100, "violated"),
+        ("panic", Verdict::Undecided, 102, "undecided"),
+    ] {
+        let said = replay(&repro(violates), &[], &ends_with(verdict));
+        assert_eq!(said.code, code, "{verdict:?}: {}", said.out);
+        let told = format!("{violates} is not shown, but the run is no pass: {word}");
+        assert!(said.out.contains(&told) && !said.out.contains("any more"), "{}", said.out);
+    }
+}
+
+#[test]
+fn a_run_that_did_not_come_to_the_time_that_was_asked_for_is_not_told_as_stopped_there() {
+    let until = ["--until", "14s"];
+    let said = replay(&repro("durability"), &until, &Script { panics: true, ..Script::default() });
+    assert_eq!(said.code, exit::INTERNAL, "{}", said.out);
+    assert!(said.out.contains("because the simulation panicked: the script panics"), "{}", said.out);
+    let interrupted = Script { interrupted: Some(Interrupt::default()), ..Script::default() };
+    let said = replay(&repro("durability"), &until, &interrupted);
+    assert_eq!(said.code, exit::INCOMPLETE, "{}", said.out);
+    assert!(said.out.contains("interrupted at 0.000 s; nothing is judged"), "{}", said.out);
+    // The script's runs end at 0 s by themselves.
+    let said = replay(&repro("no-confirmed-loss"), &until, &ends_with(Verdict::Violated));
+    assert_eq!(said.code, 100, "it has come to its end, and is judged: {}", said.out);
+    assert!(!said.out.contains("stopped at"), "{}", said.out);
+}
+
+#[test]
+fn a_spare_that_may_join_is_a_node_too() {
+    let spare = repro("durability").replace("nodes = 3", "nodes = 3, spares = 1");
+    assert_eq!(replay(&spare, &["--node", "n4"], &Script::default()).code, exit::PASS);
+    let said = replay(&spare, &["--node", "n5"], &Script::default());
+    assert_eq!((said.code, said.err.as_str()), (exit::USAGE, "ferret: there is no node n5; the nodes are n1 to n4\n"));
+}
+
+#[test]
+fn a_folder_is_no_reproducer_even_if_the_first_file_in_it_is_one() {
+    let workspace = Workspace::new(&[("r/a.toml", &repro("durability")), ("r/b.toml", &repro("quorum"))]);
+    let said = workspace.ferret(&["replay", "@r"], &Script::default());
+    assert_eq!((said.code, said.out.as_str()), (exit::NOTHING_SELECTED, ""));
+    assert_eq!(said.err, "ferret: FOLDER/r is not one scenario; name one file\n");
+}
+
+#[test]
+fn what_was_violated_has_a_name_that_is_known() {
+    let said = replay(&repro("no-confirmed-los"), &[], &Script::default());
+    assert_eq!((said.code, said.out.as_str()), (exit::INVALID_SCENARIO, ""));
+    insta::assert_snapshot!(said.err);
+    assert_eq!(replay(&repro("panic"), &[], &ends_with(Verdict::Internal)).code, 100, "an assertion of the broker's");
+}
+
+#[test]
+fn the_longest_name_of_a_scenario_can_be_shrunk_and_what_is_shrunk_again_keeps_its_name() {
+    let workspace = Workspace::new(&[("a.toml", &named(&"l".repeat(100)))]);
+    let script = || Script { bad: Some((1, Verdict::Violated)), ..Script::default() };
+    let options = ["--seed", "1", "--budget", "1", "--jobs", "1"];
+    let shrunk = |from: &str, to: &str| {
+        let said = workspace.ferret(&[&["shrink", from, "--out", &format!("@{to}")], &options[..]].concat(), &script());
+        assert_eq!(said.code, 100, "{}{}", said.out, said.err);
+        Scenario::parse(to, &workspace.read(to)).expect("it is a scenario").name
+    };
+    let once = shrunk("@a.toml", "small.repro.toml");
+    assert!(once.starts_with("lll") && once.ends_with("l-repro") && once.len() == 100, "{once}");
+    assert_eq!(shrunk("@small.repro.toml", "again.repro.toml"), once);
+}
+
+#[test]
+fn an_interrupt_of_the_first_run_tells_nothing_about_what_there_is_to_shrink() {
+    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
+    let script = Script { interrupted: Some(Interrupt::default()), ..Script::default() };
+    let said = workspace.ferret(&["shrink", "@a.toml", "--out", "@small.toml"], &script);
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (exit::INCOMPLETE, "first with seed 1: interrupted before it was known to fail\n")
+    );
+    assert!(!workspace.path("small.toml").exists());
+}
