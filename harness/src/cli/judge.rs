@@ -38,7 +38,8 @@ The line format (--format jsonl) is one JSON object per operation and line, in a
   note       anything; ignored
 
 Models:
-  queue           enqueue value; dequeue value (null: it was empty); drain [value, ...]
+  queue           enqueue value; dequeue value (null: it was empty); drain [value, ...]: dequeues
+                  these, one after the other, and then found it empty
   register        read value; write value
   cas-register    the same, and cas [from, to]
   key-value       per key: get, put, append, delete, cas [from, to]

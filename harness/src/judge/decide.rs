@@ -4,7 +4,10 @@
 //! different keys are judged apart. Failed operations had no effect and are left out, and so is what is of unknown
 //! outcome and would have no effect.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     cell::{self, Cell},
@@ -145,7 +148,8 @@ impl Judging<'_> {
         let mut values = Values::default();
         let mut decisions = Decisions::new();
         for (name, indices) in self.by_key() {
-            let mut operations = Vec::with_capacity(indices.len());
+            let checked = indices.len();
+            let mut operations = Vec::with_capacity(checked);
             for index in indices {
                 let operation = self.operation(index);
                 let known = operation.outcome == Outcome::Ok;
@@ -162,20 +166,16 @@ impl Judging<'_> {
                         operations.push(self.place(index, queue::Action::Dequeue(value)));
                     }
                     Verb::Dequeue => operations.push(self.place(index, queue::Action::Blind)),
-                    _ => match operation.value.as_array().filter(|_| known) {
-                        Some(drained) => operations.extend(
-                            drained
-                                .iter()
-                                .map(|value| self.place(index, queue::Action::Dequeue(Some(values.number(value))))),
-                        ),
-                        None => {
-                            let why = "a drain needs the list of what it dequeued: write single dequeues instead";
-                            self.bad_value(index, why, mistakes);
+                    _ => match queue::drained(operation) {
+                        Ok(drained) => {
+                            let taken = drained.iter().map(|value| Some(values.number(value)));
+                            let steps = taken.chain([None]).map(queue::Action::Dequeue);
+                            operations.extend(steps.map(|step| self.place(index, step)));
                         }
+                        Err(why) => self.bad_value(index, why, mistakes),
                     },
                 }
             }
-            let checked = operations.len();
             let decision = match queue::sweep(&operations) {
                 Swept::Linearizable => Decision::Holds,
                 Swept::Violated { pattern, sources } => {
@@ -247,8 +247,11 @@ impl Judging<'_> {
                     let allowed = object.apply(&operations[index].action).is_some();
                     debug_assert!(allowed, "the order has just been found");
                 }
-                let order: Vec<usize> = order.into_iter().map(|index| operations[index].source as usize).collect();
                 let stuck = operations[stuck].source as usize;
+                let mut order: Vec<usize> = order.into_iter().map(|index| operations[index].source as usize).collect();
+                // Of an operation in steps, some may have had a place.
+                let mut told = BTreeSet::from([stuck]);
+                order.retain(|&source| told.insert(source));
                 Decision::Violated(self.teller(name).stuck(stuck, &order, &object.describe()))
             }
         }

@@ -5,6 +5,7 @@
 
 mod cell;
 mod decide;
+mod drain;
 mod edn;
 mod events;
 mod history;

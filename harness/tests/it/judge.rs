@@ -173,6 +173,53 @@ fn values_overtaken_in_a_queue_are_told_with_their_operations() {
     insta::assert_snapshot!(ferret(&history, &[]).1);
 }
 
+/// Two values are enqueued one after the other, and one process drains the queue.
+fn drain(values: &str) -> String {
+    line(0, "enqueue", json!(1), 0, Some(1))
+        + &line(0, "enqueue", json!(2), 2, Some(3))
+        + &line(1, "drain", serde_json::from_str(values).expect("a list"), 4, Some(9))
+}
+
+#[test]
+fn a_drain_takes_everything_in_order() {
+    assert_eq!(plainly(&drain("[1, 2]")), Verdict::Holds);
+    for wrong in ["[2, 1]", "[1]", "[2]", "[]", "[1, 2, 3]", "[1, 1, 2]"] {
+        assert_eq!(plainly(&drain(wrong)), Verdict::Violated, "{wrong}");
+    }
+    insta::assert_snapshot!(ferret(&drain("[2, 1]"), &[]).1 + &ferret(&drain("[1]"), &[]).1);
+    // What came twice is for the search.
+    let twice = |values: &str| drain(values).replacen("\"value\":2", "\"value\":1", 1);
+    assert_eq!(plainly(&twice("[1, 1]")), Verdict::Holds);
+    assert_eq!(plainly(&twice("[1]")), Verdict::Violated);
+    insta::assert_snapshot!("a_drain_that_a_search_refutes", ferret(&twice("[1]"), &[]).1);
+}
+
+#[test]
+fn others_may_come_between_the_steps_of_a_drain() {
+    let other = |operation: &str, value: u32| line(2, operation, json!(value), 6, Some(7));
+    assert_eq!(plainly(&(drain("[1]") + &other("dequeue", 2))), Verdict::Holds);
+    assert_eq!(plainly(&(drain("[2]") + &other("dequeue", 1))), Verdict::Holds);
+    assert_eq!(plainly(&(drain("[2]") + &other("drain", 1).replace(":1}", ":[1]}"))), Verdict::Holds);
+    assert_eq!(plainly(&(drain("[1, 2, 3]") + &other("enqueue", 3))), Verdict::Holds);
+    assert_eq!(plainly(&(drain("[1, 3, 2]") + &other("enqueue", 3))), Verdict::Violated);
+    // It may have come after the drain had found nothing.
+    assert_eq!(plainly(&(drain("[1, 2]") + &other("enqueue", 3))), Verdict::Holds);
+}
+
+#[test]
+fn a_hundred_thousand_operations_with_drains_are_judged_in_seconds() {
+    let mut history = String::new();
+    for value in 0..100_000_u64 {
+        history += &line(0, "enqueue", json!(value), value * 10, Some(value * 10 + 45));
+    }
+    for drain in 0..10 {
+        let values: Vec<u64> = (0..100_000).filter(|value| value % 10 == drain).collect();
+        history += &line(drain as u32, "drain", json!(values), 2_000_000, Some(3_000_000));
+    }
+    let took = elapsed(&history, &Options::default(), Verdict::Holds);
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
 #[test]
 fn a_spent_budget_is_undecided_and_never_a_pass() {
     // Any of the open operations may have come after any other, which makes very many states. In none of them is 98
@@ -302,6 +349,7 @@ mistakes! {
     a_line_that_is_cut_off_is_shown: STALE[..200];
     a_missing_end_is_refused: STALE.replacen("\"end\": 10, ", "", 1);
     a_time_that_is_no_number_is_refused: STALE.replacen("\"start\": 12", "\"start\": \"12s\"", 1);
+    a_drain_of_unknown_outcome_is_refused: line(0, "drain", json!([1]), 0, None);
     a_compare_and_set_of_one_value_is_refused: line(0, "cas", json!(1), 0, Some(1));
     a_map_that_is_never_closed_is_shown: JEPSEN[..100];
     an_unknown_type_of_event_is_refused: JEPSEN.replacen(":ok", ":okay", 1);
