@@ -194,38 +194,48 @@ impl Judging<'_> {
     fn registers(&self, mistakes: &mut Mistakes) -> Decisions {
         let values = RefCell::new(Values::default());
         let initial = values.borrow_mut().number(self.initial);
-        let mut keys = Names::default();
-        let mut operations = Vec::new();
-        for (index, operation) in self.history.operations.iter().enumerate() {
-            if operation.outcome == Outcome::Failed {
-                continue;
-            }
-            let known = operation.outcome == Outcome::Ok;
-            match multi::accesses(&operation.value, known, &mut keys, &mut values.borrow_mut()) {
-                Ok(action) if action.is_empty() => {}
-                Ok(action) => operations.push(self.place(index, action)),
-                Err(why) => self.bad_value(index, why, mistakes),
-            }
-        }
-        let groups = multi::groups(operations.iter().map(|operation| &operation.action), keys.names.len());
-        let mut parts: BTreeMap<u32, Vec<Placed<multi::Action>>> = BTreeMap::new();
-        for operation in operations {
-            parts.entry(groups[operation.action[0].key() as usize]).or_default().push(operation);
-        }
+        let mut decisions = Decisions::new();
+        let parts = self.by_key();
         let several = parts.len() > 1;
-        let decide = |(group, operations): (u32, Vec<Placed<multi::Action>>)| {
-            // A group is called by the first of its keys.
-            let name = if several { keys.names[group as usize].clone() } else { String::new() };
-            let decision = self.search(&name, &operations, || Registers {
-                initial,
-                written: BTreeMap::new(),
-                fingerprint: 0,
-                keys: &keys.names,
-                values: &values,
-            });
-            (name, operations.len(), decision)
-        };
-        parts.into_iter().map(decide).collect()
+        for (of_key, indices) in parts {
+            let mut registers = Names::default();
+            let mut operations = Vec::new();
+            for index in indices {
+                let Operation { value, outcome, .. } = self.operation(index);
+                let known = *outcome == Outcome::Ok;
+                match multi::accesses(value, known, &mut registers, &mut values.borrow_mut()) {
+                    Ok(action) if action.is_empty() => {}
+                    Ok(action) => operations.push(self.place(index, action)),
+                    Err(why) => self.bad_value(index, why, mistakes),
+                }
+            }
+            let named = registers.names;
+            let groups = multi::groups(operations.iter().map(|operation| &operation.action), named.len());
+            let mut objects: BTreeMap<u32, Vec<Placed<multi::Action>>> = BTreeMap::new();
+            for operation in operations {
+                objects.entry(groups[operation.action[0].key() as usize]).or_default().push(operation);
+            }
+            let together = objects.len() <= 1;
+            for (group, operations) in objects {
+                // Registers that are named together are called by the first of them, if there are others.
+                let register = &named[group as usize];
+                let name = match (of_key.as_str(), together) {
+                    ("", true) if !several => String::new(),
+                    ("", _) => register.clone(),
+                    (key, true) => key.to_owned(),
+                    (key, false) => format!("{key} {register}"),
+                };
+                let decision = self.search(&name, &operations, || Registers {
+                    initial,
+                    written: BTreeMap::new(),
+                    fingerprint: 0,
+                    keys: &named,
+                    values: &values,
+                });
+                decisions.push((name, operations.len(), decision));
+            }
+        }
+        decisions
     }
 
     fn teller<'t>(&'t self, object: &'t str) -> Teller<'t> {

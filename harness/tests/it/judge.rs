@@ -132,6 +132,19 @@ fn transactions_that_saw_each_other_half_are_rejected() {
 }
 
 #[test]
+fn registers_of_one_name_are_apart_if_their_keys_are() {
+    let of = |key: &str, history: String| history.replace("{\"end\"", &format!("{{\"key\":\"{key}\",\"end\""));
+    let written = of("a", line(1, "txn", json!([["w", "x", 1]]), 0, Some(1)));
+    let seen = |key: &str, value: Value| of(key, line(1, "txn", json!([["r", "x", value]]), 2, Some(3)));
+    assert_eq!(plainly(&(written.clone() + &seen("b", Value::Null))), Verdict::Holds);
+    assert_eq!(plainly(&(written.clone() + &seen("a", Value::Null))), Verdict::Violated);
+    assert_eq!(plainly(&(written.clone() + &seen("b", json!(1)))), Verdict::Violated);
+    let others = of("a", line(2, "txn", json!([["w", "y", 1]]), 0, Some(1))) + &seen("b", Value::Null);
+    let (_, out, _) = ferret(&(written + &others + &seen("a", json!(2))), &[]);
+    assert!(out.contains("3 keys") && out.contains("violated: a x\n"), "{out}");
+}
+
+#[test]
 fn two_holders_of_a_lock_are_rejected() {
     let history = |release: u64| {
         line(0, "acquire", Value::Null, 0, Some(1))
