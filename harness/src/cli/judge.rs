@@ -30,7 +30,8 @@ The line format (--format jsonl) is one JSON object per operation and line, in a
   key        which one it was done to, if there are several; each is judged apart
   operation  see the models
   value      what went in or, for what returns something, what came out
-  result     only for cas: false if it found another value and said so
+  result     only for cas: false if it found another value and said so. What else was refused, a
+             try for a lock, has the outcome fail
   start, end when it began and when its answer came: whole numbers, in any unit. One operation
              comes before another if it ends before the other starts; else they are concurrent
   outcome    ok: it took effect; fail: it had no effect; info or unknown: nobody knows, so that it

@@ -104,6 +104,12 @@ fn operation(
             return Err(at_value("kind", message, "another kind", help));
         }
     }
+    if line.result.is_some() && verb != Verb::Cas {
+        let message = format!("`{}` has no result", verb.name());
+        let help =
+            "only a cas answers whether it found its value; what had no effect has the outcome `fail`".to_owned();
+        return Err(at_value("result", message, "not of this operation", help));
+    }
     let outcome = match &*line.outcome {
         "ok" => Outcome::Ok,
         "fail" => Outcome::Failed,

@@ -362,6 +362,7 @@ mistakes! {
     a_line_that_is_cut_off_is_shown: STALE[..200];
     a_missing_end_is_refused: STALE.replacen("\"end\": 10, ", "", 1);
     a_time_that_is_no_number_is_refused: STALE.replacen("\"start\": 12", "\"start\": \"12s\"", 1);
+    a_result_of_anything_but_a_compare_and_set_is_refused: line(0, "acquire", Value::Null, 0, Some(1)).replace("\"start\"", "\"result\":false,\"start\"");
     a_drain_of_unknown_outcome_is_refused: line(0, "drain", json!([1]), 0, None);
     a_compare_and_set_of_one_value_is_refused: line(0, "cas", json!(1), 0, Some(1));
     a_map_that_is_never_closed_is_shown: JEPSEN[..100];
