@@ -51,7 +51,7 @@ Jepsen's histories (--format jepsen-edn) are maps with :type, :f, :value, :proce
 one after the other; what processes without a number do (the nemesis) is skipped; if all values
 are pairs [key value], as jepsen.independent writes them, each key is judged apart. Porcupine's
 test data (--format porcupine) are lines such as `INFO jepsen.util - 0 :invoke :read nil`, where a
-cas that fails has found another value, or maps with a :key.
+cas that fails has found another value (unless it timed out), or maps with a :key.
 
 A queue of distinct values is decided by a sweep, everything else by a search, which gives up when
 its budget is spent: then the history is undecided, which is not a pass.

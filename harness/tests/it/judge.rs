@@ -320,6 +320,18 @@ fn a_compare_and_set_that_fails_in_a_log_has_found_another_value() {
 }
 
 #[test]
+fn a_compare_and_set_that_timed_out_in_a_log_has_found_nothing() {
+    let register = |failed: &str| {
+        format!(
+            "INFO  jepsen.util - 0\t:invoke\t:write\t1\nINFO  jepsen.util - 0\t:ok\t:write\t1
+INFO  jepsen.util - 0\t:invoke\t:cas\t[1 2]\nINFO  jepsen.util - 0\t:fail\t:cas\t{failed}\n"
+        )
+    };
+    assert_eq!(plainly(&register(":timed-out")), Verdict::Holds);
+    assert_eq!(plainly(&register("[1 2]")), Verdict::Violated);
+}
+
+#[test]
 fn the_maps_among_porcupines_data_begin_with_empty_texts() {
     let log = "{:process 0, :type :invoke, :f :get, :key \"0\", :value nil}
 {:process 0, :type :ok, :f :get, :key \"0\", :value \"\"}
