@@ -26,7 +26,8 @@ The line format (--format jsonl) is one JSON object per operation and line, in a
   {\"process\": 1, \"kind\": \"register\", \"operation\": \"write\", \"value\": 3,
    \"start\": 10, \"end\": 25, \"outcome\": \"ok\"}
   process    who did it: a number or a text
-  kind       what it was done to, one of the models below; may be left out
+  kind       what it was done to, one of the models below, the same in all lines; may be left out;
+             with --model it is ignored
   key        which one it was done to, if there are several; each is judged apart
   operation  see the models
   value      what went in or, for what returns something, what came out

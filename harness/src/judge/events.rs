@@ -147,6 +147,7 @@ impl Events {
             processes: self.processes.names,
             keys: self.keys.names,
             model: None,
+            other_kinds: Vec::new(),
         }
     }
 }

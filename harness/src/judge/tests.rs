@@ -24,7 +24,8 @@ fn operation(process: u32, verb: Verb, value: Value, span: (u64, u64), outcome: 
 
 fn history(operations: Vec<Operation>) -> History {
     let names = |prefix: &str| (0..4).map(|number| format!("{prefix}{number}")).collect();
-    History { format: Format::Jsonl, operations, processes: names("p"), keys: names("k"), model: None }
+    let (processes, keys) = (names("p"), names("k"));
+    History { format: Format::Jsonl, operations, processes, keys, model: None, other_kinds: Vec::new() }
 }
 
 fn judged(history: &History, model: ModelKind) -> Judgement {

@@ -375,12 +375,23 @@ mistakes! {
     a_missing_end_is_refused: STALE.replacen("\"end\": 10, ", "", 1);
     a_time_that_is_no_number_is_refused: STALE.replacen("\"start\": 12", "\"start\": \"12s\"", 1);
     a_result_of_anything_but_a_compare_and_set_is_refused: line(0, "acquire", Value::Null, 0, Some(1)).replace("\"start\"", "\"result\":false,\"start\"");
+    a_history_of_two_kinds_is_refused: STALE.replacen("\"register\"", "\"queue\"", 1);
     a_drain_of_unknown_outcome_is_refused: line(0, "drain", json!([1]), 0, None);
     a_compare_and_set_of_one_value_is_refused: line(0, "cas", json!(1), 0, Some(1));
     a_map_that_is_never_closed_is_shown: JEPSEN[..100];
     an_unknown_type_of_event_is_refused: JEPSEN.replacen(":ok", ":okay", 1);
     a_completion_of_nothing_is_refused: JEPSEN.replacen(":type :ok, :f :read, :value 3, :process 0", ":type :ok, :f :read, :value 3, :process 9", 1);
     a_log_line_without_its_operation_is_refused: LOG.replacen("\t:cas\t[4 2]", "", 1);
+}
+
+#[test]
+fn a_history_of_two_kinds_can_be_judged_as_one_of_them() {
+    let mixed = STALE.replacen("\"register\"", "\"cas-register\"", 1);
+    let (code, _, err) = ferret(&mixed, &[]);
+    assert_eq!(code, 3);
+    assert!(err.contains("--model"), "{err}");
+    let (code, out, _) = ferret(&mixed, &["--model", "cas-register"]);
+    assert_eq!(code, 100, "{out}");
 }
 
 #[test]
