@@ -52,12 +52,12 @@ impl Nemesis {
             }
             Action::Pause { node } => self.pause(fault, &node.nodes),
             Action::Heal => {
-                let ended = self.active.len() as u64;
-                let down = self.down();
+                let (under_way, down) = (self.active.len(), self.down());
                 self.heal();
+                let (still, left_down) = (self.active.len(), self.down());
                 let effect = self.holds.effect(fault);
-                effect.faults_ended = ended;
-                effect.nodes_started = down;
+                effect.faults_ended = (under_way - still) as u64;
+                effect.nodes_started = down.saturating_sub(left_down);
                 Vec::new()
             }
             Action::Restart { node } => {
