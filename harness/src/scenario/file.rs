@@ -169,7 +169,7 @@ pub(super) struct PublishersTable {
     /// The most messages that each client publishes. Default: no limit but the load's end.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub(super) messages: Field<u64>,
-    /// Bytes per message, such as `"1KiB"` or `"64B..4KiB"`. Default 128B.
+    /// Bytes per message, such as `"1KiB"` or `"64B..4KiB"`, from 64B to 16MiB. Default 128B.
     pub(super) body: Field<SizeRangeText>,
     /// The most publishes without an outcome at a time. Default 100.
     #[schemars(range(min = 1, max = 100_000))]
