@@ -11,23 +11,24 @@
 //!   to commit is before it, in this leader's log. Whoever the old disk has voted for in a later term cannot win: in
 //!   any majority that it needs there is somebody who holds the fence, or who had left the leader's term before the
 //!   fence came and so did not take it.
-//! - Told of the fence, the node takes entries and acknowledges them, and votes in later terms, for candidates that have
-//!   the fence. Its vote in the leader's own term is the leader's.
+//! - Told of the fence, the node takes entries and acknowledges them, and votes in later terms, for candidates that
+//!   have the fence. Its vote in the leader's own term is the leader's.
 //! - Once it has the log up to the fence, it is whole. That is written, and does not end with the process. Until then a
 //!   restart begins with a new question.
 //!
-//! If the cluster is new as well, there is no leader to ask. Each founder tells the others its disk; who has never heard
-//! of a leader writes the first one that it hears of each founder, for ever. A founder is whole once so many others have
-//! written its disk, and it has written theirs, that any two such sets have one in common ([`others_needed`]): of three,
-//! both. A cluster so begins when its founders have met, and no founder's second disk can begin it again.
+//! If the cluster is new as well, there is no leader to ask. Each founder tells the others its disk; who has never
+//! heard of a leader writes the first one that it hears of each founder, for ever. A founder is whole once so many
+//! others have written its disk, and it has written theirs, that any two such sets have one in common
+//! ([`others_needed`]): of three, both. A cluster so begins when its founders have met, and no founder's second disk
+//! can begin it again.
 //!
 //! Groups of queues are younger than the metadata. One that opens on a node that is whole in the metadata is new; one
 //! that opens before may be old, and the disk then says that it is on probation there, before it is whole in the
 //! metadata.
 //!
 //! What this cannot do: bring back what is gone. If of three voters two have lost their disks, no leader can come about
-//! and the group stands still, which the nodes' logs say. A group with a single voter, or two, stands still when one has
-//! lost its disk. A cluster of one founder begins at once, and again on an empty disk: it has nobody to ask.
+//! and the group stands still, which the nodes' logs say. A group with a single voter, or two, stands still when one
+//! has lost its disk. A cluster of one founder begins at once, and again on an empty disk: it has nobody to ask.
 
 use std::collections::{BTreeMap, BTreeSet};
 

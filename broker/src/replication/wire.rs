@@ -326,7 +326,8 @@ impl Frame {
         bytes
     }
 
-    /// Reads the next frame, of `bytes_max` at most. Calls `heard` whenever a part of it has arrived: a large one may take long.
+    /// Reads the next frame, of `bytes_max` at most. Calls `heard` whenever a part of it has arrived: a large one may
+    /// take long.
     ///
     /// # Errors
     /// The stream's own; `InvalidData` for a frame that is too large, damaged or unknown.

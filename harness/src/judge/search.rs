@@ -123,8 +123,8 @@ struct Agenda {
     starts: Vec<u32>,
     /// Per operation: the position of its end, or [`NONE`].
     ends: Vec<u32>,
-    /// Per operation: the one that must be placed before it, or [`NONE`]: the step before, or the open one that does the
-    /// same and began next before it.
+    /// Per operation: the one that must be placed before it, or [`NONE`]: the step before, or the open one that does
+    /// the same and began next before it.
     before: Vec<u32>,
 }
 

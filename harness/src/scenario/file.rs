@@ -29,8 +29,8 @@ pub(super) struct File {
     pub(super) tags: Vec<At<String>>,
     /// A planted bug to switch on in every node. For scenarios that prove that a checker can fail.
     pub(super) sabotage: Field<Name<names::SabotageName>>,
-    /// A planted bug of the kind that the scenario is about. `ferret run --sabotage matching` switches it on, and the run
-    /// must then fail.
+    /// A planted bug of the kind that the scenario is about. `ferret run --sabotage matching` switches it on, and the
+    /// run must then fail.
     pub(super) matching_sabotage: Field<Name<names::SabotageName>>,
     pub(super) run: RunTable,
     pub(super) cluster: ClusterTable,
@@ -79,8 +79,8 @@ pub(super) struct RunTable {
     pub(super) client: Field<Name<names::ClientName>>,
     pub(super) net: NetTable,
     pub(super) disk: DiskTable,
-    /// How often Warren takes rare but legal turns (syncs held, messages lost, late or twice, logs compacted early, live
-    /// nodes given up): a factor to the usual frequency, 0 to 20. Default 0, never.
+    /// How often Warren takes rare but legal turns (syncs held, messages lost, late or twice, logs compacted early,
+    /// live nodes given up): a factor to the usual frequency, 0 to 20. Default 0, never.
     #[schemars(range(min = 0, max = 20))]
     pub(super) chaos: Field<f64>,
     /// After the last fault is healed, the time within which all must be well. Default 15s.
