@@ -73,13 +73,16 @@ impl Early {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use raft::eraftpb::{Entry, Message, MessageType};
 
     use super::*;
 
-    /// An append with one entry of so many bytes.
-    fn append(bytes: usize) -> WireMessage {
-        let entry = Entry { index: 1, term: 1, data: vec![0; bytes].into(), ..Default::default() };
+    const SMALL: Bytes = Bytes::from_static(b"0123456789");
+
+    /// An append with one entry.
+    fn append(data: &Bytes) -> WireMessage {
+        let entry = Entry { index: 1, term: 1, data: data.clone(), ..Default::default() };
         let mut message = Message { msg_type: MessageType::MsgAppend, from: 2, to: 1, term: 1, ..Default::default() };
         message.set_entries(vec![entry].into());
         WireMessage::from_raft(message).expect("an append leaves the node")
@@ -90,7 +93,7 @@ mod tests {
         let mut early = Early::default();
         for group in [7, 8] {
             for _ in 0..2 {
-                early.keep(NodeId(2), GroupId(group), append(10));
+                early.keep(NodeId(2), GroupId(group), append(&SMALL));
             }
         }
         assert_eq!(early.take(GroupId(7)).len(), 2);
@@ -101,18 +104,18 @@ mod tests {
 
     #[test]
     fn groups_that_never_open_fill_no_memory() {
-        const LARGE: usize = 3 << 20;
+        let large = Bytes::from(vec![0; 3 << 20]);
         let mut early = Early::default();
         for group in 10..200 {
             for _ in 0..EARLY_MESSAGES_MAX {
-                early.keep(NodeId(2), GroupId(group), append(LARGE));
+                early.keep(NodeId(2), GroupId(group), append(&large));
                 assert!(early.bytes <= EARLY_BYTES_MAX);
             }
         }
         let kept: Vec<usize> = early.groups.values().flatten().map(|(_, message)| message.bytes()).collect();
         assert_eq!(kept.iter().sum::<usize>(), early.bytes);
         // Nobody's first words are lost by that for long.
-        early.keep(NodeId(2), GroupId(300), append(10));
+        early.keep(NodeId(2), GroupId(300), append(&SMALL));
         assert_eq!(early.take(GroupId(300)).len(), 1);
     }
 }
