@@ -1,5 +1,5 @@
-//! JUnit XML: one suite per scenario, one case per seed, or per group of seeds where there are many; a gate's checks are
-//! a suite of their own.
+//! JUnit XML: one suite per scenario, one case per seed, or per group of seeds where there are many; a gate's checks
+//! are a suite of their own.
 //!
 //! The dialect is the one that CI systems read in common (the Ant schema with properties in cases). A run that did
 //! not pass is a `failure`; a bug of the harness is an `error`. What is `skipped` was planned and not run; what was run

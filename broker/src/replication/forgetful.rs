@@ -6,8 +6,8 @@
 //! follower's log as empty and sends everything again.
 //!
 //! Here it is only about what follower and leader make of each other's logs. That a node with a new disk must not count
-//! until it is whole is the matter of [`super::probation`]. A node that does not know what its disk lost counts, and may
-//! help to elect a leader that lacks what it had acknowledged: there, one more failure can lose committed entries.
+//! until it is whole is the matter of [`super::probation`]. A node that does not know what its disk lost counts, and
+//! may help to elect a leader that lacks what it had acknowledged: there, one more failure can lose committed entries.
 
 use raft::{RawNode, StateRole};
 

@@ -127,8 +127,8 @@ impl Group {
         self.node.raft.state == StateRole::Leader
     }
 
-    /// Whether it leads a term that its disk does not know of: alone it needs nobody's vote, and has not written its own
-    /// yet. If it lost its power now, it could lead the same term a second time, with other entries.
+    /// Whether it leads a term that its disk does not know of: alone it needs nobody's vote, and has not written its
+    /// own yet. If it lost its power now, it could lead the same term a second time, with other entries.
     pub(crate) fn leads_unwritten(&self) -> bool {
         self.leads() && self.node.raft.term > self.term_written
     }

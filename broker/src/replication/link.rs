@@ -135,8 +135,8 @@ impl Links {
         self.peers.borrow().get(&peer).map_or(Duration::ZERO, |peer| PING_INTERVAL * peer.silent.get())
     }
 
-    /// Takes `peer` for one of the cluster that awaits this node at `address`: dials it, and keeps dialling. One that is known
-    /// stays as it is known.
+    /// Takes `peer` for one of the cluster that awaits this node at `address`: dials it, and keeps dialling. One that
+    /// is known stays as it is known.
     pub fn admit<P: Platform>(&self, platform: &P, driver: &DriverHandle, peer: NodeId, address: &str) {
         let known = self.peers.borrow().contains_key(&peer) || self.dismissed.borrow().contains(&peer);
         if peer == self.node || known {

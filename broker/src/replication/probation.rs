@@ -11,16 +11,16 @@
 //!   to commit is before it, in this leader's log. Whoever the old disk has voted for in a later term cannot win: in
 //!   any majority that it needs there is somebody who holds the fence, or who had left the leader's term before the
 //!   fence came and so did not take it.
-//! - Told of the fence, the node takes entries and acknowledges them, and votes in later terms, for candidates that have
-//!   the fence. Its vote in the leader's own term is the leader's.
+//! - Told of the fence, the node takes entries and acknowledges them, and votes in later terms, for candidates that
+//!   have the fence. Its vote in the leader's own term is the leader's.
 //! - Once it has the log up to the fence, it is whole. That is written, and does not end with the process. Until then a
 //!   restart begins with a new question.
 //!
 //! If the cluster is new as well, there is no leader to ask. Each founder tells the others its disk; who is on probation
-//! itself writes the first one that it hears of each founder, for ever. A founder whose disk all others have written, and
-//! that has written all of theirs, has *met* them: it never had another disk that counted, and is whole in all groups.
-//! A cluster so begins when its founders have met. From then on they know each founder's first disk, and no second one
-//! can begin it again.
+//! itself writes the first one that it hears of each founder, for ever. A founder whose disk all others have written,
+//! and that has written all of theirs, has *met* them: it never had another disk that counted, and is whole in all
+//! groups. A cluster so begins when its founders have met. From then on they know each founder's first disk, and no
+//! second one can begin it again.
 //!
 //! Not all founders have met all others when the first leader comes about. Those who come late go on asking the others,
 //! besides the leader: queues may have been placed on several of them by then, whose leaders would need them to vouch
@@ -31,8 +31,8 @@
 //! metadata.
 //!
 //! What this cannot do: bring back what is gone. If of three voters two have lost their disks, no leader can come about
-//! and the group stands still, which the nodes' logs say. A group with a single voter, or two, stands still when one has
-//! lost its disk. A cluster of one founder begins at once, and again on an empty disk: it has nobody to ask.
+//! and the group stands still, which the nodes' logs say. A group with a single voter, or two, stands still when one
+//! has lost its disk. A cluster of one founder begins at once, and again on an empty disk: it has nobody to ask.
 
 use std::collections::{BTreeMap, BTreeSet};
 

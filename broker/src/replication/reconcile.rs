@@ -3,9 +3,9 @@
 //! Step by step, and from what is there now: whoever leads next goes on where the one before stopped. A node joins a
 //! group as a learner; the metadata gives it a vote once it is caught up. A voter that is taken out is replaced by a
 //! learner first if its group is odd: an even one survives no fewer failures without it. A leader that is to go hands
-//! over first. A removed node follows the metadata, without a vote, until no queue has it any more: it may be the only one
-//! that can hand a queue over, and has to know that it must, and to whom. Then its links end, and it is told why when it
-//! dials.
+//! over first. A removed node follows the metadata, without a vote, until no queue has it any more: it may be the only
+//! one that can hand a queue over, and has to know that it must, and to whom. Then its links end, and it is told why
+//! when it dials.
 
 use std::collections::BTreeSet;
 

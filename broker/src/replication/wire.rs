@@ -206,6 +206,16 @@ impl WireMessage {
         message
     }
 
+    /// About what the message takes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let entries = self.entries.iter().map(|entry| size_of::<LogEntry>() + entry.data.len());
+        let snapshot = self.snapshot.as_ref().map_or(0, |snapshot| {
+            let members = snapshot.members.voters.len() + snapshot.members.learners.len();
+            snapshot.data.len() + members * size_of::<NodeId>()
+        });
+        size_of::<Self>() + entries.sum::<usize>() + snapshot + self.context.len()
+    }
+
     /// Whether Raft can take the message without a contradiction in itself: consecutive entries right after `index`,
     /// a snapshot exactly where one belongs. What fails this came from a broken peer.
     pub(crate) fn is_consistent(&self) -> bool {
@@ -316,7 +326,8 @@ impl Frame {
         bytes
     }
 
-    /// Reads the next frame, of `bytes_max` at most. Calls `heard` whenever a part of it has arrived: a large one may take long.
+    /// Reads the next frame, of `bytes_max` at most. Calls `heard` whenever a part of it has arrived: a large one may
+    /// take long.
     ///
     /// # Errors
     /// The stream's own; `InvalidData` for a frame that is too large, damaged or unknown.

@@ -2,9 +2,9 @@
 //!
 //! Confirms may come in any order and cover several publishes. What is not allowed: a second outcome, an outcome or a
 //! return for what was never published or is answered already, a message that is both returned and delivered or that is
-//! returned by a queue that is there, and a publish that is passed over: a later one to the same queue is confirmed, the channel lives on, and nothing comes.
-//! (An unroutable message that is confirmed without a return looks like a lost one, and is found as that. Publishes
-//! that nothing overtakes are `liveness`'s matter.)
+//! returned by a queue that is there, and a publish that is passed over: a later one to the same queue is confirmed,
+//! the channel lives on, and nothing comes. (An unroutable message that is confirmed without a return looks like a lost
+//! one, and is found as that. Publishes that nothing overtakes are `liveness`'s matter.)
 
 use std::collections::BTreeMap;
 

@@ -291,8 +291,8 @@ impl<'h> Ledger<'h> {
         self.tape.get_or_init(|| Tape::new(self))
     }
 
-    /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's voters, lacked at one time
-    /// what they had promised to keep. One that is whole again before the next one loses its disk does not count.
+    /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's voters, lacked at one
+    /// time what they had promised to keep. One that is whole again before the next one loses its disk does not count.
     pub(crate) fn majority_lost(&self) -> Option<String> {
         let (lacking, all) = (self.lacking_most, self.cluster().len());
         if lacking > 0 && lacking * 2 >= all {

@@ -1,7 +1,8 @@
 //! `liveness`: after the last heal and a bound, everything works again.
 //!
-//! First a recoverability oracle: with a majority of nodes, or of some group's voters, gone at the end, or ended by what they could not go on
-//! after, or with a majority that lost what it had synced, nothing is owed. Then, each only where the history lasts long enough to tell:
+//! First a recoverability oracle: with a majority of nodes, or of some group's voters, gone at the end, or ended by
+//! what they could not go on after, or with a majority that lost what it had synced, nothing is owed. Then, each only
+//! where the history lasts long enough to tell:
 //! - a publish whose channel lives, and whose publisher waits, has an outcome;
 //! - every group has a leader;
 //! - every running replica has applied what any replica had applied one bound before the end;
@@ -332,8 +333,9 @@ impl Watch<'_, '_> {
         witness
     }
 
-    /// Where all clients of a node have left, nothing is assigned to it, and it consumes nothing. A channel that was lost before the heal must
-    /// be found dead within the bound; one that ended later was closed, which takes no time to notice.
+    /// Where all clients of a node have left, nothing is assigned to it, and it consumes nothing. A channel that was
+    /// lost before the heal must be found dead within the bound; one that ended later was closed, which takes no time
+    /// to notice.
     fn abandoned(
         &mut self,
         held: &BTreeMap<(GroupId, u64), Holder>,

@@ -1,7 +1,7 @@
 //! Standard output whose reader has seen enough, as with `ferret run … | head -1`.
 //!
-//! The runs go on, their files are written, and the exit code is theirs: a gate must not turn red, nor green, because of
-//! who reads along.
+//! The runs go on, their files are written, and the exit code is theirs: a gate must not turn red, nor green, because
+//! of who reads along.
 
 use std::io::{self, Write};
 

@@ -2,8 +2,8 @@
 //!
 //! Runs of other seeds or scenarios must not stand beside the new ones, where they look as if they belonged to them. So
 //! what Ferret wrote there is removed, file by file: the files of a run, where a `run.json` shows that they are, and
-//! those of the whole, where a `sweep.json` does. Everything else stays, reproducers among it: they are finds. Links are
-//! not followed.
+//! those of the whole, where a `sweep.json` does. Everything else stays, reproducers among it: they are finds. Links
+//! are not followed.
 
 use std::{
     fs, io,

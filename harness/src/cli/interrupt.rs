@@ -1,4 +1,5 @@
-//! Ctrl-C, and what a CI system or a closed terminal sends in its place: the first asks every run to stop and to tell what it knows, the second ends the process at once.
+//! Ctrl-C, and what a CI system or a closed terminal sends in its place: the first asks every run to stop and to tell
+//! what it knows, the second ends the process at once.
 
 use std::{
     io,

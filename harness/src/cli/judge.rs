@@ -26,11 +26,13 @@ The line format (--format jsonl) is one JSON object per operation and line, in a
   {\"process\": 1, \"kind\": \"register\", \"operation\": \"write\", \"value\": 3,
    \"start\": 10, \"end\": 25, \"outcome\": \"ok\"}
   process    who did it: a number or a text
-  kind       what it was done to, one of the models below; may be left out
+  kind       what it was done to, one of the models below, the same in all lines; may be left out;
+             with --model it is ignored
   key        which one it was done to, if there are several; each is judged apart
   operation  see the models
   value      what went in or, for what returns something, what came out
-  result     only for cas: false if it found another value and said so
+  result     only for cas: false if it found another value and said so. What else was refused, a
+             try for a lock, has the outcome fail
   start, end when it began and when its answer came: whole numbers, in any unit. One operation
              comes before another if it ends before the other starts; else they are concurrent
   outcome    ok: it took effect; fail: it had no effect; info or unknown: nobody knows, so that it
@@ -38,7 +40,8 @@ The line format (--format jsonl) is one JSON object per operation and line, in a
   note       anything; ignored
 
 Models:
-  queue           enqueue value; dequeue value (null: it was empty); drain [value, ...]
+  queue           enqueue value; dequeue value (null: it was empty); drain [value, ...]: dequeues
+                  these, one after the other, and then found it empty
   register        read value; write value
   cas-register    the same, and cas [from, to]
   key-value       per key: get, put, append, delete, cas [from, to]
@@ -49,7 +52,7 @@ Jepsen's histories (--format jepsen-edn) are maps with :type, :f, :value, :proce
 one after the other; what processes without a number do (the nemesis) is skipped; if all values
 are pairs [key value], as jepsen.independent writes them, each key is judged apart. Porcupine's
 test data (--format porcupine) are lines such as `INFO jepsen.util - 0 :invoke :read nil`, where a
-cas that fails has found another value, or maps with a :key.
+cas that fails has found another value (unless it timed out), or maps with a :key.
 
 A queue of distinct values is decided by a sweep, everything else by a search, which gives up when
 its budget is spent: then the history is undecided, which is not a pass.

@@ -52,12 +52,12 @@ impl Nemesis {
             }
             Action::Pause { node } => self.pause(fault, &node.nodes),
             Action::Heal => {
-                let ended = self.active.len() as u64;
-                let down = self.down();
+                let (under_way, down) = (self.active.len(), self.down());
                 self.heal();
+                let (still, left_down) = (self.active.len(), self.down());
                 let effect = self.holds.effect(fault);
-                effect.faults_ended = ended;
-                effect.nodes_started = down;
+                effect.faults_ended = (under_way - still) as u64;
+                effect.nodes_started = down.saturating_sub(left_down);
                 Vec::new()
             }
             Action::Restart { node } => {
@@ -158,20 +158,25 @@ impl Nemesis {
     /// Takes nodes down and empties their disks.
     fn wipe(&mut self, fault: u32, nodes: &[NodeId]) -> Vec<Thing> {
         let things = self.take_down(fault, nodes, NodeDown::PowerLost);
+        let mut wiped = 0;
         for node in nodes {
             if self.world.disk(self.nodes[node]).wipe() > 0 {
                 self.recorder.record(EventKind::SyncedDataLost { node: *node });
+                wiped += 1;
+            } else {
+                self.holds.effect(fault).notes.push(format!("{node}'s disk was empty already"));
             }
         }
         let majority = self.present().len() / 2 + 1;
         let effect = self.holds.effect(fault);
-        effect.disks_wiped += nodes.len() as u64;
-        effect.notes.push(if nodes.len() >= majority {
-            "a majority was wiped: what it held may be gone for good, by design".into()
-        } else {
-            "a wiped voter does not count until it is whole: with one more failure before that, its groups stand still"
-                .into()
-        });
+        effect.disks_wiped += wiped as u64;
+        if wiped >= majority {
+            effect.notes.push("a majority was wiped: what it held may be gone for good, by design".into());
+        } else if wiped > 0 {
+            let note = "a wiped voter does not count until it is whole: with one more failure before that, its groups \
+                        stand still";
+            effect.notes.push(note.into());
+        }
         things
     }
 

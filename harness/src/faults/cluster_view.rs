@@ -1,4 +1,5 @@
-//! Who leads what, and who votes in it, as the nodes themselves tell it: what `leader:Q` and its like are resolved against.
+//! Who leads what, and who votes in it, as the nodes themselves tell it: what `leader:Q` and its like are resolved
+//! against.
 
 use std::collections::BTreeMap;
 

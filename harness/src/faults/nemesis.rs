@@ -22,13 +22,15 @@ use super::{
 };
 use crate::{
     history::{EventKind, Nanos, NodeDown, recorder::Recorder},
-    scenario::{DrawnStep, DrawnTarget, Scenario, Target, resolve},
+    scenario::{DrawnStep, DrawnTarget, Errand, Scenario, Target, resolve},
     sim::{MachineId, World},
 };
 
 /// A step whose target does not exist yet (a queue between two leaders) waits at most so long. Others do not wait for
 /// it.
 const TARGET_WAIT: Duration = Duration::from_secs(10);
+
+const UNDER_WAY: &str = "still under way when the run ended";
 
 /// Walks a timeline. Call [`Nemesis::act`] between the ticks.
 pub struct Nemesis {
@@ -39,6 +41,8 @@ pub struct Nemesis {
     pub(super) nodes: BTreeMap<NodeId, MachineId>,
     /// Nodes that are not to run: spares that nobody has added, and members that were removed.
     pub(super) absent: BTreeSet<NodeId>,
+    /// Nodes that a heal did not start, because the operator is out to remove them.
+    leaving: BTreeSet<NodeId>,
     /// Machines of each group of clients, by the group's name.
     pub(super) clients: BTreeMap<String, Vec<MachineId>>,
     /// When the load began: steps are timed from then, and none begins before.
@@ -65,6 +69,13 @@ pub(super) struct Active {
     pub(super) pulse: Option<Pulse>,
 }
 
+impl Active {
+    /// Whom the operator is out for, and what to do.
+    fn errand(&self) -> Option<(NodeId, Errand)> {
+        self.pulse.as_ref().and_then(Pulse::errand)
+    }
+}
+
 impl Nemesis {
     /// `nodes` and `clients` are machines, those of clients by the name of their group.
     pub fn new(
@@ -87,6 +98,7 @@ impl Nemesis {
             scenario,
             nodes,
             absent,
+            leaving: BTreeSet::new(),
             clients,
             origin: None,
             pending,
@@ -162,13 +174,30 @@ impl Nemesis {
         }
     }
 
-    /// Ends every fault and starts every node.
+    /// Ends every fault and starts every node. Who is on an errand cannot be called back: see [`Self::hear`].
     pub fn heal(&mut self) {
         self.note_misdirected();
-        while !self.active.is_empty() {
-            self.end(0);
+        while let Some(over) = self.active.iter().position(|active| active.errand().is_none()) {
+            self.end(over);
         }
+        let errands = self.active.iter().filter_map(Active::errand);
+        let leaving = errands.filter(|(_, errand)| *errand == Errand::RemoveMember).map(|(node, _)| node);
+        self.leaving = leaving.filter(|node| !self.world.is_running(self.nodes[node])).collect();
         for node in self.present() {
+            if !self.leaving.contains(&node) {
+                self.start(node);
+            }
+        }
+    }
+
+    /// Takes down what the operator has to say after the last heal.
+    pub fn hear(&mut self) {
+        self.beat(self.world.now());
+    }
+
+    /// A node was not removed after all: it runs again, if only that kept it down.
+    pub(super) fn stays(&mut self, node: NodeId) {
+        if self.leaving.remove(&node) {
             self.start(node);
         }
     }
@@ -193,11 +222,14 @@ impl Nemesis {
                 record.effect = "the run ended before this step began".into();
             }
         }
-        for Active { fault, things, .. } in mem::take(&mut self.active) {
+        for active in mem::take(&mut self.active) {
+            let is_errand = active.errand().is_some();
+            let Active { fault, things, .. } = active;
             for thing in things {
                 self.holds.credit(thing);
             }
-            self.holds.effect(fault).notes.push("still under way when the run ended".into());
+            let note = if is_errand { "the operator was not back when the run ended" } else { UNDER_WAY };
+            self.holds.effect(fault).notes.push(note.into());
             self.tell(fault);
         }
         self.records

@@ -111,6 +111,9 @@ impl Nemesis {
             Ok(other) => effect.notes.push(format!("nothing: the answer was {other:?}")),
             Err(error) => effect.notes.push(format!("nothing: {error}")),
         }
+        if !self.absent.contains(&node) {
+            self.stays(node);
+        }
         true
     }
 }

@@ -43,6 +43,16 @@ enum Beat {
     },
 }
 
+impl Pulse {
+    /// Whom the operator is out for, and what to do.
+    pub(super) fn errand(&self) -> Option<(NodeId, Errand)> {
+        match self.beat {
+            Beat::Errand { node, errand } => Some((node, errand)),
+            Beat::Flap { .. } | Beat::Churn { .. } | Beat::Rolling { .. } => None,
+        }
+    }
+}
+
 impl Nemesis {
     /// What an action that has begun goes on to do, beginning now.
     pub(super) fn pulse(&mut self, fault: u32, action: &Action<Named>) -> Option<Pulse> {

@@ -4,7 +4,10 @@
 //! different keys are judged apart. Failed operations had no effect and are left out, and so is what is of unknown
 //! outcome and would have no effect.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     cell::{self, Cell},
@@ -145,7 +148,8 @@ impl Judging<'_> {
         let mut values = Values::default();
         let mut decisions = Decisions::new();
         for (name, indices) in self.by_key() {
-            let mut operations = Vec::with_capacity(indices.len());
+            let checked = indices.len();
+            let mut operations = Vec::with_capacity(checked);
             for index in indices {
                 let operation = self.operation(index);
                 let known = operation.outcome == Outcome::Ok;
@@ -162,20 +166,16 @@ impl Judging<'_> {
                         operations.push(self.place(index, queue::Action::Dequeue(value)));
                     }
                     Verb::Dequeue => operations.push(self.place(index, queue::Action::Blind)),
-                    _ => match operation.value.as_array().filter(|_| known) {
-                        Some(drained) => operations.extend(
-                            drained
-                                .iter()
-                                .map(|value| self.place(index, queue::Action::Dequeue(Some(values.number(value))))),
-                        ),
-                        None => {
-                            let why = "a drain needs the list of what it dequeued: write single dequeues instead";
-                            self.bad_value(index, why, mistakes);
+                    _ => match queue::drained(operation) {
+                        Ok(drained) => {
+                            let taken = drained.iter().map(|value| Some(values.number(value)));
+                            let steps = taken.chain([None]).map(queue::Action::Dequeue);
+                            operations.extend(steps.map(|step| self.place(index, step)));
                         }
+                        Err(why) => self.bad_value(index, why, mistakes),
                     },
                 }
             }
-            let checked = operations.len();
             let decision = match queue::sweep(&operations) {
                 Swept::Linearizable => Decision::Holds,
                 Swept::Violated { pattern, sources } => {
@@ -194,38 +194,48 @@ impl Judging<'_> {
     fn registers(&self, mistakes: &mut Mistakes) -> Decisions {
         let values = RefCell::new(Values::default());
         let initial = values.borrow_mut().number(self.initial);
-        let mut keys = Names::default();
-        let mut operations = Vec::new();
-        for (index, operation) in self.history.operations.iter().enumerate() {
-            if operation.outcome == Outcome::Failed {
-                continue;
-            }
-            let known = operation.outcome == Outcome::Ok;
-            match multi::accesses(&operation.value, known, &mut keys, &mut values.borrow_mut()) {
-                Ok(action) if action.is_empty() => {}
-                Ok(action) => operations.push(self.place(index, action)),
-                Err(why) => self.bad_value(index, why, mistakes),
-            }
-        }
-        let groups = multi::groups(operations.iter().map(|operation| &operation.action), keys.names.len());
-        let mut parts: BTreeMap<u32, Vec<Placed<multi::Action>>> = BTreeMap::new();
-        for operation in operations {
-            parts.entry(groups[operation.action[0].key() as usize]).or_default().push(operation);
-        }
+        let mut decisions = Decisions::new();
+        let parts = self.by_key();
         let several = parts.len() > 1;
-        let decide = |(group, operations): (u32, Vec<Placed<multi::Action>>)| {
-            // A group is called by the first of its keys.
-            let name = if several { keys.names[group as usize].clone() } else { String::new() };
-            let decision = self.search(&name, &operations, || Registers {
-                initial,
-                written: BTreeMap::new(),
-                fingerprint: 0,
-                keys: &keys.names,
-                values: &values,
-            });
-            (name, operations.len(), decision)
-        };
-        parts.into_iter().map(decide).collect()
+        for (of_key, indices) in parts {
+            let mut registers = Names::default();
+            let mut operations = Vec::new();
+            for index in indices {
+                let Operation { value, outcome, .. } = self.operation(index);
+                let known = *outcome == Outcome::Ok;
+                match multi::accesses(value, known, &mut registers, &mut values.borrow_mut()) {
+                    Ok(action) if action.is_empty() => {}
+                    Ok(action) => operations.push(self.place(index, action)),
+                    Err(why) => self.bad_value(index, why, mistakes),
+                }
+            }
+            let named = registers.names;
+            let groups = multi::groups(operations.iter().map(|operation| &operation.action), named.len());
+            let mut objects: BTreeMap<u32, Vec<Placed<multi::Action>>> = BTreeMap::new();
+            for operation in operations {
+                objects.entry(groups[operation.action[0].key() as usize]).or_default().push(operation);
+            }
+            let together = objects.len() <= 1;
+            for (group, operations) in objects {
+                // Registers that are named together are called by the first of them, if there are others.
+                let register = &named[group as usize];
+                let name = match (of_key.as_str(), together) {
+                    ("", true) if !several => String::new(),
+                    ("", _) => register.clone(),
+                    (key, true) => key.to_owned(),
+                    (key, false) => format!("{key} {register}"),
+                };
+                let decision = self.search(&name, &operations, || Registers {
+                    initial,
+                    written: BTreeMap::new(),
+                    fingerprint: 0,
+                    keys: &named,
+                    values: &values,
+                });
+                decisions.push((name, operations.len(), decision));
+            }
+        }
+        decisions
     }
 
     fn teller<'t>(&'t self, object: &'t str) -> Teller<'t> {
@@ -247,8 +257,11 @@ impl Judging<'_> {
                     let allowed = object.apply(&operations[index].action).is_some();
                     debug_assert!(allowed, "the order has just been found");
                 }
-                let order: Vec<usize> = order.into_iter().map(|index| operations[index].source as usize).collect();
                 let stuck = operations[stuck].source as usize;
+                let mut order: Vec<usize> = order.into_iter().map(|index| operations[index].source as usize).collect();
+                // Of an operation in steps, some may have had a place.
+                let mut told = BTreeSet::from([stuck]);
+                order.retain(|&source| told.insert(source));
                 Decision::Violated(self.teller(name).stuck(stuck, &order, &object.describe()))
             }
         }

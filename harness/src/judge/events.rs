@@ -56,7 +56,7 @@ pub(super) struct Events {
     count: u64,
     /// What every invocation carried is a pair, `[key value]`, and at least one said so clearly.
     pairs: Pairs,
-    /// A compare-and-set that "fails" has found another value, rather than "had no effect".
+    /// A compare-and-set that "fails" with its values has found another one, rather than "had no effect".
     pub refusals: bool,
 }
 
@@ -112,7 +112,10 @@ impl Events {
         }
         operation.lines.1 = line;
         operation.outcome = match kind {
-            Kind::Fail if self.refusals && verb == Verb::Cas => {
+            // What timed out says so in place of the two values.
+            Kind::Fail
+                if self.refusals && verb == Verb::Cas && value.as_array().is_some_and(|pair| pair.len() == 2) =>
+            {
                 operation.refused = true;
                 Outcome::Ok
             }
@@ -144,6 +147,7 @@ impl Events {
             processes: self.processes.names,
             keys: self.keys.names,
             model: None,
+            other_kinds: Vec::new(),
         }
     }
 }

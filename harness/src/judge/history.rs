@@ -17,6 +17,8 @@ pub struct History {
     pub keys: Vec<String>,
     /// The model that the history names itself.
     pub model: Option<ModelKind>,
+    /// Lines that name another model, and where.
+    pub other_kinds: Vec<(ModelKind, Range<usize>)>,
 }
 
 /// One operation, from its invocation to its completion.

@@ -40,8 +40,14 @@ struct Line<'t> {
 }
 
 pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> History {
-    let mut history =
-        History { format: Format::Jsonl, operations: Vec::new(), processes: Vec::new(), keys: Vec::new(), model: None };
+    let mut history = History {
+        format: Format::Jsonl,
+        operations: Vec::new(),
+        processes: Vec::new(),
+        keys: Vec::new(),
+        model: None,
+        other_kinds: Vec::new(),
+    };
     let (mut processes, mut keys) = (Names::default(), Names::default());
     let mut offset = 0;
     for (line, number) in text.split_inclusive('\n').zip(1..) {
@@ -53,7 +59,7 @@ pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> History {
         if line.trim().is_empty() {
             continue;
         }
-        match operation(line, span.clone(), number, &mut history.model, &mut processes, &mut keys) {
+        match operation(line, span.clone(), number, &mut history, &mut processes, &mut keys) {
             Ok(operation) => history.operations.push(operation),
             Err(Mistake { at, message, label, help }) => {
                 let at = at.map_or(span.clone(), |at| span.start + at.start..span.start + at.end);
@@ -77,7 +83,7 @@ fn operation(
     text: &str,
     span: Range<usize>,
     number: u32,
-    model: &mut Option<ModelKind>,
+    history: &mut History,
     processes: &mut Names,
     keys: &mut Names,
 ) -> Result<Operation, Mistake> {
@@ -97,12 +103,17 @@ fn operation(
             let help = suggestion(&kind, &ModelKind::ALL.map(ModelKind::name));
             at_value("kind", format!("unknown kind `{kind}`"), "unknown kind", help)
         })?;
-        let first = *model.get_or_insert(kind);
+        let first = *history.model.get_or_insert(kind);
         if first != kind {
-            let message = format!("this is a {}, the lines before are about a {}", kind.name(), first.name());
-            let help = "a history has one kind: split the file, or name the model with --model".to_owned();
-            return Err(at_value("kind", message, "another kind", help));
+            let at = field(text, "kind").map_or(0..text.trim_end().len(), |(_, value)| value);
+            history.other_kinds.push((kind, span.start + at.start..span.start + at.end));
         }
+    }
+    if line.result.is_some() && verb != Verb::Cas {
+        let message = format!("`{}` has no result", verb.name());
+        let help =
+            "only a cas answers whether it found its value; what had no effect has the outcome `fail`".to_owned();
+        return Err(at_value("result", message, "not of this operation", help));
     }
     let outcome = match &*line.outcome {
         "ok" => Outcome::Ok,

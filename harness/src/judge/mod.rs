@@ -5,6 +5,7 @@
 
 mod cell;
 mod decide;
+mod drain;
 mod edn;
 mod events;
 mod history;
@@ -133,7 +134,7 @@ pub fn read(path: &str, text: &str, format: Format) -> Result<History, Vec<Probl
 /// Judges a history that was read from `text` at `path`. `stop` makes it come to its end early.
 ///
 /// # Errors
-/// Operations that the model does not have, or not with such values.
+/// Operations that the model does not have, or not with such values; lines of another kind, if no model was asked for.
 pub fn judge(
     path: &str,
     text: &str,
@@ -147,6 +148,17 @@ pub fn judge(
     let initial = options.initial.as_ref().unwrap_or(&nothing);
     let limits = Limits { budget: options.budget, stop };
     let mut mistakes = Mistakes::default();
+    for (kind, at) in history.other_kinds.iter().filter(|_| options.model.is_none()) {
+        if mistakes.are_enough() {
+            break;
+        }
+        let message = format!("this is a {}, the lines before are about a {}", kind.name(), model.name());
+        let help = "a history has one kind: split the file, or name the model with --model";
+        mistakes.add(at.clone(), message, "another kind", help);
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes.into_problems(path, text));
+    }
     let decisions = Judging { history, text, model, initial, limits }.decide(&mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes.into_problems(path, text));

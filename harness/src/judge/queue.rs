@@ -4,10 +4,19 @@
 //! if nobody dequeued its value, and else ends with that dequeue. A dequeue of unknown outcome may have taken any
 //! value that nobody else has: the history is refuted if even "every such value was taken" does not help, and
 //! confirmed if "none was taken", or "the first were taken in order", is enough. What is left is searched.
+//!
+//! A drain is in steps: it dequeues one value after the other, and finds the queue empty in the end. Others may come
+//! between them, other drains too. The sweep knows nothing of steps: [`drain`](super::drain) says what follows for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::search::{Object, Placed, mix};
+use serde_json::Value;
+
+use super::{
+    drain::{self, Drain},
+    history::{Operation, Outcome},
+    search::{Object, Placed, mix},
+};
 use crate::check::fifo::{self, Interval, Pattern};
 
 /// Values by number.
@@ -85,6 +94,20 @@ impl Object for Queue {
     }
 }
 
+/// What a drain dequeued, in order. `Err`: why its value makes no sense.
+pub(super) fn drained(operation: &Operation) -> Result<&[Value], &'static str> {
+    if operation.outcome != Outcome::Ok {
+        return Err("a drain of unknown outcome may have taken anything: write single dequeues instead");
+    }
+    match operation.value.as_array() {
+        Some(values) if values.iter().any(Value::is_null) => {
+            Err("null is what an empty queue answers: that the drain found it so in the end is understood")
+        }
+        Some(values) => Ok(values),
+        None => Err("a drain needs the list of what it dequeued: write single dequeues instead"),
+    }
+}
+
 /// What the sweep says.
 pub(super) enum Swept {
     Linearizable,
@@ -121,6 +144,8 @@ pub(super) fn sweep(operations: &[Placed<Action>]) -> Swept {
     let mut sources = Vec::with_capacity(operations.len());
     // What was enqueued for certain and not seen again: (end, start, value, operation).
     let mut remaining = Vec::new();
+    let mut drains: Vec<Drain> = Vec::new();
+    let mut step_of = None;
     for operation in operations {
         let (what, end) = match operation.action {
             Action::Enqueue(value) => {
@@ -136,17 +161,25 @@ pub(super) fn sweep(operations: &[Placed<Action>]) -> Swept {
             Action::Dequeue(None) => (fifo::Operation::Empty, operation.end.unwrap_or(u64::MAX)),
             Action::Blind => continue,
         };
+        let index = intervals.len();
+        match drains.last_mut().filter(|_| step_of == Some(operation.source)) {
+            Some(steps) => steps.end = index + 1,
+            None => drains.push(index..index + 1),
+        }
+        step_of = Some(operation.source);
         intervals.push(Interval { start: operation.start, end, operation: what });
         sources.push(operation.source);
     }
-    let pattern = match fifo::check(&intervals) {
-        fifo::Verdict::Linearizable => return Swept::Linearizable,
-        fifo::Verdict::Violated(pattern) => pattern,
+    drains.retain(|steps| steps.len() > 1);
+    let pattern = match drain::check(&intervals, &drains) {
+        Some(fifo::Verdict::Linearizable) => return Swept::Linearizable,
+        Some(fifo::Verdict::Violated(pattern)) => Some(pattern),
+        None => None,
     };
     blind.sort_unstable();
     remaining.sort_unstable();
     let (Some(&earliest), false) = (blind.first(), remaining.is_empty()) else {
-        return Swept::Violated { pattern, sources };
+        return pattern.map_or(Swept::Undecided, |pattern| Swept::Violated { pattern, sources });
     };
     let certain = intervals.len();
     let mut taken = |count: usize, begin: &dyn Fn(usize) -> u64| {
@@ -155,16 +188,16 @@ pub(super) fn sweep(operations: &[Placed<Action>]) -> Swept {
             let operation = fifo::Operation::Remove(u64::from(value));
             intervals.push(Interval { start: start.max(begin(index)), end: u64::MAX, operation });
         }
-        fifo::check(&intervals)
+        drain::check(&intervals, &drains)
     };
-    if let fifo::Verdict::Violated(pattern) = taken(remaining.len(), &|_| earliest) {
+    if let Some(fifo::Verdict::Violated(pattern)) = taken(remaining.len(), &|_| earliest) {
         sources.extend(remaining.iter().map(|&(.., source)| source));
         return Swept::Violated { pattern, sources };
     }
     let first = blind.len().min(remaining.len());
     match taken(first, &|index| blind[index]) {
-        fifo::Verdict::Linearizable => Swept::Linearizable,
-        fifo::Verdict::Violated(_) => Swept::Undecided,
+        Some(fifo::Verdict::Linearizable) => Swept::Linearizable,
+        Some(fifo::Verdict::Violated(_)) | None => Swept::Undecided,
     }
 }
 

@@ -2,7 +2,9 @@
 //! taken effect: Wing and Gong's (JPDC 1993) with Lowe's cache of configurations (Testing for linearizability, 2017).
 //!
 //! An operation took effect at one point within its interval, both ends included. An *open* operation (one of unknown
-//! outcome) took effect at one point after its start, or never: the search may place it, and need not.
+//! outcome) took effect at one point after its start, or never: the search may place it, and need not. Operations of
+//! one source that stand one after the other are the *steps* of one: they took effect in this order, and others may
+//! have come between them.
 //!
 //! What keeps the search small, none of which changes its answer:
 //! - a configuration (which operations are placed, in which state the object is) is entered once. Configurations are
@@ -52,7 +54,7 @@ pub(super) struct Placed<A> {
     pub start: u64,
     /// `None`: open.
     pub end: Option<u64>,
-    /// Whatever the caller calls it by.
+    /// Whatever the caller calls it by; the same for all steps of an operation.
     pub source: u32,
 }
 
@@ -121,8 +123,9 @@ struct Agenda {
     starts: Vec<u32>,
     /// Per operation: the position of its end, or [`NONE`].
     ends: Vec<u32>,
-    /// Per operation: the open one that does the same and began next before it, or [`NONE`].
-    twins: Vec<u32>,
+    /// Per operation: the one that must be placed before it, or [`NONE`]: the step before, or the open one that does
+    /// the same and began next before it.
+    before: Vec<u32>,
 }
 
 impl Agenda {
@@ -139,7 +142,7 @@ impl Agenda {
             events: Vec::with_capacity(order.len()),
             starts: vec![NONE; operations.len()],
             ends: vec![NONE; operations.len()],
-            twins: vec![NONE; operations.len()],
+            before: vec![NONE; operations.len()],
         };
         let mut latest: BTreeMap<&A, u32> = BTreeMap::new();
         for (position, (_, ends, index)) in order.into_iter().enumerate() {
@@ -148,7 +151,12 @@ impl Agenda {
             place[index as usize] = position as u32;
             let operation = &operations[index as usize];
             if operation.end.is_none() {
-                agenda.twins[index as usize] = latest.insert(&operation.action, index).unwrap_or(NONE);
+                agenda.before[index as usize] = latest.insert(&operation.action, index).unwrap_or(NONE);
+            }
+        }
+        for (pair, index) in operations.windows(2).zip(0_u32..) {
+            if pair[0].source == pair[1].source {
+                agenda.before[index as usize + 1] = index;
             }
         }
         agenda
@@ -320,8 +328,8 @@ impl<'a, O: Object> Search<'a, O> {
     fn place(&mut self, operation: u32) -> bool {
         let index = operation as usize;
         let Placed { action, end, .. } = &self.operations[index];
-        let twin = self.agenda.twins[index];
-        if twin != NONE && !self.is_placed[twin as usize] {
+        let first = self.agenda.before[index];
+        if first != NONE && !self.is_placed[first as usize] {
             return false;
         }
         let before = if end.is_none() { Some(self.object.fingerprint()) } else { None };

@@ -85,6 +85,16 @@ impl Teller<'_> {
                 vec![remove],
                 vec![remove, add],
             ),
+            Pattern::Overtaken { earlier_add, earlier_remove: Some(remove), later_add, later_remove }
+                if source(remove) == source(later_remove) =>
+            {
+                let (drain, earlier, later) = (say(remove), say(earlier_add), say(later_add));
+                (
+                    format!("{drain} took what came later, of {later}, before what came of {earlier}"),
+                    vec![remove],
+                    vec![earlier_add, later_add, remove],
+                )
+            }
             Pattern::Overtaken { earlier_add, earlier_remove, later_add, later_remove } => {
                 // A removal that was only supposed shows as the addition of what it would have removed.
                 let earlier_remove = earlier_remove.filter(|&remove| source(remove) != source(earlier_add));

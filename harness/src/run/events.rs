@@ -1,8 +1,8 @@
 //! From a history to the rows that the report's page draws: what clients did, what replicas told, and which of the
 //! queue's numbers is which message.
 //!
-//! Brokers do not know the workload's names for messages, and clients do not know the queue's numbers. A delivery is the
-//! bridge: the node tells the number, the channel and the tag that it sent, the client the name and the tag that it
+//! Brokers do not know the workload's names for messages, and clients do not know the queue's numbers. A delivery is
+//! the bridge: the node tells the number, the channel and the tag that it sent, the client the name and the tag that it
 //! received. The client's name for the channel and the node's are matched by what went over it.
 
 use std::collections::{BTreeMap, BTreeSet};

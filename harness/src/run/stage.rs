@@ -296,6 +296,8 @@ impl StepLimits<'_> {
             }
             if loading {
                 stage.nemesis.act();
+            } else {
+                stage.nemesis.hear();
             }
             stage.step()?;
             self.progress.set_virtual_time(Duration::from_nanos(stage.world.now().0));

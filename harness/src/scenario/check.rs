@@ -16,9 +16,10 @@ use super::{
     text::{self, Wrong},
     values::{At, Field, Name},
 };
+use crate::workload::body::BODY_BYTES_MIN;
 
 /// The least that a message's body must hold, in bytes: its identity is written there.
-const BODY_MIN: u64 = 32;
+const BODY_MIN: u64 = BODY_BYTES_MIN as u64;
 /// The largest body, in bytes.
 const BODY_MAX: u64 = 16 * 1024 * 1024;
 
@@ -322,7 +323,8 @@ impl Checker<'_> {
                 let help = format!(
                     "a body holds its message's identity: write at least `\"{BODY_MIN}B\"`, at most `\"16MiB\"`"
                 );
-                self.problems.add(&at.span, "`body` is out of range", "32B to 16MiB", Some(help));
+                let label = format!("{BODY_MIN}B to 16MiB");
+                self.problems.add(&at.span, "`body` is out of range", label, Some(help));
                 Spread::exactly(128)
             }
             Err(wrong) => {

@@ -29,8 +29,8 @@ pub(super) struct File {
     pub(super) tags: Vec<At<String>>,
     /// A planted bug to switch on in every node. For scenarios that prove that a checker can fail.
     pub(super) sabotage: Field<Name<names::SabotageName>>,
-    /// A planted bug of the kind that the scenario is about. `ferret run --sabotage matching` switches it on, and the run
-    /// must then fail.
+    /// A planted bug of the kind that the scenario is about. `ferret run --sabotage matching` switches it on, and the
+    /// run must then fail.
     pub(super) matching_sabotage: Field<Name<names::SabotageName>>,
     pub(super) run: RunTable,
     pub(super) cluster: ClusterTable,
@@ -79,8 +79,8 @@ pub(super) struct RunTable {
     pub(super) client: Field<Name<names::ClientName>>,
     pub(super) net: NetTable,
     pub(super) disk: DiskTable,
-    /// How often Warren takes rare but legal turns (syncs held, messages lost, late or twice, logs compacted early, live
-    /// nodes given up): a factor to the usual frequency, 0 to 20. Default 0, never.
+    /// How often Warren takes rare but legal turns (syncs held, messages lost, late or twice, logs compacted early,
+    /// live nodes given up): a factor to the usual frequency, 0 to 20. Default 0, never.
     #[schemars(range(min = 0, max = 20))]
     pub(super) chaos: Field<f64>,
     /// After the last fault is healed, the time within which all must be well. Default 15s.
@@ -169,7 +169,7 @@ pub(super) struct PublishersTable {
     /// The most messages that each client publishes. Default: no limit but the load's end.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub(super) messages: Field<u64>,
-    /// Bytes per message, such as `"1KiB"` or `"64B..4KiB"`. Default 128B.
+    /// Bytes per message, such as `"1KiB"` or `"64B..4KiB"`, from 64B to 16MiB. Default 128B.
     pub(super) body: Field<SizeRangeText>,
     /// The most publishes without an outcome at a time. Default 100.
     #[schemars(range(min = 1, max = 100_000))]

@@ -1,4 +1,11 @@
-//! What a simulated process sees of the world.
+//! What a simulated process sees of the world: its machine's network, disk and clocks, chance, and tasks.
+//!
+//! Models: one process of one thread, whose tasks, sleeps, streams and files end with it. Names resolve at once and to
+//! the right machine, or there is none of that name. Each machine has its own stream of chance, so that what one node
+//! draws does not depend on how many others there are.
+//!
+//! Does not model: name servers that are slow, stale or wrong, limits on open files, sockets, memory or tasks, threads,
+//! and signals: a process ends from one instant to the next, or by itself.
 
 use std::{future::Future, io, rc::Rc, time::Duration};
 

@@ -32,6 +32,9 @@ pub struct LockerPlan {
     pub timeout: Duration,
 }
 
+/// The body of the message that is the lock, in bytes.
+const LOCK_BYTES: usize = 80;
+
 /// Puts the one message into the queue, and learns what became of it.
 pub async fn seed<P: Platform>(platform: P, role: Role, floor: Rc<Floor>) {
     let mut hop = 0;
@@ -39,7 +42,7 @@ pub async fn seed<P: Platform>(platform: P, role: Role, floor: Rc<Floor>) {
     let open = OpenChannel::new(&floor, channel);
     let message = MessageId { publisher: role.client, sequence: 1, attempt: 1 };
     floor.recorder.record(EventKind::Publish { message, queue: role.queue, channel });
-    link.publish(&role.setup.queue, body::encode(message, body::BODY_BYTES_MIN));
+    link.publish(&role.setup.queue, body::encode(message, LOCK_BYTES));
     let (outcome, reason) = loop {
         match link.next().await {
             LinkEvent::Outcome { outcome, .. } => break (outcome, None),

@@ -132,6 +132,19 @@ fn transactions_that_saw_each_other_half_are_rejected() {
 }
 
 #[test]
+fn registers_of_one_name_are_apart_if_their_keys_are() {
+    let of = |key: &str, history: String| history.replace("{\"end\"", &format!("{{\"key\":\"{key}\",\"end\""));
+    let written = of("a", line(1, "txn", json!([["w", "x", 1]]), 0, Some(1)));
+    let seen = |key: &str, value: Value| of(key, line(1, "txn", json!([["r", "x", value]]), 2, Some(3)));
+    assert_eq!(plainly(&(written.clone() + &seen("b", Value::Null))), Verdict::Holds);
+    assert_eq!(plainly(&(written.clone() + &seen("a", Value::Null))), Verdict::Violated);
+    assert_eq!(plainly(&(written.clone() + &seen("b", json!(1)))), Verdict::Violated);
+    let others = of("a", line(2, "txn", json!([["w", "y", 1]]), 0, Some(1))) + &seen("b", Value::Null);
+    let (_, out, _) = ferret(&(written + &others + &seen("a", json!(2))), &[]);
+    assert!(out.contains("3 keys") && out.contains("violated: a x\n"), "{out}");
+}
+
+#[test]
 fn two_holders_of_a_lock_are_rejected() {
     let history = |release: u64| {
         line(0, "acquire", Value::Null, 0, Some(1))
@@ -171,6 +184,53 @@ fn values_overtaken_in_a_queue_are_told_with_their_operations() {
         + &line(0, "enqueue", json!(2), 2, Some(3))
         + &line(1, "dequeue", json!(2), 4, Some(5));
     insta::assert_snapshot!(ferret(&history, &[]).1);
+}
+
+/// Two values are enqueued one after the other, and one process drains the queue.
+fn drain(values: &str) -> String {
+    line(0, "enqueue", json!(1), 0, Some(1))
+        + &line(0, "enqueue", json!(2), 2, Some(3))
+        + &line(1, "drain", serde_json::from_str(values).expect("a list"), 4, Some(9))
+}
+
+#[test]
+fn a_drain_takes_everything_in_order() {
+    assert_eq!(plainly(&drain("[1, 2]")), Verdict::Holds);
+    for wrong in ["[2, 1]", "[1]", "[2]", "[]", "[1, 2, 3]", "[1, 1, 2]"] {
+        assert_eq!(plainly(&drain(wrong)), Verdict::Violated, "{wrong}");
+    }
+    insta::assert_snapshot!(ferret(&drain("[2, 1]"), &[]).1 + &ferret(&drain("[1]"), &[]).1);
+    // What came twice is for the search.
+    let twice = |values: &str| drain(values).replacen("\"value\":2", "\"value\":1", 1);
+    assert_eq!(plainly(&twice("[1, 1]")), Verdict::Holds);
+    assert_eq!(plainly(&twice("[1]")), Verdict::Violated);
+    insta::assert_snapshot!("a_drain_that_a_search_refutes", ferret(&twice("[1]"), &[]).1);
+}
+
+#[test]
+fn others_may_come_between_the_steps_of_a_drain() {
+    let other = |operation: &str, value: u32| line(2, operation, json!(value), 6, Some(7));
+    assert_eq!(plainly(&(drain("[1]") + &other("dequeue", 2))), Verdict::Holds);
+    assert_eq!(plainly(&(drain("[2]") + &other("dequeue", 1))), Verdict::Holds);
+    assert_eq!(plainly(&(drain("[2]") + &other("drain", 1).replace(":1}", ":[1]}"))), Verdict::Holds);
+    assert_eq!(plainly(&(drain("[1, 2, 3]") + &other("enqueue", 3))), Verdict::Holds);
+    assert_eq!(plainly(&(drain("[1, 3, 2]") + &other("enqueue", 3))), Verdict::Violated);
+    // It may have come after the drain had found nothing.
+    assert_eq!(plainly(&(drain("[1, 2]") + &other("enqueue", 3))), Verdict::Holds);
+}
+
+#[test]
+fn a_hundred_thousand_operations_with_drains_are_judged_in_seconds() {
+    let mut history = String::new();
+    for value in 0..100_000_u64 {
+        history += &line(0, "enqueue", json!(value), value * 10, Some(value * 10 + 45));
+    }
+    for drain in 0..10 {
+        let values: Vec<u64> = (0..100_000).filter(|value| value % 10 == drain).collect();
+        history += &line(drain as u32, "drain", json!(values), 2_000_000, Some(3_000_000));
+    }
+    let took = elapsed(&history, &Options::default(), Verdict::Holds);
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
 #[test]
@@ -260,6 +320,18 @@ fn a_compare_and_set_that_fails_in_a_log_has_found_another_value() {
 }
 
 #[test]
+fn a_compare_and_set_that_timed_out_in_a_log_has_found_nothing() {
+    let register = |failed: &str| {
+        format!(
+            "INFO  jepsen.util - 0\t:invoke\t:write\t1\nINFO  jepsen.util - 0\t:ok\t:write\t1
+INFO  jepsen.util - 0\t:invoke\t:cas\t[1 2]\nINFO  jepsen.util - 0\t:fail\t:cas\t{failed}\n"
+        )
+    };
+    assert_eq!(plainly(&register(":timed-out")), Verdict::Holds);
+    assert_eq!(plainly(&register("[1 2]")), Verdict::Violated);
+}
+
+#[test]
 fn the_maps_among_porcupines_data_begin_with_empty_texts() {
     let log = "{:process 0, :type :invoke, :f :get, :key \"0\", :value nil}
 {:process 0, :type :ok, :f :get, :key \"0\", :value \"\"}
@@ -302,11 +374,24 @@ mistakes! {
     a_line_that_is_cut_off_is_shown: STALE[..200];
     a_missing_end_is_refused: STALE.replacen("\"end\": 10, ", "", 1);
     a_time_that_is_no_number_is_refused: STALE.replacen("\"start\": 12", "\"start\": \"12s\"", 1);
+    a_result_of_anything_but_a_compare_and_set_is_refused: line(0, "acquire", Value::Null, 0, Some(1)).replace("\"start\"", "\"result\":false,\"start\"");
+    a_history_of_two_kinds_is_refused: STALE.replacen("\"register\"", "\"queue\"", 1);
+    a_drain_of_unknown_outcome_is_refused: line(0, "drain", json!([1]), 0, None);
     a_compare_and_set_of_one_value_is_refused: line(0, "cas", json!(1), 0, Some(1));
     a_map_that_is_never_closed_is_shown: JEPSEN[..100];
     an_unknown_type_of_event_is_refused: JEPSEN.replacen(":ok", ":okay", 1);
     a_completion_of_nothing_is_refused: JEPSEN.replacen(":type :ok, :f :read, :value 3, :process 0", ":type :ok, :f :read, :value 3, :process 9", 1);
     a_log_line_without_its_operation_is_refused: LOG.replacen("\t:cas\t[4 2]", "", 1);
+}
+
+#[test]
+fn a_history_of_two_kinds_can_be_judged_as_one_of_them() {
+    let mixed = STALE.replacen("\"register\"", "\"cas-register\"", 1);
+    let (code, _, err) = ferret(&mixed, &[]);
+    assert_eq!(code, 3);
+    assert!(err.contains("--model"), "{err}");
+    let (code, out, _) = ferret(&mixed, &["--model", "cas-register"]);
+    assert_eq!(code, 100, "{out}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod scenario_errors;
 mod serve;
 mod shells;
 mod streams;
+mod style;
 mod swarm;
 mod sweep;
 mod tell;

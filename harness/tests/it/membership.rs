@@ -208,6 +208,29 @@ fn a_leader_that_leaves_is_replaced_by_a_learner_and_ends_and_what_it_held_comes
 }
 
 #[test]
+fn an_errand_under_way_when_the_load_stops_is_still_told() {
+    // The answer takes some round trips.
+    let output = play(3, r#"{ at = "3998ms", remove-member = { node = "n4" } }"#);
+    let fault = bitten(&output, "remove-member", "changed 1 cluster; ");
+    let stopped = output.history.events.iter().find(|event| event.kind == EventKind::LoadStopped).expect("it ends");
+    assert!(began(fault) < stopped.at.0 && stopped.at.0 < ended(fault), "{fault:?}");
+    passed(&output);
+}
+
+#[test]
+fn a_heal_does_not_call_the_operator_back_nor_start_who_was_removed() {
+    let steps = r#"{ at = "1s", remove-member = { node = "n4" } }, { at = "1002ms", heal = "all", may-miss = true }"#;
+    let output = play(3, steps);
+    let fault = bitten(&output, "remove-member", "changed 1 cluster; ");
+    let [_, heal] = &output.record.faults[..] else { panic!("two steps: {:?}", output.record.faults) };
+    assert!(began(heal) < ended(fault), "{heal:?}");
+    assert!(!heal.bit, "there was nothing to heal: {heal:?}");
+    let starts = |event: &&ferret::history::Event| event.kind == EventKind::NodeUp { node: NodeId(4) };
+    assert_eq!(output.history.events.iter().filter(starts).count(), 1, "n4 began once, and left");
+    passed(&output);
+}
+
+#[test]
 fn a_removed_node_that_comes_back_is_told_so_and_ends() {
     let steps = r#"{ at = "500ms", remove-member = { node = "n2" } },
                    { at = "3500ms", restart = { node = "n2" } }"#;

@@ -175,6 +175,16 @@ fn a_wiped_disk_is_told_with_what_it_means() {
 }
 
 #[test]
+fn a_disk_that_is_empty_already_is_not_wiped_again() {
+    let steps =
+        r#"{ at = "1s", wipe = { node = "n3" }, for = "2s" }, { at = "2s", wipe = { node = "n3" }, for = "500ms" }"#;
+    let output = Play::of(steps).run();
+    let [first, second] = &output.record.faults[..] else { panic!("two steps: {:?}", output.record.faults) };
+    assert!(first.bit && first.effect.contains("wiped 1 disk; "), "{first:?}");
+    assert!(!second.bit && second.effect.contains("n3's disk was empty already"), "{second:?}");
+}
+
+#[test]
 fn a_leader_with_a_slow_processor_delays_its_polls() {
     let output = Play::of(r#"{ at = "1s", slow-cpu = { node = "all", poll = "1ms" }, for = "2s" }"#).run();
     bitten(&output, "slow the processor of n1, n2, n3 (all nodes) to 1ms a step for 2s", "delayed ");

@@ -64,6 +64,7 @@ macro_rules! mistakes {
 }
 
 mistakes! {
+    a_body_without_room_for_a_name_is_refused: "rate = 100" => "rate = 100\nbody = \"32B..1KiB\"";
     a_misspelt_key_is_named_with_the_key_that_was_meant: "rate = 100" => "raet = 100";
     a_misspelt_table_is_named_with_the_table_that_was_meant: "[[publishers]]" => "[[publisher]]";
     a_misspelt_action_is_named_once: "partition =" => "partitoin =";

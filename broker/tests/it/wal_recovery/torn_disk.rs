@@ -2,8 +2,8 @@
 //!
 //! Models: sectors ([`SECTOR`] bytes, tiny, so that a small frame spans many), of which any subset of those written
 //! since the last sync survives a power loss; a length that survives or not, or half; names that survive or not, each
-//! by itself, unless they were synced; a sync that fails and leaves the kernel believing that its pages are clean; power
-//! that goes away in the middle of any call sequence.
+//! by itself, unless they were synced; a sync that fails and leaves the kernel believing that its pages are clean;
+//! power that goes away in the middle of any call sequence.
 //!
 //! Does not model: latency, sectors that are half old and half new, bit rot (tests flip bytes themselves), a full disk.
 

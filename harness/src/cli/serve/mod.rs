@@ -1,7 +1,7 @@
 //! `ferret serve`: the store of runs in a browser, on this machine only.
 //!
-//! It reads and never writes. Whoever can reach the port can read the store, so the port is on the loopback address, and
-//! only requests that name a loopback host are answered: a page from elsewhere whose name was made to point here
+//! It reads and never writes. Whoever can reach the port can read the store, so the port is on the loopback address,
+//! and only requests that name a loopback host are answered: a page from elsewhere whose name was made to point here
 //! (DNS rebinding) names its own.
 
 mod pages;

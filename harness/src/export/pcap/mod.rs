@@ -1,10 +1,10 @@
 //! The packets of a run as a capture file (pcapng) that Wireshark, tshark and tcpdump read: every client's AMQP
 //! connection on port 5672, every connection between nodes on port 25672.
 //!
-//! [`tcp`] dresses our segments as TCP over IPv4, [`blocks`] puts them into the file. The capture is taken where packets
-//! leave their sender: one interface for each machine, lost packets included. A comment says of each packet that did
-//! not simply arrive what became of it (`frame.comment` in Wireshark's filters). Times are virtual; the file's epoch is
-//! the start of the run.
+//! [`tcp`] dresses our segments as TCP over IPv4, [`blocks`] puts them into the file. The capture is taken where
+//! packets leave their sender: one interface for each machine, lost packets included. A comment says of each packet
+//! that did not simply arrive what became of it (`frame.comment` in Wireshark's filters). Times are virtual; the file's
+//! epoch is the start of the run.
 
 mod blocks;
 mod tcp;

@@ -9,10 +9,10 @@
 //! write. ([`draw`] decides, [`text`] writes.)
 //!
 //! Drawn timelines are legal: whatever they do, a correct broker survives. Everything that goes down comes back, if
-//! only at the end of the load. Who was removed from the cluster stays away for ever; [`members`] sees to it that enough
-//! are left. Synced data is taken from one node of a run at most, in a calm of its own and with nobody's vote changed:
-//! while a replica that has forgotten what it promised is not yet made whole, one more failure could lose what was
-//! confirmed, whatever the broker does.
+//! only at the end of the load. Who was removed from the cluster stays away for ever; [`members`] sees to it that
+//! enough are left. Synced data is taken from one node of a run at most, in a calm of its own and with nobody's vote
+//! changed: while a replica that has forgotten what it promised is not yet made whole, one more failure could lose what
+//! was confirmed, whatever the broker does.
 
 mod draw;
 mod kind;

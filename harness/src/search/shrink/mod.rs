@@ -2,8 +2,8 @@
 //!
 //! A greedy delta debugging over whole scenarios. Each pass (in [`passes`], [`crowd`] and [`weather`]) proposes smaller
 //! scenarios, the boldest first; the first that still shows the [`Goal`] is the new best, and the pass goes again,
-//! until a whole round of all passes finds nothing. A proposal is judged by running it, so what remains has been seen to
-//! fail.
+//! until a whole round of all passes finds nothing. A proposal is judged by running it, so what remains has been seen
+//! to fail.
 //!
 //! Smaller first means fewer faults, then fewer messages, then fewer clients, queues and nodes, then an earlier end.
 //! Chance gets new chances: a smaller scenario is another run, so the passes try it with a few seeds.

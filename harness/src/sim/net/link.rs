@@ -3,8 +3,8 @@
 //! Models: a cut, loss and duplication by chance, added latency with jitter, a share of segments that is held back so
 //! that later ones overtake it, and a bottleneck of so many bytes per second with a bounded queue in front of it, which
 //! drops what finds no room. Does not model: queues that several links share, priorities, a route that changes
-//! direction by direction over time, corrupted payloads (TCP's checksum turns those into losses). The streams above have
-//! no congestion control: behind a bottleneck they repeat more than TCP would, and get less through.
+//! direction by direction over time, corrupted payloads (TCP's checksum turns those into losses). The streams above
+//! have no congestion control: behind a bottleneck they repeat more than TCP would, and get less through.
 
 use std::{ops::Range, time::Duration};
 

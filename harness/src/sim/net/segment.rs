@@ -1,4 +1,8 @@
 //! What travels in one datagram.
+//!
+//! Models: what TCP's header says as far as [`connection`](super::connection) needs it: both ends, position,
+//! acknowledgement, window, the marks that open, end and reset. Does not model: options, checksums (nothing is ever
+//! corrupted on its way, see [`link`](super::link)), urgent data, fragments; positions have 64 bits and never wrap.
 
 use bytes::Bytes;
 

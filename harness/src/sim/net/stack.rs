@@ -1,5 +1,14 @@
 //! The network stack of one machine: its connections, listeners and timers. It lives in the machine's kernel, so it
 //! goes on acknowledging and retransmitting while the process is paused, and outlives a killed process.
+//!
+//! Models: dials that are refused with a reset where nobody listens, a repeated dial that opens no second end, a
+//! backlog of 128 connections per port which, once full, leaves dials unanswered (they are repeated, as on Linux), a
+//! listener that resets what nobody accepted, streams that the kernel finishes for a process that is gone, and a loss
+//! of power that forgets everything and tells nobody.
+//!
+//! Does not model: ports of dialling ends (a connection has a number of its own, so none can run out or be used again
+//! too soon), TIME_WAIT (a port can be bound as soon as nobody listens on it), half-open connections in the backlog's
+//! count, addresses (a machine has one), routers and firewalls, memory that all connections share.
 
 use std::{
     cell::RefCell,

@@ -1,4 +1,11 @@
 //! What a process holds of the network: streams and listeners.
+//!
+//! Models: reads and writes that wait for the kernel's buffers, half-close, a close by dropping (a reset, if something
+//! was left unread), a dial that is dropped half-way. A write has succeeded once the kernel has it, not the peer; a
+//! flush therefore has nothing to do.
+//!
+//! Does not model: socket options (what they would set is [`StreamConfig`](super::StreamConfig)'s, for all alike), TLS,
+//! one process that hands a stream to another, and errors of the local machine, such as no more file descriptors.
 
 use std::{
     future::poll_fn,

@@ -159,10 +159,11 @@ impl Wire {
         if let (Some(capture), Some(captured), true) = (&mut self.capture, captured, double.is_some()) {
             capture.doubled(captured);
         }
+        // Packets take numbers in turn: what is held up is kept by its own, or one would take another's place.
+        let number = self.number_next;
         let first = self.store(segment, captured);
         let second = double.map(|segment| self.store(segment, captured));
         if held_up > 0 {
-            let number = self.number_next;
             for (position, token) in (0..).zip([Some(first), second].into_iter().flatten()) {
                 self.held_up[from.0 as usize].insert((now + held_up, number + position), (token, to));
             }
@@ -219,5 +220,55 @@ impl Wire {
         link.counters.delivered += u64::from(powered);
         self.note(packet.captured, if powered { Fate::Arrived(Nanos(now)) } else { Fate::Unheard });
         Arrival::Delivered(packet.segment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{
+        super::{ConnectionId, segment::SegmentKind},
+        *,
+    };
+
+    const FROM: MachineId = MachineId(0);
+    const TO: MachineId = MachineId(1);
+
+    fn segment(sequence: u64) -> Segment {
+        Segment {
+            from: FROM,
+            to: TO,
+            source: ConnectionId(1),
+            destination: ConnectionId(2),
+            kind: SegmentKind::Data,
+            sequence,
+            acknowledged: 0,
+            window_end: 0,
+            payload: Bytes::from_static(b"x"),
+            fin: false,
+            probe: false,
+        }
+    }
+
+    #[test]
+    fn doubles_and_what_follows_them_at_one_instant_all_arrive() {
+        let mut wire = Wire::new(Dice::new(1, 0), 0.0, 0.0, false);
+        wire.add_machine();
+        wire.add_machine();
+        let late = Duration::from_millis(100);
+        wire.set_latency(FROM, TO, late..late);
+        for (sequence, doubled) in [(1, 1.0), (2, 0.0), (3, 1.0), (4, 1.0), (5, 0.0)] {
+            wire.set_duplicate(FROM, TO, doubled);
+            assert_eq!(wire.depart(0, segment(sequence)), Departure::HeldUp);
+        }
+        let due = wire.due_next(FROM).expect("something is held up");
+        let mut arrived = Vec::new();
+        while let Some((token, _)) = wire.due(FROM, due) {
+            let Arrival::Delivered(segment) = wire.arrive(due, token, true) else { panic!("nothing is cut") };
+            arrived.push(segment.sequence);
+        }
+        assert_eq!(arrived, [1, 1, 2, 3, 3, 4, 4, 5], "in the order of sending, each as often as it was sent");
+        assert!(wire.under_way.iter().all(Option::is_none), "nothing is left behind");
     }
 }

@@ -9,7 +9,13 @@ mod handshake;
 
 pub(super) use handshake::queue_arguments;
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    mem,
+    rc::Rc,
+    time::Duration,
+};
 
 use amq_protocol::{
     frame::AMQPFrame,
@@ -35,7 +41,8 @@ const CHANNEL: u16 = 1;
 pub struct NativeLink {
     outgoing: Rc<Outgoing>,
     events: mpsc::UnboundedReceiver<LinkEvent>,
-    tag_last: u64,
+    /// The tag of the last publish; the reader knows by it what was published.
+    tag_last: Rc<Cell<u64>>,
     /// Ends reader, writer and heartbeats when the link is dropped.
     tasks: Vec<tokio::task::AbortHandle>,
 }
@@ -76,16 +83,17 @@ impl NativeLink {
         let outgoing = Rc::new(Outgoing { bytes: RefCell::default(), ready: Notify::new() });
         let (reader, writer) = tokio::io::split(stream);
         let (sink, events) = mpsc::unbounded_channel();
-        let reading = Reading { frames, content: None, heard_of: 0, outstanding: BTreeSet::new(), sink: sink.clone() };
+        let tag_last = Rc::new(Cell::new(0));
+        let reading = Reading::new(frames, Rc::clone(&tag_last), sink.clone());
         let tasks = vec![
             platform.spawn("client reader", read(platform.clone(), reader, reading, outgoing.clone(), tuned.heartbeat)),
             platform.spawn("client writer", write(platform.clone(), writer, outgoing.clone(), tuned.heartbeat, sink)),
         ];
-        Ok(Self { outgoing, events, tag_last: 0, tasks })
+        Ok(Self { outgoing, events, tag_last, tasks })
     }
 
     pub fn publish(&mut self, queue: &str, body: &[u8]) -> u64 {
-        self.tag_last += 1;
+        self.tag_last.set(self.tag_last.get() + 1);
         let publish =
             basic::Publish { exchange: "".into(), routing_key: queue.into(), mandatory: true, immediate: false };
         let mut bytes = self.outgoing.bytes.borrow_mut();
@@ -99,7 +107,7 @@ impl NativeLink {
         );
         drop(bytes);
         self.outgoing.ready.notify_one();
-        self.tag_last
+        self.tag_last.get()
     }
 
     pub fn consume(&mut self, queue: &str, no_ack: bool) {
@@ -182,7 +190,9 @@ async fn write<P: Platform>(
 struct Reading {
     frames: FrameReader,
     content: Option<Content>,
-    /// The highest tag that any ack or nack named.
+    /// The tag of the last publish.
+    tag_last: Rc<Cell<u64>>,
+    /// The highest tag of a publish that any ack or nack covered.
     heard_of: u64,
     /// Tags up to `heard_of` without an outcome yet.
     outstanding: BTreeSet<u64>,
@@ -230,6 +240,10 @@ async fn read<P: Platform>(
 }
 
 impl Reading {
+    fn new(frames: FrameReader, tag_last: Rc<Cell<u64>>, sink: mpsc::UnboundedSender<LinkEvent>) -> Self {
+        Self { frames, content: None, tag_last, heard_of: 0, outstanding: BTreeSet::new(), sink }
+    }
+
     /// Takes one frame. `Err` is why the link ends.
     fn handle(&mut self, frame: AMQPFrame, outgoing: &Outgoing) -> Result<(), String> {
         match frame {
@@ -283,18 +297,25 @@ impl Reading {
         Ok(())
     }
 
-    /// `multiple` acknowledges every outstanding publish up to `tag`. Two outcomes for one tag are both passed on:
-    /// judging them is the checkers' business.
+    /// `multiple` covers every outstanding publish up to `tag`, or all of them if that is 0. What is named has an
+    /// outcome in any case: two for one tag, or one for what was never published, are both passed on, and judging them
+    /// is the checkers' business.
     fn settle_publishes(&mut self, tag: u64, multiple: bool, outcome: PublishOutcome) {
-        self.outstanding.extend(self.heard_of + 1..=tag);
-        self.heard_of = self.heard_of.max(tag);
+        let published = self.tag_last.get();
+        let covered = if multiple && tag == 0 { published } else { tag.min(published) };
+        self.outstanding.extend(self.heard_of + 1..=covered);
+        self.heard_of = self.heard_of.max(covered);
+        // Tag 0 names all that is left; it names nothing if nothing is.
+        let names_one = self.outstanding.contains(&tag) || (multiple && tag == 0 && !self.outstanding.is_empty());
         if multiple {
-            while let Some(first) = self.outstanding.first().copied().filter(|first| *first <= tag) {
-                self.outstanding.remove(&first);
-                self.tell(LinkEvent::Outcome { tag: first, outcome });
+            let beyond = self.outstanding.split_off(&(covered + 1));
+            for tag in mem::replace(&mut self.outstanding, beyond) {
+                self.tell(LinkEvent::Outcome { tag, outcome });
             }
-        } else {
-            self.outstanding.remove(&tag);
+        } else if self.outstanding.remove(&tag) {
+            self.tell(LinkEvent::Outcome { tag, outcome });
+        }
+        if !names_one {
             self.tell(LinkEvent::Outcome { tag, outcome });
         }
     }
@@ -336,5 +357,62 @@ pub(super) fn delivery_count(headers: &FieldTable) -> Option<u32> {
         AMQPValue::LongInt(count) => u32::try_from(*count).ok(),
         AMQPValue::LongUInt(count) => Some(*count),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACK: PublishOutcome = PublishOutcome::Confirmed;
+    const NACK: PublishOutcome = PublishOutcome::Nacked;
+
+    /// What a client that has published six messages hears of these acks and nacks: tag, `multiple`, outcome.
+    fn heard(answers: &[(u64, bool, PublishOutcome)]) -> Vec<(u64, PublishOutcome)> {
+        let (sink, mut events) = mpsc::unbounded_channel();
+        let mut reading = Reading::new(FrameReader::new(), Rc::new(Cell::new(6)), sink);
+        for &(delivery_tag, multiple, outcome) in answers {
+            let method = match outcome {
+                PublishOutcome::Nacked => {
+                    basic::AMQPMethod::Nack(basic::Nack { delivery_tag, multiple, requeue: false })
+                }
+                _ => basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple }),
+            };
+            reading.handle_basic(method).expect("an answer ends no link");
+        }
+        let outcomes = std::iter::from_fn(|| events.try_recv().ok()).map(|event| match event {
+            LinkEvent::Outcome { tag, outcome } => (tag, outcome),
+            other => panic!("no answer to a publish: {other:?}"),
+        });
+        outcomes.collect()
+    }
+
+    #[test]
+    fn an_answer_to_several_is_one_for_each_that_had_none() {
+        assert_eq!(heard(&[(2, false, ACK), (4, true, ACK)]), [(2, ACK), (1, ACK), (3, ACK), (4, ACK)]);
+        assert_eq!(heard(&[(2, true, ACK), (3, true, NACK)]), [(1, ACK), (2, ACK), (3, NACK)]);
+    }
+
+    #[test]
+    fn tag_0_with_multiple_is_everything_that_was_published() {
+        let all = |outcome| (3..=6).map(move |tag| (tag, outcome));
+        let expected: Vec<_> = [(1, ACK), (2, ACK)].into_iter().chain(all(NACK)).collect();
+        assert_eq!(heard(&[(2, true, ACK), (0, true, NACK)]), expected);
+        // Of nothing left, it says too much.
+        assert_eq!(heard(&[(6, true, ACK), (0, true, ACK)]).last(), Some(&(0, ACK)));
+    }
+
+    #[test]
+    fn a_second_outcome_is_told_also_if_it_is_one_of_several() {
+        assert_eq!(heard(&[(3, false, ACK), (3, false, NACK)]), [(3, ACK), (3, NACK)]);
+        assert_eq!(heard(&[(2, true, ACK), (2, true, NACK)]), [(1, ACK), (2, ACK), (2, NACK)]);
+    }
+
+    #[test]
+    fn an_outcome_of_what_was_never_published_is_told_and_costs_nothing() {
+        assert_eq!(heard(&[(u64::MAX, false, ACK)]), [(u64::MAX, ACK)]);
+        let expected: Vec<_> = (1..=6).map(|tag| (tag, ACK)).chain([(u64::MAX, ACK)]).collect();
+        assert_eq!(heard(&[(u64::MAX, true, ACK)]), expected);
+        assert_eq!(heard(&[(0, false, ACK)]), [(0, ACK)]);
     }
 }
