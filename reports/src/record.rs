@@ -117,7 +117,7 @@ pub enum InvariantVerdict {
     Undecided,
     /// There was nothing to look at.
     Vacuous,
-    /// Only for liveness: by design the cluster could not recover from what was done to it.
+    /// Broken only after what no broker can make up for, such as the loss of a majority's synced data. It passes.
     NotRecoverable,
 }
 

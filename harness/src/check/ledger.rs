@@ -102,6 +102,14 @@ pub(crate) struct Crash {
     pub(crate) how: NodeDown,
 }
 
+/// A loss that no broker can make up for.
+#[derive(Clone)]
+pub(crate) struct BeyondRecovery {
+    /// What was broken before this is nobody's fault but the broker's.
+    pub(crate) at: Position,
+    pub(crate) why: String,
+}
+
 pub(crate) struct Ledger<'h> {
     pub(crate) history: &'h History,
     /// In order of publish.
@@ -125,10 +133,8 @@ pub(crate) struct Ledger<'h> {
     members: BTreeMap<GroupId, (u64, [Vec<NodeId>; 2])>,
     /// Nodes that lost synced data of a group, and have not said since that they are whole there.
     lacking: BTreeSet<(NodeId, GroupId)>,
-    /// The most nodes that lacked data of the metadata at once.
-    lacking_most: usize,
-    /// The first group of whose voters half or more lacked data at once.
-    bereft: Option<GroupId>,
+    /// When a majority was first lost, and which.
+    majority_lost: Option<BeyondRecovery>,
     tape: OnceCell<Tape<'h>>,
 }
 
@@ -150,8 +156,7 @@ impl<'h> Ledger<'h> {
             wiped: BTreeSet::new(),
             members: BTreeMap::new(),
             lacking: BTreeSet::new(),
-            lacking_most: 0,
-            bereft: None,
+            majority_lost: None,
             tape: OnceCell::new(),
         };
         // Publishes first: a phantom must be told from a message that was delivered before it was published.
@@ -222,11 +227,9 @@ impl<'h> Ledger<'h> {
                 self.wiped.insert(node);
                 self.lacking.extend(self.members.keys().map(|group| (node, *group)));
                 self.lacking.insert((node, GroupId::META));
-                let nodes = self.cluster();
-                let lack = nodes.iter().filter(|node| self.lacks(**node, GroupId::META)).count();
-                self.lacking_most = self.lacking_most.max(lack);
-                let bereft = self.majority_of_voters_among(|node, group| self.lacks(node, group));
-                self.bereft = self.bereft.or(bereft);
+                if self.majority_lost.is_none() {
+                    self.majority_lost = self.majority_lacks().map(|why| BeyondRecovery { at, why });
+                }
             }
             EventKind::Observed { node, observation: Observation::Whole { group, .. } } => {
                 self.lacking.remove(&(*node, *group));
@@ -291,38 +294,46 @@ impl<'h> Ledger<'h> {
         self.tape.get_or_init(|| Tape::new(self))
     }
 
-    /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's voters, lacked at one time
-    /// what they had promised to keep. One that is whole again before the next one loses its disk does not count.
-    pub(crate) fn majority_lost(&self) -> Option<String> {
-        let (lacking, all) = (self.lacking_most, self.cluster().len());
-        if lacking > 0 && lacking * 2 >= all {
+    /// Which majority lacks, at this point of the reading, what it had promised to keep: of the nodes, or of a group's
+    /// voters. One that is whole again before the next one loses its disk does not count.
+    fn majority_lacks(&self) -> Option<String> {
+        let nodes = self.cluster();
+        let lacking = nodes.iter().filter(|node| self.lacks(**node, GroupId::META)).count();
+        if lacking > 0 && lacking * 2 >= nodes.len() {
+            let all = nodes.len();
             return Some(format!(
                 "{lacking} of {all} nodes lost data that they had synced: nobody can make up for that"
             ));
         }
-        let group = self.group(self.bereft?);
+        let group = self.group(self.majority_of_voters_among(|node, group| self.lacks(node, group))?);
         Some(format!(
             "half of the voters of {group} or more lost data that they had synced: nobody can make up for that"
         ))
     }
 
-    /// Why what is broken could not be kept, if so: a majority lost what it had promised to keep, or a node that did
-    /// decided who leads.
-    pub(crate) fn beyond_recovery(&self) -> Option<String> {
+    /// From when on nothing can be asked of the cluster, if so, because a majority was lost.
+    pub(crate) fn majority_lost(&self) -> Option<&BeyondRecovery> {
+        self.majority_lost.as_ref()
+    }
+
+    /// From when on what breaks could not be kept, if so: a majority lost what it had promised to keep, or a node that
+    /// did decided who leads.
+    pub(crate) fn beyond_recovery(&self) -> Option<BeyondRecovery> {
         if self.wiped.is_empty() {
             return None;
         }
-        if let Some(reason) = self.majority_lost() {
-            return Some(reason);
-        }
-        let Decided { group, term, leader, forgetful, at } = amnesia::decided(self)?;
-        Some(format!(
-            "{leader} was elected in term {} of {} at {} with the vote of {forgetful}, which had lost what it had \
-             synced: nobody can make up for that",
-            term.0,
-            self.group(group),
-            self.clock(at),
-        ))
+        let decided = amnesia::decided(self).map(|decided| {
+            let Decided { group, term, leader, forgetful, at } = decided;
+            let why = format!(
+                "{leader} was elected in term {} of {} at {} with the vote of {forgetful}, which had lost what it had \
+                 synced: nobody can make up for that",
+                term.0,
+                self.group(group),
+                self.clock(at),
+            );
+            BeyondRecovery { at, why }
+        });
+        decided.into_iter().chain(self.majority_lost.clone()).min_by_key(|beyond| beyond.at)
     }
 
     /// When the event at `at` happened.

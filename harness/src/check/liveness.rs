@@ -1,20 +1,25 @@
 //! `liveness`: after the last heal and a bound, everything works again.
 //!
-//! First a recoverability oracle: with a majority of nodes, or of some group's voters, gone at the end, or ended by what they could not go on
-//! after, or with a majority that lost what it had synced, nothing is owed. Then, each only where the history lasts long enough to tell:
+//! During the faults too, however the run ends:
+//! - no message is ready while a consumer has credit, after any entry of the log (see [`super::starvation`]);
+//! - no leader leads on for longer than the bound while its disk does not answer (see [`super::stalled`]);
+//! - no message is still assigned to a process that is gone, where the queue had a leader all the time (see
+//!   [`super::gone`]).
+//!
+//! Then a recoverability oracle: with a majority of nodes, or of some group's voters, gone at the end, or with one that
+//! lost what it had synced, nothing more is owed. Else, each only where the history lasts long enough to tell:
 //! - a publish whose channel lives, and whose publisher waits, has an outcome;
 //! - every group has a leader;
 //! - every running replica has applied what any replica had applied one bound before the end;
-//! - no message is ready while a consumer has credit, after any entry of the log (see [`super::starvation`]);
-//! - no leader leads on for longer than the bound while its disk does not answer, faults or not (see
-//!   [`super::stalled`]);
-//! - no message is still assigned to a process that is gone, or to a node whose clients have all left; also while
-//!   faults go on, where the queue had a leader all the time (see [`super::gone`]);
+//! - no message is still assigned to a process that is gone, or to a node whose clients have all left;
 //! - every consumer that lives is served (see [`super::forgotten`]);
 //! - the final drain emptied every queue: what was ready could be delivered. If it did not, and nothing above is
 //!   broken, the question stays open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use warren::platform::{GroupId, NodeId, Observation};
 
@@ -39,44 +44,26 @@ const ATTACH_PART: u64 = 2;
 
 pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let running = ledger.running();
-    let down = running.values().filter(|since| since.is_none()).count();
-    let gone = gone_for_cause(ledger, &running);
-    if !running.is_empty() && gone.len() * 2 >= running.len() {
-        let reason = format!("{down} of {} nodes are gone at the end, so no majority can form", running.len());
-        return Judgement::not_recoverable(0, UNIT, reason);
-    }
-    if let Some(group) =
-        ledger.majority_of_voters_among(|node, group| gone.contains(&node) || ledger.lacks(node, group))
-    {
-        let reason = format!(
-            "half of the voters of {} or more are gone at the end, or lack what they lost",
-            ledger.group(group)
-        );
-        return Judgement::not_recoverable(0, UNIT, reason);
-    }
-    if let Some(reason) = ledger.majority_lost() {
-        return Judgement::not_recoverable(0, UNIT, reason);
-    }
-    let bound = u64::try_from(config.liveness_bound.as_nanos()).unwrap_or(u64::MAX);
+    let hopeless = cannot_recover(ledger, &running);
     let Some(healed) = ledger.healed else {
-        return Judgement::undecided(0, UNIT, "the history ends before the faults were healed".to_owned());
+        return match hopeless {
+            Some(reason) => Judgement::not_recoverable(0, UNIT, reason),
+            None => Judgement::undecided(0, UNIT, "the history ends before the faults were healed".to_owned()),
+        };
     };
+    let bound = nanos(config.liveness_bound);
+    let DuringFaults { checked, held, attached, broken } = DuringFaults::of(ledger, bound);
+    if let Some(witness) = broken {
+        return Judgement::violated(checked, UNIT, witness);
+    }
+    if let Some(reason) = hopeless {
+        return Judgement::not_recoverable(checked, UNIT, reason);
+    }
     let owed = ledger.time(healed).0.saturating_add(bound);
     let end = ledger.end().0;
     // A run may end before the bound, with everything done; what is not done yet by then is not late either.
     let early = end < owed;
     let (due, patience) = if early { (end, 0) } else { (owed, bound) };
-    let Mirrored { checked, starved, held, attached } = mirror(ledger);
-    let (synced, stalled) = stalled_leader(ledger, bound);
-    let checked = checked + synced;
-    if let Some(witness) = starved.or(stalled) {
-        return Judgement::violated(checked, UNIT, witness);
-    }
-    let (gone, witness) = held_by_the_gone(ledger, bound);
-    if let Some(witness) = witness {
-        return Judgement::violated(gone, UNIT, witness);
-    }
-    let checked = checked + gone;
     let mut watch = Watch { ledger, running, healed, due, patience, end, checked };
     let broken = watch
         .outcomes()
@@ -101,6 +88,48 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
         }
         (None, Drain::Complete(_)) => Judgement::holds(watch.checked, UNIT),
     }
+}
+
+/// The part of it that needs no heal, of a history that goes on afterwards.
+pub(crate) fn owed_during_faults(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
+    let DuringFaults { checked, broken, .. } = DuringFaults::of(ledger, nanos(config.liveness_bound));
+    Judgement::unless(checked, UNIT, broken)
+}
+
+/// What is owed during the faults too, and so however the run ends.
+struct DuringFaults {
+    checked: u64,
+    held: BTreeMap<(GroupId, u64), Holder>,
+    attached: BTreeMap<(GroupId, Key), Position>,
+    broken: Option<Witness>,
+}
+
+impl DuringFaults {
+    fn of(ledger: &Ledger<'_>, bound: u64) -> Self {
+        let Mirrored { checked, starved, held, attached } = mirror(ledger);
+        let (synced, stalled) = stalled_leader(ledger, bound);
+        let (gone, kept) = held_by_the_gone(ledger, bound);
+        Self { checked: checked + synced + gone, held, attached, broken: starved.or(stalled).or(kept) }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Why no majority can do what is owed after the heal, if so.
+fn cannot_recover(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Position>>) -> Option<String> {
+    let gone = gone_for_cause(ledger, running);
+    if !running.is_empty() && gone.len() * 2 >= running.len() {
+        let (gone, all) = (gone.len(), running.len());
+        return Some(format!("{gone} of {all} nodes are gone at the end, so no majority can form"));
+    }
+    let bereft = ledger.majority_of_voters_among(|node, group| gone.contains(&node) || ledger.lacks(node, group));
+    if let Some(group) = bereft {
+        let group = ledger.group(group);
+        return Some(format!("half of the voters of {group} or more are gone at the end, or lack what they lost"));
+    }
+    ledger.majority_lost().map(|beyond| beyond.why.clone())
 }
 
 /// Nodes that do not run at the end, other than those that ended by themselves without saying why: a crash of the

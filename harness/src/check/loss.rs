@@ -27,12 +27,9 @@ pub(crate) fn no_confirmed_loss(ledger: &Ledger<'_>) -> Judgement {
         return Judgement::holds(checked, UNIT);
     }
     let count = missing.len();
-    if let Some(reason) = ledger.beyond_recovery() {
-        return Judgement::not_recoverable(
-            checked,
-            UNIT,
-            format!("{count} confirmed messages were not seen; {reason}"),
-        );
+    if let Some(beyond) = ledger.beyond_recovery() {
+        let reason = format!("{count} confirmed messages were not seen; {}", beyond.why);
+        return Judgement::not_recoverable(checked, UNIT, reason);
     }
     let drained = match drained(ledger) {
         Ok(drained) => drained,

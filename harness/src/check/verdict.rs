@@ -65,6 +65,10 @@ impl Judgement {
         Self { checked, unit, outcome: Outcome::NotRecoverable(reason) }
     }
 
+    pub(crate) fn is_violated(&self) -> bool {
+        matches!(self.outcome, Outcome::Violated(_))
+    }
+
     /// The same, but what is violated could not be kept, for this reason.
     pub(crate) fn excused(self, why: &str) -> Self {
         match self.outcome {
