@@ -8,6 +8,7 @@
 //!
 //! Then a recoverability oracle: with a majority of nodes, or of some group's voters, gone at the end, or with one that
 //! lost what it had synced, nothing more is owed. Else, each only where the history lasts long enough to tell:
+//! - every member runs, unless faults are to blame that it does not;
 //! - a publish whose channel lives, and whose publisher waits, has an outcome;
 //! - every group has a leader;
 //! - every running replica has applied what any replica had applied one bound before the end;
@@ -25,6 +26,7 @@ use warren::platform::{GroupId, NodeId, Observation};
 
 use super::{
     CheckConfig,
+    fallen::{Fall, fallen},
     forgotten::forgotten,
     gone::held_by_the_gone,
     ledger::{Drain, Ledger, Position},
@@ -32,7 +34,7 @@ use super::{
     starvation::{Holder, Key, Mirrored, mirror},
     verdict::{Judgement, Witness, seconds},
 };
-use crate::history::{EventKind, NodeDown, PublishOutcome};
+use crate::history::{EventKind, PublishOutcome};
 
 const UNIT: &str = "obligations";
 
@@ -44,9 +46,8 @@ const ATTACH_PART: u64 = 2;
 
 pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let running = ledger.running();
-    let hopeless = cannot_recover(ledger, &running);
     let Some(healed) = ledger.healed else {
-        return match hopeless {
+        return match cannot_recover(ledger, &running, &BTreeMap::new()) {
             Some(reason) => Judgement::not_recoverable(0, UNIT, reason),
             None => Judgement::undecided(0, UNIT, "the history ends before the faults were healed".to_owned()),
         };
@@ -56,7 +57,8 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     if let Some(witness) = broken {
         return Judgement::violated(checked, UNIT, witness);
     }
-    if let Some(reason) = hopeless {
+    let fallen = fallen(ledger, &running, healed);
+    if let Some(reason) = cannot_recover(ledger, &running, &fallen) {
         return Judgement::not_recoverable(checked, UNIT, reason);
     }
     let owed = ledger.time(healed).0.saturating_add(bound);
@@ -66,7 +68,8 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let (due, patience) = if early { (end, 0) } else { (owed, bound) };
     let mut watch = Watch { ledger, running, healed, due, patience, end, checked };
     let broken = watch
-        .outcomes()
+        .members(&fallen)
+        .or_else(|| watch.outcomes())
         .or_else(|| watch.leaders())
         .or_else(|| watch.convergence())
         .or_else(|| watch.orphans())
@@ -118,8 +121,16 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// Why no majority can do what is owed after the heal, if so.
-fn cannot_recover(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Position>>) -> Option<String> {
-    let gone = gone_for_cause(ledger, running);
+fn cannot_recover(
+    ledger: &Ledger<'_>,
+    running: &BTreeMap<NodeId, Option<Position>>,
+    fallen: &BTreeMap<NodeId, Fall<'_>>,
+) -> Option<String> {
+    let gone: BTreeSet<NodeId> = running
+        .iter()
+        .filter(|(node, since)| since.is_none() && !fallen.contains_key(node))
+        .map(|(node, _)| *node)
+        .collect();
     if !running.is_empty() && gone.len() * 2 >= running.len() {
         let (gone, all) = (gone.len(), running.len());
         return Some(format!("{gone} of {all} nodes are gone at the end, so no majority can form"));
@@ -130,33 +141,6 @@ fn cannot_recover(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Positio
         return Some(format!("half of the voters of {group} or more are gone at the end, or lack what they lost"));
     }
     ledger.majority_lost().map(|beyond| beyond.why.clone())
-}
-
-/// Nodes that do not run at the end, other than those that ended by themselves without saying why: a crash of the
-/// broker's own making excuses nothing.
-fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Position>>) -> BTreeSet<NodeId> {
-    let mut fatal: BTreeSet<NodeId> = BTreeSet::new();
-    let mut unexplained: BTreeSet<NodeId> = BTreeSet::new();
-    for event in &ledger.history.events {
-        match &event.kind {
-            EventKind::NodeUp { node } => {
-                fatal.remove(node);
-                unexplained.remove(node);
-            }
-            EventKind::Observed { node, observation: Observation::Fatal { .. } } => {
-                fatal.insert(*node);
-            }
-            EventKind::NodeDown { node, how: NodeDown::Exited } if !fatal.contains(node) => {
-                unexplained.insert(*node);
-            }
-            _ => {}
-        }
-    }
-    running
-        .iter()
-        .filter(|(node, since)| since.is_none() && !unexplained.contains(node))
-        .map(|(node, _)| *node)
-        .collect()
 }
 
 struct Watch<'a, 'h> {
@@ -173,6 +157,19 @@ struct Watch<'a, 'h> {
 }
 
 impl Watch<'_, '_> {
+    /// Every member runs, unless faults are to blame.
+    fn members(&mut self, fallen: &BTreeMap<NodeId, Fall<'_>>) -> Option<Witness> {
+        self.checked += self.running.len() as u64;
+        let (node, fall) = fallen.first_key_value()?;
+        let reason = fall.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let sentence = format!(
+            "{node} ended by itself at {}{reason} and did not run at the end, although no fault had taken what its \
+             disk had synced",
+            self.ledger.clock(fall.at)
+        );
+        Some(Witness { sentence, events: vec![fall.at, self.healed] })
+    }
+
     fn outcomes(&mut self) -> Option<Witness> {
         let ledger = self.ledger;
         for attempt in &ledger.attempts {
