@@ -292,9 +292,9 @@ pub struct Latency {
     pub confirm: Option<Quantiles>,
     /// From publish to first delivery, over the whole run; `None` without deliveries.
     pub end_to_end: Option<Quantiles>,
-    /// Longest time without any confirm while publishes were outstanding.
+    /// Longest time without any confirm while publishers waited, for an outcome or for a connection.
     pub unavailable_max_ns: u64,
-    /// Longest time from the end of a fault to the next confirm.
+    /// Longest time from a fault's end during the load to the next confirm; without one, as long as publishers waited.
     pub recovery_max_ns: u64,
 }
 
