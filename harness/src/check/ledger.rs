@@ -78,7 +78,9 @@ pub(crate) struct Subscription {
 
 pub(crate) struct Get {
     pub(crate) sent: Position,
+    pub(crate) channel: ChannelId,
     pub(crate) queue: QueueId,
+    pub(crate) no_ack: bool,
     /// When the answer came and whether it was "empty"; `None` if none ever came.
     pub(crate) reply: Option<(Position, bool)>,
 }
@@ -198,9 +200,9 @@ impl<'h> Ledger<'h> {
                 self.subscriptions.push(Subscription { at, channel, queue, no_ack });
             }
             EventKind::Deliver { channel, queue, delivery } => self.sighting(at, *channel, *queue, *delivery, 0, pass),
-            &EventKind::Get { channel, queue } => {
+            &EventKind::Get { channel, queue, no_ack } => {
                 pass.gets.insert(channel, self.gets.len());
-                self.gets.push(Get { sent: at, queue, reply: None });
+                self.gets.push(Get { sent: at, channel, queue, no_ack, reply: None });
             }
             EventKind::GetReply { channel, queue, delivery } => {
                 let mut sent = 0;

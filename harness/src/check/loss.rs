@@ -1,13 +1,13 @@
 //! `no-confirmed-loss`: what was confirmed is seen at least once by the end of a complete drain.
 //!
 //! A message that was seen counts as kept, whatever happened to it later: from then on its consumer decides. Not
-//! reported: messages that may have been dispatched, unseen, to a consumer that does not acknowledge (the broker is
-//! done with a message when it has sent it there).
+//! reported: messages that may have been dispatched, unseen, to a consumer or a get that does not acknowledge (the
+//! broker is done with a message when it has sent it there).
 
 use warren::platform::Observation;
 
 use super::{
-    ledger::{Attempt, Drain, Ledger, Position},
+    ledger::{Attempt, Drain, Get, Ledger, Position},
     verdict::{Judgement, Witness, down},
 };
 use crate::history::{EventKind, Settle};
@@ -75,12 +75,15 @@ pub(crate) fn excuses<'l>(ledger: &'l Ledger<'_>) -> impl Fn(&Attempt) -> bool +
     move |attempt| all || may_be_settled_unseen(ledger, attempt)
 }
 
-/// Whether a consumer without acks, or one that acked "everything" by tag 0, may have had the message on its way.
+/// Whether a consumer or a get without acks, or a consumer that acked "everything" by tag 0, may have had the message
+/// on its way.
 fn may_be_settled_unseen(ledger: &Ledger<'_>, attempt: &Attempt) -> bool {
     let alive = |channel| {
         ledger.channels.get(&channel).is_none_or(|channel| channel.lost.is_none_or(|at| at > attempt.published))
     };
+    let unanswered = |get: &&Get| get.no_ack && get.queue == attempt.queue && get.reply.is_none();
     ledger.subscriptions.iter().any(|s| s.no_ack && s.queue == attempt.queue && alive(s.channel))
+        || ledger.gets.iter().filter(unanswered).any(|get| alive(get.channel))
         || ledger.history.events[attempt.published..]
             .iter()
             .any(|event| matches!(event.kind, EventKind::Settle { tag: 0, settle, .. } if covers_all(settle)))

@@ -165,8 +165,10 @@ impl Ledger<'_> {
                 let what = format!("received {}", self.delivery(delivery, *queue, *channel));
                 (self.client(*channel), what)
             }
-            EventKind::Get { channel, queue } => {
-                (self.client(*channel), format!("asked {} for a message on channel {}", self.queue(*queue), channel.0))
+            EventKind::Get { channel, queue, no_ack } => {
+                let acks = if *no_ack { ", without acks" } else { "" };
+                let queue = self.queue(*queue);
+                (self.client(*channel), format!("asked {queue} for a message on channel {}{acks}", channel.0))
             }
             EventKind::GetReply { channel, queue, delivery } => {
                 let what = match delivery {

@@ -93,6 +93,7 @@ pub enum EventKind {
     Get {
         channel: ChannelId,
         queue: QueueId,
+        no_ack: bool,
     },
     GetReply {
         channel: ChannelId,
