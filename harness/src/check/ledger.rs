@@ -133,6 +133,9 @@ pub(crate) struct Ledger<'h> {
     pub(crate) wiped: BTreeSet<NodeId>,
     /// The newest voters and learners of each group, and the index from which on they count.
     members: BTreeMap<GroupId, (u64, [Vec<NodeId>; 2])>,
+    /// Who has closed a group, at any time.
+    closed: BTreeMap<GroupId, BTreeSet<NodeId>>,
+    deleted: BTreeSet<GroupId>,
     /// Nodes that lost synced data of a group, and have not said since that they are whole there.
     lacking: BTreeSet<(NodeId, GroupId)>,
     /// When a majority was first lost, and which.
@@ -157,6 +160,8 @@ impl<'h> Ledger<'h> {
             groups: BTreeMap::new(),
             wiped: BTreeSet::new(),
             members: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            deleted: BTreeSet::new(),
             lacking: BTreeSet::new(),
             majority_lost: None,
             tape: OnceCell::new(),
@@ -249,8 +254,14 @@ impl<'h> Ledger<'h> {
                     self.members.insert(*group, (index.0, [voters.to_vec(), learners.to_vec()]));
                 }
             }
-            EventKind::Observed { observation: Observation::GroupClosed { group }, .. } => {
-                self.members.remove(group);
+            EventKind::Observed { node, observation: Observation::GroupClosed { group } } => {
+                let closed = self.closed.entry(*group).or_default();
+                closed.insert(*node);
+                let alone = self.members.get(group).is_some_and(|(_, members)| members.iter().flatten().count() < 2);
+                if alone || closed.len() > 1 {
+                    self.deleted.insert(*group);
+                    self.members.remove(group);
+                }
             }
             _ => {}
         }
@@ -268,6 +279,17 @@ impl<'h> Ledger<'h> {
     /// Whether `node` lost synced data of the group and is not known to be whole again.
     pub(crate) fn lacks(&self, node: NodeId, group: GroupId) -> bool {
         self.lacking.contains(&(node, group))
+    }
+
+    /// Whether the group's queue was deleted. Then every member closes the group, the one sooner, the other later; a
+    /// single one has forgotten it.
+    pub(crate) fn is_deleted(&self, group: GroupId) -> bool {
+        self.deleted.contains(&group)
+    }
+
+    /// Whether `node` is a member of the group at the end, as far as anybody told.
+    pub(crate) fn is_member(&self, node: NodeId, group: GroupId) -> bool {
+        self.members.get(&group).is_none_or(|(_, members)| members.iter().flatten().any(|member| *member == node))
     }
 
     fn sighting(

@@ -217,15 +217,12 @@ impl Watch<'_, '_> {
                     Observation::Recovered(ref state) => {
                         groups.entry(state.group).or_default();
                     }
-                    Observation::GroupClosed { group } => {
-                        groups.remove(&group);
-                    }
                     Observation::BecameLeader { group, .. } => {
                         let group = groups.entry(group).or_default();
                         group.leaders.insert(*node);
                         group.served |= late;
                     }
-                    Observation::SteppedDown { group, .. } => {
+                    Observation::SteppedDown { group, .. } | Observation::GroupClosed { group } => {
                         groups.entry(group).or_default().leave(*node, late, at);
                     }
                     _ => {}
@@ -233,6 +230,7 @@ impl Watch<'_, '_> {
                 _ => {}
             }
         }
+        groups.retain(|group, _| !ledger.is_deleted(*group));
         self.checked += groups.len() as u64;
         let (group, state) = groups.into_iter().find(|(_, group)| !group.served && group.leaders.is_empty())?;
         let since = state.left.map_or("ever".to_owned(), |at| format!("since {}", ledger.clock(at)));
@@ -257,8 +255,7 @@ impl Watch<'_, '_> {
                 }
                 Observation::Recovered(ref state) => (state.group, state.snapshot.0),
                 Observation::GroupClosed { group } => {
-                    goal.remove(&group);
-                    reached.retain(|(_, of), _| *of != group);
+                    reached.remove(&(node, group));
                     continue;
                 }
                 _ => continue,
@@ -269,6 +266,7 @@ impl Watch<'_, '_> {
                 *goal = (index.0, at);
             }
         }
+        goal.retain(|group, _| !ledger.is_deleted(*group));
         for (&group, &(goal, at)) in &goal {
             for (&node, since) in &self.running {
                 if since.is_none_or(|since| since != 0 && ledger.time(since).0 > settled) {

@@ -183,3 +183,16 @@ fn a_consumer_that_lives_and_has_credit_is_not_forgotten() {
     // It still holds what it may hold.
     consuming(&dropped, false).drained().accepted(Liveness);
 }
+
+#[test]
+fn a_group_that_one_node_has_closed_must_still_have_a_leader_and_be_kept() {
+    let closed = |story: Story, node| story.tell(node, Observation::GroupClosed { group: GROUP });
+    let stepped = || run().tell(N1, Observation::SteppedDown { group: GROUP, term: Term(1) });
+    let end = |story: Story| story.healed().wait(20).drained();
+    end(closed(stepped(), N2)).rejected(Liveness, "orders had no leader since");
+    // Its leader closed it.
+    end(closed(run(), N1)).rejected(Liveness, "orders had no leader since");
+    end(closed(run(), N2)).rejected(Liveness, "n2, which runs, had applied only up to 0");
+    // It was deleted.
+    end([N1, N2, N3].into_iter().fold(stepped(), closed)).accepted(Liveness);
+}
