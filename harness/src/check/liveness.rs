@@ -356,8 +356,9 @@ impl Watch<'_, '_> {
         witness
     }
 
-    /// Where all clients of a node have left, nothing is assigned to it, and it consumes nothing. A channel that was lost before the heal must
-    /// be found dead within the bound; one that ended later was closed, which takes no time to notice.
+    /// Where all clients of a node have left, nothing is assigned to it, and it consumes nothing. A channel that was
+    /// lost before the heal must be found dead within the bound; one that ended later was closed, which takes no time
+    /// to notice.
     fn abandoned(
         &mut self,
         held: &BTreeMap<(GroupId, u64), Holder>,
