@@ -193,6 +193,10 @@ impl Ledger<'_> {
             EventKind::NodeUp { node } => (node.to_string(), "started".to_owned()),
             EventKind::NodeDown { node, how } => (node.to_string(), down(*how).to_owned()),
             EventKind::SyncedDataLost { node } => (node.to_string(), "lost what its disk had synced".to_owned()),
+            EventKind::Slowed { node } => {
+                (node.to_string(), "could not count time as it should from here on".to_owned())
+            }
+            EventKind::UpToSpeed { node } => (node.to_string(), "counted time again".to_owned()),
             EventKind::Observed { node, observation } => (node.to_string(), self.observation(observation)),
             EventKind::LoadStopped => ("run".to_owned(), "the load stopped".to_owned()),
             EventKind::Healed => ("run".to_owned(), "all faults were healed".to_owned()),
@@ -366,6 +370,7 @@ fn witness_kind(event: &EventKind) -> WitnessKind {
         EventKind::NodeUp { .. } => WitnessKind::NodeUp,
         EventKind::NodeDown { .. } => WitnessKind::NodeDown,
         EventKind::SyncedDataLost { .. } => WitnessKind::Disk,
+        EventKind::Slowed { .. } | EventKind::UpToSpeed { .. } => WitnessKind::Node,
         EventKind::Observed { observation, .. } => match observation {
             Observation::Recovered(_) | Observation::Persisted { .. } | Observation::HardStatePersisted { .. } => {
                 WitnessKind::Disk

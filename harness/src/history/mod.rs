@@ -126,6 +126,15 @@ pub enum EventKind {
     SyncedDataLost {
         node: NodeId,
     },
+    /// From now on a fault keeps the node from counting time as it should: its process is held or polled slowly, or its
+    /// clock runs slow or stands. What it does after a while, it does late.
+    Slowed {
+        node: NodeId,
+    },
+    /// The node counts time again.
+    UpToSpeed {
+        node: NodeId,
+    },
     Observed {
         node: NodeId,
         observation: Observation,

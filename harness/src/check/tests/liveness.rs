@@ -155,6 +155,21 @@ fn what_a_node_holds_that_is_gone_goes_back_while_another_one_leads() {
     elected_late.tell(N2, committed(3, 2)).healed().is(Liveness, InvariantVerdict::Undecided);
 }
 
+#[test]
+fn a_leader_that_could_not_count_the_time_owes_nothing_for_it() {
+    let kept = "message 1 of orders still belonged to n3";
+    let commit = |story: Story, index| story.tell(N1, committed(index, 1));
+    let slowed = |story: Story, node| story.event(EventKind::Slowed { node });
+    let up_to_speed = |story: Story, node| story.event(EventKind::UpToSpeed { node });
+    let held = |node| commit(slowed(exiled(&[]), node).wait(16), 3);
+    // Its process was paused, or its clock stood; and it commits something right after, or meanwhile.
+    let free = commit(up_to_speed(held(N1), N1), 4);
+    free.healed().is(Liveness, InvariantVerdict::Undecided);
+    commit(up_to_speed(held(N1), N1).wait(12), 4).healed().rejected(Liveness, kept);
+    // Another node's time is another matter.
+    held(N2).healed().rejected(Liveness, kept);
+}
+
 /// con-1 consumes through channel 7 of n1, and has acked all it had; what its queue then did is `dropped`.
 fn consuming(dropped: &[Observation], credit_back: bool) -> Story {
     let told = Observation::ChannelOpened { channel: 7, client: "con-1:51".to_owned() };
