@@ -5,6 +5,7 @@
 //! rendering is a pure function of its records, so equal runs give equal files.
 
 mod annotations;
+mod availability;
 mod escape;
 mod events;
 mod finding;
@@ -20,6 +21,7 @@ mod store;
 mod sweep;
 
 pub use annotations::render_annotations;
+pub use availability::{Attempt, Availability, Recovery, Silence};
 pub use events::{
     Channel, DiskSample, EventLog, LinkSample, Outcome, Publish, Receipt, ReplicaEvent, ReplicaKind, Settled,
 };

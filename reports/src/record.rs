@@ -117,7 +117,7 @@ pub enum InvariantVerdict {
     Undecided,
     /// There was nothing to look at.
     Vacuous,
-    /// Only for liveness: by design the cluster could not recover from what was done to it.
+    /// Broken only after what no broker can make up for, such as the loss of a majority's synced data. It passes.
     NotRecoverable,
 }
 
@@ -292,9 +292,9 @@ pub struct Latency {
     pub confirm: Option<Quantiles>,
     /// From publish to first delivery, over the whole run; `None` without deliveries.
     pub end_to_end: Option<Quantiles>,
-    /// Longest time without any confirm while publishes were outstanding.
+    /// Longest time without any confirm while publishers waited, for an outcome or for a connection.
     pub unavailable_max_ns: u64,
-    /// Longest time from the end of a fault to the next confirm.
+    /// Longest time from a fault's end during the load to the next confirm; without one, as long as publishers waited.
     pub recovery_max_ns: u64,
 }
 

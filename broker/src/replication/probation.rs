@@ -16,10 +16,10 @@
 //! - Once it has the log up to the fence, it is whole. That is written, and does not end with the process. Until then a
 //!   restart begins with a new question.
 //!
-//! If the cluster is new as well, there is no leader to ask. Each founder tells the others its disk; who is on probation
-//! itself writes the first one that it hears of each founder, for ever. A founder whose disk all others have written,
-//! and that has written all of theirs, has *met* them: it never had another disk that counted, and is whole in all
-//! groups. A cluster so begins when its founders have met. From then on they know each founder's first disk, and no
+//! If the cluster is new as well, there is no leader to ask. Each founder tells the others its disk; who is on
+//! probation itself writes the first one that it hears of each founder, for ever. A founder whose disk all others have
+//! written, and that has written all of theirs, has *met* them: it never had another disk that counted, and is whole in
+//! all groups. A cluster so begins when its founders have met. From then on they know each founder's first disk, and no
 //! second one can begin it again.
 //!
 //! Not all founders have met all others when the first leader comes about. Those who come late go on asking the others,

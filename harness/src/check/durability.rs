@@ -2,7 +2,8 @@
 //!
 //! Promises: a vote that was sent; a log that was acknowledged to the leader; a log that the node itself counted as
 //! durable (a leader counts its own log towards the majority). What was never promised may be lost. A promise ends
-//! when the leader replaces the entries that it speaks of.
+//! when the leader replaces the entries that it speaks of, and with its queue: then other members close the group too.
+//! A member that closes alone a group that goes on has forgotten it, without any restart.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -78,8 +79,14 @@ pub(crate) fn durability(ledger: &Ledger<'_>) -> Judgement {
                 broken.map(|(what, promised)| tell(ledger, node, group, &what, promised, at))
             }
             Observation::GroupClosed { group } => {
-                promises.remove(&(node, group));
-                None
+                let made = promises.remove(&(node, group)).unwrap_or_default();
+                let kept = ledger.is_deleted(group) || !ledger.is_member(node, group) || !lives_on(ledger, group, at);
+                if kept {
+                    None
+                } else {
+                    checked += made.count();
+                    made.first().map(|promised| forgot(ledger, node, group, promised, at))
+                }
             }
             Observation::VoteGranted { group, .. }
             | Observation::AppendAcknowledged { group, .. }
@@ -111,6 +118,17 @@ pub(crate) fn durability(ledger: &Ledger<'_>) -> Judgement {
         }
     }
     Judgement::holds(checked, UNIT)
+}
+
+/// Whether anybody goes on with the group after `at`.
+fn lives_on(ledger: &Ledger<'_>, group: GroupId, at: Position) -> bool {
+    ledger.history.events[at + 1..].iter().any(|event| match &event.kind {
+        EventKind::Observed { observation, .. } => match *observation {
+            Observation::Committed { group: of, .. } | Observation::BecameLeader { group: of, .. } => of == group,
+            _ => false,
+        },
+        _ => false,
+    })
 }
 
 fn group_of_promise(observation: &Observation) -> Option<GroupId> {
@@ -202,6 +220,16 @@ impl Promises {
         let replaced = found.last.0.0 == index && known.is_some_and(|term| term != found.last.1.0);
         replaced.then(|| (format!("entry {index} of its log, which now has term {}", found.last.1.0), at))
     }
+}
+
+fn forgot(ledger: &Ledger<'_>, node: NodeId, group: GroupId, promised: Position, closed: Position) -> Witness {
+    let sentence = format!(
+        "{node} made a promise for {} at {}, and forgot the group at {}, which no other member has closed",
+        ledger.group(group),
+        ledger.clock(promised),
+        ledger.clock(closed)
+    );
+    Witness { sentence, events: vec![promised, closed] }
 }
 
 fn tell(

@@ -3,9 +3,10 @@
 //! Judged during the faults too, where it can be: a node is down, and for a whole bound another one leads the queue
 //! and has something committed afterwards. By then nothing may be assigned to the node that is down, and no consumer
 //! of its clients be served. How long a node must be silent before it is given up is the broker's choice; the bound is
-//! never taken for less than [`GIVE_UP_MIN`].
+//! never taken for less than [`GIVE_UP_MIN`]. The leader counts that time itself: what passes while its process is held
+//! or its clock is slow does not count, and afterwards it begins anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use warren::platform::{GroupId, NodeId, Observation};
 
@@ -51,6 +52,7 @@ pub(crate) fn held_by_the_gone(ledger: &Ledger<'_>, bound: u64) -> (u64, Option<
 fn dues(ledger: &Ledger<'_>, bound: u64) -> Vec<Due> {
     let mut down: BTreeMap<NodeId, Position> = BTreeMap::new();
     let mut leaders: BTreeMap<GroupId, (NodeId, Position)> = BTreeMap::new();
+    let mut slowed: BTreeSet<NodeId> = BTreeSet::new();
     let mut settled: BTreeMap<(GroupId, NodeId), Position> = BTreeMap::new();
     let mut dues = Vec::new();
     for (at, event) in ledger.history.events.iter().enumerate() {
@@ -60,13 +62,20 @@ fn dues(ledger: &Ledger<'_>, bound: u64) -> Vec<Due> {
                 down.insert(*node, at);
                 leaders.retain(|_, (leader, _)| leader != node);
             }
+            EventKind::Slowed { node } => drop(slowed.insert(*node)),
+            EventKind::UpToSpeed { node } => {
+                slowed.remove(node);
+                leaders.values_mut().filter(|(leader, _)| leader == node).for_each(|(_, led)| *led = at);
+            }
             EventKind::Observed { node, observation: Observation::BecameLeader { group, .. } } => {
                 leaders.insert(*group, (*node, at));
             }
             EventKind::Observed { node, observation: Observation::SteppedDown { group, .. } } => {
                 leaders.retain(|of, (leader, _)| of != group || leader != node);
             }
-            EventKind::Observed { node, observation: Observation::Committed { group, .. } } => {
+            EventKind::Observed { node, observation: Observation::Committed { group, .. } }
+                if !slowed.contains(node) =>
+            {
                 let Some((_, led)) = leaders.get(group).filter(|(leader, _)| leader == node) else { continue };
                 for (&gone, &since) in &down {
                     let due = ledger.time(since.max(*led)).0.saturating_add(bound);

@@ -78,7 +78,9 @@ pub(crate) struct Subscription {
 
 pub(crate) struct Get {
     pub(crate) sent: Position,
+    pub(crate) channel: ChannelId,
     pub(crate) queue: QueueId,
+    pub(crate) no_ack: bool,
     /// When the answer came and whether it was "empty"; `None` if none ever came.
     pub(crate) reply: Option<(Position, bool)>,
 }
@@ -102,6 +104,14 @@ pub(crate) struct Crash {
     pub(crate) how: NodeDown,
 }
 
+/// A loss that no broker can make up for.
+#[derive(Clone)]
+pub(crate) struct BeyondRecovery {
+    /// What was broken before this is nobody's fault but the broker's.
+    pub(crate) at: Position,
+    pub(crate) why: String,
+}
+
 pub(crate) struct Ledger<'h> {
     pub(crate) history: &'h History,
     /// In order of publish.
@@ -123,12 +133,13 @@ pub(crate) struct Ledger<'h> {
     pub(crate) wiped: BTreeSet<NodeId>,
     /// The newest voters and learners of each group, and the index from which on they count.
     members: BTreeMap<GroupId, (u64, [Vec<NodeId>; 2])>,
+    /// Who has closed a group, at any time.
+    closed: BTreeMap<GroupId, BTreeSet<NodeId>>,
+    deleted: BTreeSet<GroupId>,
     /// Nodes that lost synced data of a group, and have not said since that they are whole there.
     lacking: BTreeSet<(NodeId, GroupId)>,
-    /// The most nodes that lacked data of the metadata at once.
-    lacking_most: usize,
-    /// The first group of whose voters half or more lacked data at once.
-    bereft: Option<GroupId>,
+    /// When a majority was first lost, and which.
+    majority_lost: Option<BeyondRecovery>,
     tape: OnceCell<Tape<'h>>,
 }
 
@@ -149,9 +160,10 @@ impl<'h> Ledger<'h> {
             groups: BTreeMap::new(),
             wiped: BTreeSet::new(),
             members: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            deleted: BTreeSet::new(),
             lacking: BTreeSet::new(),
-            lacking_most: 0,
-            bereft: None,
+            majority_lost: None,
             tape: OnceCell::new(),
         };
         // Publishes first: a phantom must be told from a message that was delivered before it was published.
@@ -193,9 +205,9 @@ impl<'h> Ledger<'h> {
                 self.subscriptions.push(Subscription { at, channel, queue, no_ack });
             }
             EventKind::Deliver { channel, queue, delivery } => self.sighting(at, *channel, *queue, *delivery, 0, pass),
-            &EventKind::Get { channel, queue } => {
+            &EventKind::Get { channel, queue, no_ack } => {
                 pass.gets.insert(channel, self.gets.len());
-                self.gets.push(Get { sent: at, queue, reply: None });
+                self.gets.push(Get { sent: at, channel, queue, no_ack, reply: None });
             }
             EventKind::GetReply { channel, queue, delivery } => {
                 let mut sent = 0;
@@ -222,11 +234,9 @@ impl<'h> Ledger<'h> {
                 self.wiped.insert(node);
                 self.lacking.extend(self.members.keys().map(|group| (node, *group)));
                 self.lacking.insert((node, GroupId::META));
-                let nodes = self.cluster();
-                let lack = nodes.iter().filter(|node| self.lacks(**node, GroupId::META)).count();
-                self.lacking_most = self.lacking_most.max(lack);
-                let bereft = self.majority_of_voters_among(|node, group| self.lacks(node, group));
-                self.bereft = self.bereft.or(bereft);
+                if self.majority_lost.is_none() {
+                    self.majority_lost = self.majority_lacks().map(|why| BeyondRecovery { at, why });
+                }
             }
             EventKind::Observed { node, observation: Observation::Whole { group, .. } } => {
                 self.lacking.remove(&(*node, *group));
@@ -244,8 +254,14 @@ impl<'h> Ledger<'h> {
                     self.members.insert(*group, (index.0, [voters.to_vec(), learners.to_vec()]));
                 }
             }
-            EventKind::Observed { observation: Observation::GroupClosed { group }, .. } => {
-                self.members.remove(group);
+            EventKind::Observed { node, observation: Observation::GroupClosed { group } } => {
+                let closed = self.closed.entry(*group).or_default();
+                closed.insert(*node);
+                let alone = self.members.get(group).is_some_and(|(_, members)| members.iter().flatten().count() < 2);
+                if alone || closed.len() > 1 {
+                    self.deleted.insert(*group);
+                    self.members.remove(group);
+                }
             }
             _ => {}
         }
@@ -263,6 +279,17 @@ impl<'h> Ledger<'h> {
     /// Whether `node` lost synced data of the group and is not known to be whole again.
     pub(crate) fn lacks(&self, node: NodeId, group: GroupId) -> bool {
         self.lacking.contains(&(node, group))
+    }
+
+    /// Whether the group's queue was deleted. Then every member closes the group, the one sooner, the other later; a
+    /// single one has forgotten it.
+    pub(crate) fn is_deleted(&self, group: GroupId) -> bool {
+        self.deleted.contains(&group)
+    }
+
+    /// Whether `node` is a member of the group at the end, as far as anybody told.
+    pub(crate) fn is_member(&self, node: NodeId, group: GroupId) -> bool {
+        self.members.get(&group).is_none_or(|(_, members)| members.iter().flatten().any(|member| *member == node))
     }
 
     fn sighting(
@@ -291,38 +318,46 @@ impl<'h> Ledger<'h> {
         self.tape.get_or_init(|| Tape::new(self))
     }
 
-    /// Why nothing can be asked of the cluster, if so: a majority of its nodes, or of a group's voters, lacked at one
-    /// time what they had promised to keep. One that is whole again before the next one loses its disk does not count.
-    pub(crate) fn majority_lost(&self) -> Option<String> {
-        let (lacking, all) = (self.lacking_most, self.cluster().len());
-        if lacking > 0 && lacking * 2 >= all {
+    /// Which majority lacks, at this point of the reading, what it had promised to keep: of the nodes, or of a group's
+    /// voters. One that is whole again before the next one loses its disk does not count.
+    fn majority_lacks(&self) -> Option<String> {
+        let nodes = self.cluster();
+        let lacking = nodes.iter().filter(|node| self.lacks(**node, GroupId::META)).count();
+        if lacking > 0 && lacking * 2 >= nodes.len() {
+            let all = nodes.len();
             return Some(format!(
                 "{lacking} of {all} nodes lost data that they had synced: nobody can make up for that"
             ));
         }
-        let group = self.group(self.bereft?);
+        let group = self.group(self.majority_of_voters_among(|node, group| self.lacks(node, group))?);
         Some(format!(
             "half of the voters of {group} or more lost data that they had synced: nobody can make up for that"
         ))
     }
 
-    /// Why what is broken could not be kept, if so: a majority lost what it had promised to keep, or a node that did
-    /// decided who leads.
-    pub(crate) fn beyond_recovery(&self) -> Option<String> {
+    /// From when on nothing can be asked of the cluster, if so, because a majority was lost.
+    pub(crate) fn majority_lost(&self) -> Option<&BeyondRecovery> {
+        self.majority_lost.as_ref()
+    }
+
+    /// From when on what breaks could not be kept, if so: a majority lost what it had promised to keep, or a node that
+    /// did decided who leads.
+    pub(crate) fn beyond_recovery(&self) -> Option<BeyondRecovery> {
         if self.wiped.is_empty() {
             return None;
         }
-        if let Some(reason) = self.majority_lost() {
-            return Some(reason);
-        }
-        let Decided { group, term, leader, forgetful, at } = amnesia::decided(self)?;
-        Some(format!(
-            "{leader} was elected in term {} of {} at {} with the vote of {forgetful}, which had lost what it had \
-             synced: nobody can make up for that",
-            term.0,
-            self.group(group),
-            self.clock(at),
-        ))
+        let decided = amnesia::decided(self).map(|decided| {
+            let Decided { group, term, leader, forgetful, at } = decided;
+            let why = format!(
+                "{leader} was elected in term {} of {} at {} with the vote of {forgetful}, which had lost what it had \
+                 synced: nobody can make up for that",
+                term.0,
+                self.group(group),
+                self.clock(at),
+            );
+            BeyondRecovery { at, why }
+        });
+        decided.into_iter().chain(self.majority_lost.clone()).min_by_key(|beyond| beyond.at)
     }
 
     /// When the event at `at` happened.

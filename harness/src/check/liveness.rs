@@ -1,26 +1,32 @@
 //! `liveness`: after the last heal and a bound, everything works again.
 //!
-//! First a recoverability oracle: with a majority of nodes, or of some group's voters, gone at the end, or ended by
-//! what they could not go on after, or with a majority that lost what it had synced, nothing is owed. Then, each only
-//! where the history lasts long enough to tell:
+//! During the faults too, however the run ends:
+//! - no message is ready while a consumer has credit, after any entry of the log (see [`super::starvation`]);
+//! - no leader leads on for longer than the bound while its disk does not answer (see [`super::stalled`]);
+//! - no message is still assigned to a process that is gone, where the queue had a leader all the time (see
+//!   [`super::gone`]).
+//!
+//! Then a recoverability oracle: with a majority of nodes, or of some group's voters, gone at the end, or with one that
+//! lost what it had synced, nothing more is owed. Else, each only where the history lasts long enough to tell:
+//! - every member runs, unless faults are to blame that it does not;
 //! - a publish whose channel lives, and whose publisher waits, has an outcome;
 //! - every group has a leader;
 //! - every running replica has applied what any replica had applied one bound before the end;
-//! - no message is ready while a consumer has credit, after any entry of the log (see [`super::starvation`]);
-//! - no leader leads on for longer than the bound while its disk does not answer, faults or not (see
-//!   [`super::stalled`]);
-//! - no message is still assigned to a process that is gone, or to a node whose clients have all left; also while
-//!   faults go on, where the queue had a leader all the time (see [`super::gone`]);
+//! - no message is still assigned to a process that is gone, or to a node whose clients have all left;
 //! - every consumer that lives is served (see [`super::forgotten`]);
 //! - the final drain emptied every queue: what was ready could be delivered. If it did not, and nothing above is
 //!   broken, the question stays open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use warren::platform::{GroupId, NodeId, Observation};
 
 use super::{
     CheckConfig,
+    fallen::{Fall, fallen},
     forgotten::forgotten,
     gone::held_by_the_gone,
     ledger::{Drain, Ledger, Position},
@@ -28,7 +34,7 @@ use super::{
     starvation::{Holder, Key, Mirrored, mirror},
     verdict::{Judgement, Witness, seconds},
 };
-use crate::history::{EventKind, NodeDown, PublishOutcome};
+use crate::history::{EventKind, PublishOutcome};
 
 const UNIT: &str = "obligations";
 
@@ -40,47 +46,30 @@ const ATTACH_PART: u64 = 2;
 
 pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     let running = ledger.running();
-    let down = running.values().filter(|since| since.is_none()).count();
-    let gone = gone_for_cause(ledger, &running);
-    if !running.is_empty() && gone.len() * 2 >= running.len() {
-        let reason = format!("{down} of {} nodes are gone at the end, so no majority can form", running.len());
-        return Judgement::not_recoverable(0, UNIT, reason);
-    }
-    if let Some(group) =
-        ledger.majority_of_voters_among(|node, group| gone.contains(&node) || ledger.lacks(node, group))
-    {
-        let reason = format!(
-            "half of the voters of {} or more are gone at the end, or lack what they lost",
-            ledger.group(group)
-        );
-        return Judgement::not_recoverable(0, UNIT, reason);
-    }
-    if let Some(reason) = ledger.majority_lost() {
-        return Judgement::not_recoverable(0, UNIT, reason);
-    }
-    let bound = u64::try_from(config.liveness_bound.as_nanos()).unwrap_or(u64::MAX);
     let Some(healed) = ledger.healed else {
-        return Judgement::undecided(0, UNIT, "the history ends before the faults were healed".to_owned());
+        return match cannot_recover(ledger, &running, &BTreeMap::new()) {
+            Some(reason) => Judgement::not_recoverable(0, UNIT, reason),
+            None => Judgement::undecided(0, UNIT, "the history ends before the faults were healed".to_owned()),
+        };
     };
+    let bound = nanos(config.liveness_bound);
+    let DuringFaults { checked, held, attached, broken } = DuringFaults::of(ledger, bound);
+    if let Some(witness) = broken {
+        return Judgement::violated(checked, UNIT, witness);
+    }
+    let fallen = fallen(ledger, &running, healed);
+    if let Some(reason) = cannot_recover(ledger, &running, &fallen) {
+        return Judgement::not_recoverable(checked, UNIT, reason);
+    }
     let owed = ledger.time(healed).0.saturating_add(bound);
     let end = ledger.end().0;
     // A run may end before the bound, with everything done; what is not done yet by then is not late either.
     let early = end < owed;
     let (due, patience) = if early { (end, 0) } else { (owed, bound) };
-    let Mirrored { checked, starved, held, attached } = mirror(ledger);
-    let (synced, stalled) = stalled_leader(ledger, bound);
-    let checked = checked + synced;
-    if let Some(witness) = starved.or(stalled) {
-        return Judgement::violated(checked, UNIT, witness);
-    }
-    let (gone, witness) = held_by_the_gone(ledger, bound);
-    if let Some(witness) = witness {
-        return Judgement::violated(gone, UNIT, witness);
-    }
-    let checked = checked + gone;
     let mut watch = Watch { ledger, running, healed, due, patience, end, checked };
     let broken = watch
-        .outcomes()
+        .members(&fallen)
+        .or_else(|| watch.outcomes())
         .or_else(|| watch.leaders())
         .or_else(|| watch.convergence())
         .or_else(|| watch.orphans())
@@ -104,31 +93,54 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
     }
 }
 
-/// Nodes that do not run at the end, other than those that ended by themselves without saying why: a crash of the
-/// broker's own making excuses nothing.
-fn gone_for_cause(ledger: &Ledger<'_>, running: &BTreeMap<NodeId, Option<Position>>) -> BTreeSet<NodeId> {
-    let mut fatal: BTreeSet<NodeId> = BTreeSet::new();
-    let mut unexplained: BTreeSet<NodeId> = BTreeSet::new();
-    for event in &ledger.history.events {
-        match &event.kind {
-            EventKind::NodeUp { node } => {
-                fatal.remove(node);
-                unexplained.remove(node);
-            }
-            EventKind::Observed { node, observation: Observation::Fatal { .. } } => {
-                fatal.insert(*node);
-            }
-            EventKind::NodeDown { node, how: NodeDown::Exited } if !fatal.contains(node) => {
-                unexplained.insert(*node);
-            }
-            _ => {}
-        }
+/// The part of it that needs no heal, of a history that goes on afterwards.
+pub(crate) fn owed_during_faults(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
+    let DuringFaults { checked, broken, .. } = DuringFaults::of(ledger, nanos(config.liveness_bound));
+    Judgement::unless(checked, UNIT, broken)
+}
+
+/// What is owed during the faults too, and so however the run ends.
+struct DuringFaults {
+    checked: u64,
+    held: BTreeMap<(GroupId, u64), Holder>,
+    attached: BTreeMap<(GroupId, Key), Position>,
+    broken: Option<Witness>,
+}
+
+impl DuringFaults {
+    fn of(ledger: &Ledger<'_>, bound: u64) -> Self {
+        let Mirrored { checked, starved, held, attached } = mirror(ledger);
+        let (synced, stalled) = stalled_leader(ledger, bound);
+        let (gone, kept) = held_by_the_gone(ledger, bound);
+        Self { checked: checked + synced + gone, held, attached, broken: starved.or(stalled).or(kept) }
     }
-    running
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Why no majority can do what is owed after the heal, if so.
+fn cannot_recover(
+    ledger: &Ledger<'_>,
+    running: &BTreeMap<NodeId, Option<Position>>,
+    fallen: &BTreeMap<NodeId, Fall<'_>>,
+) -> Option<String> {
+    let gone: BTreeSet<NodeId> = running
         .iter()
-        .filter(|(node, since)| since.is_none() && !unexplained.contains(node))
+        .filter(|(node, since)| since.is_none() && !fallen.contains_key(node))
         .map(|(node, _)| *node)
-        .collect()
+        .collect();
+    if !running.is_empty() && gone.len() * 2 >= running.len() {
+        let (gone, all) = (gone.len(), running.len());
+        return Some(format!("{gone} of {all} nodes are gone at the end, so no majority can form"));
+    }
+    let bereft = ledger.majority_of_voters_among(|node, group| gone.contains(&node) || ledger.lacks(node, group));
+    if let Some(group) = bereft {
+        let group = ledger.group(group);
+        return Some(format!("half of the voters of {group} or more are gone at the end, or lack what they lost"));
+    }
+    ledger.majority_lost().map(|beyond| beyond.why.clone())
 }
 
 struct Watch<'a, 'h> {
@@ -145,6 +157,19 @@ struct Watch<'a, 'h> {
 }
 
 impl Watch<'_, '_> {
+    /// Every member runs, unless faults are to blame.
+    fn members(&mut self, fallen: &BTreeMap<NodeId, Fall<'_>>) -> Option<Witness> {
+        self.checked += self.running.len() as u64;
+        let (node, fall) = fallen.first_key_value()?;
+        let reason = fall.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let sentence = format!(
+            "{node} ended by itself at {}{reason} and did not run at the end, although no fault had taken what its \
+             disk had synced",
+            self.ledger.clock(fall.at)
+        );
+        Some(Witness { sentence, events: vec![fall.at, self.healed] })
+    }
+
     fn outcomes(&mut self) -> Option<Witness> {
         let ledger = self.ledger;
         for attempt in &ledger.attempts {
@@ -192,15 +217,12 @@ impl Watch<'_, '_> {
                     Observation::Recovered(ref state) => {
                         groups.entry(state.group).or_default();
                     }
-                    Observation::GroupClosed { group } => {
-                        groups.remove(&group);
-                    }
                     Observation::BecameLeader { group, .. } => {
                         let group = groups.entry(group).or_default();
                         group.leaders.insert(*node);
                         group.served |= late;
                     }
-                    Observation::SteppedDown { group, .. } => {
+                    Observation::SteppedDown { group, .. } | Observation::GroupClosed { group } => {
                         groups.entry(group).or_default().leave(*node, late, at);
                     }
                     _ => {}
@@ -208,6 +230,7 @@ impl Watch<'_, '_> {
                 _ => {}
             }
         }
+        groups.retain(|group, _| !ledger.is_deleted(*group));
         self.checked += groups.len() as u64;
         let (group, state) = groups.into_iter().find(|(_, group)| !group.served && group.leaders.is_empty())?;
         let since = state.left.map_or("ever".to_owned(), |at| format!("since {}", ledger.clock(at)));
@@ -232,8 +255,7 @@ impl Watch<'_, '_> {
                 }
                 Observation::Recovered(ref state) => (state.group, state.snapshot.0),
                 Observation::GroupClosed { group } => {
-                    goal.remove(&group);
-                    reached.retain(|(_, of), _| *of != group);
+                    reached.remove(&(node, group));
                     continue;
                 }
                 _ => continue,
@@ -244,6 +266,7 @@ impl Watch<'_, '_> {
                 *goal = (index.0, at);
             }
         }
+        goal.retain(|group, _| !ledger.is_deleted(*group));
         for (&group, &(goal, at)) in &goal {
             for (&node, since) in &self.running {
                 if since.is_none_or(|since| since != 0 && ledger.time(since).0 > settled) {

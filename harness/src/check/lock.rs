@@ -58,12 +58,14 @@ fn is_lock(ledger: &Ledger<'_>, group: GroupId) -> bool {
 struct Holder {
     node: NodeId,
     channel: u64,
+    /// How often the node had started by then: each life numbers its channels anew.
+    life: usize,
     since: Position,
 }
 
 impl Holder {
-    fn is_other(self, node: NodeId, channel: u64) -> bool {
-        (self.node, self.channel) != (node, channel)
+    fn is_other(self, than: Self) -> bool {
+        (self.node, self.channel, self.life) != (than.node, than.channel, than.life)
     }
 }
 
@@ -72,12 +74,13 @@ impl Holder {
 struct State(BTreeMap<u64, Holder>);
 
 impl State {
-    /// Gives whoever had the lock before, if an assignment goes to somebody else.
-    fn follow(&mut self, at: Position, what: &Observation) -> Option<Holder> {
+    /// Gives whoever had the lock before, if an assignment goes to somebody else. `life`: that of a node now.
+    fn follow(&mut self, at: Position, what: &Observation, life: impl Fn(NodeId) -> usize) -> Option<Holder> {
         match *what {
             Observation::Assigned { message, owner, channel, .. } => {
-                let before = self.0.values().copied().find(|holder| holder.is_other(owner, channel));
-                self.0.insert(message, Holder { node: owner, channel, since: at });
+                let holder = Holder { node: owner, channel, life: life(owner), since: at };
+                let before = self.0.values().copied().find(|before| before.is_other(holder));
+                self.0.insert(message, holder);
                 return before;
             }
             Observation::Requeued { message, .. } | Observation::Settled { message, .. } => {
@@ -95,15 +98,24 @@ impl State {
 
 /// Follows the queue's log; gives how often the lock was taken, and the first time that it was taken from nobody.
 fn replay(ledger: &Ledger<'_>, group: GroupId, tape: &QueueTape<'_>) -> (u64, Option<Witness>) {
+    let mut lives: BTreeMap<NodeId, Vec<Position>> = BTreeMap::new();
+    for (at, node, observation) in ledger.observations() {
+        if let Observation::Started { .. } = observation {
+            lives.entry(node).or_default().push(at);
+        }
+    }
     let mut state = State::default();
     let mut taken = 0;
     for fact in &tape.facts {
         taken += u64::from(matches!(fact.what, Observation::Assigned { .. }));
-        let before = state.follow(fact.at, fact.what);
+        let life = |node| lives.get(&node).map_or(0, |starts| starts.partition_point(|start| *start < fact.at));
+        let before = state.follow(fact.at, fact.what, life);
         if let (Some(before), &Observation::Assigned { owner, channel, .. }) = (before, fact.what) {
+            let same = (before.node, before.channel) == (owner, channel);
+            let restarted = if same { ", which had restarted," } else { "" };
             let sentence = format!(
-                "channel {} of {} held the lock {} since {}, and channel {channel} of {owner} was given it at {} as \
-                 well",
+                "channel {} of {} held the lock {} since {}, and channel {channel} of {owner}{restarted} was given it \
+                 at {} as well",
                 before.channel,
                 before.node,
                 ledger.group(group),
@@ -144,7 +156,8 @@ fn split(ledger: &Ledger<'_>, group: GroupId) -> Option<Witness> {
             | Observation::Settled { group: of, .. }
                 if of == group =>
             {
-                replicas.entry(node).or_default().state.follow(at, what);
+                // Each replica tells of an assignment in its own time, and so in different lives of the holder.
+                replicas.entry(node).or_default().state.follow(at, what, |_| 0);
             }
             Observation::Applied { group: of, index, term, hash, .. } if of == group => {
                 let entry = Entry { term: term.0, hash };
@@ -163,7 +176,7 @@ fn split(ledger: &Ledger<'_>, group: GroupId) -> Option<Witness> {
                 for other in differs {
                     let there = replicas[&other].state.holder();
                     if let (Some(here), Some(there)) = (here, there)
-                        && here.is_other(there.node, there.channel)
+                        && here.is_other(there)
                     {
                         let ((first, one), (second, two)) = if here.since < there.since {
                             ((here, node), (there, other))

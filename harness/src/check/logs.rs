@@ -123,6 +123,11 @@ impl Logs {
         self.logs.entry((node, group)).or_default()
     }
 
+    /// All logs of `node`.
+    pub(crate) fn of_node(&self, node: NodeId) -> impl Iterator<Item = (GroupId, &Log)> {
+        self.logs.range((node, GroupId(0))..=(node, GroupId(u64::MAX))).map(|((_, group), log)| (*group, log))
+    }
+
     /// Takes in what `node` told about its logs.
     pub(crate) fn observe(&mut self, node: NodeId, observation: &Observation) {
         match *observation {

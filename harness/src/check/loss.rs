@@ -1,13 +1,13 @@
 //! `no-confirmed-loss`: what was confirmed is seen at least once by the end of a complete drain.
 //!
 //! A message that was seen counts as kept, whatever happened to it later: from then on its consumer decides. Not
-//! reported: messages that may have been dispatched, unseen, to a consumer that does not acknowledge (the broker is
-//! done with a message when it has sent it there).
+//! reported: messages that may have been dispatched, unseen, to a consumer or a get that does not acknowledge (the
+//! broker is done with a message when it has sent it there).
 
 use warren::platform::Observation;
 
 use super::{
-    ledger::{Attempt, Drain, Ledger, Position},
+    ledger::{Attempt, Drain, Get, Ledger, Position},
     verdict::{Judgement, Witness, down},
 };
 use crate::history::{EventKind, Settle};
@@ -27,12 +27,9 @@ pub(crate) fn no_confirmed_loss(ledger: &Ledger<'_>) -> Judgement {
         return Judgement::holds(checked, UNIT);
     }
     let count = missing.len();
-    if let Some(reason) = ledger.beyond_recovery() {
-        return Judgement::not_recoverable(
-            checked,
-            UNIT,
-            format!("{count} confirmed messages were not seen; {reason}"),
-        );
+    if let Some(beyond) = ledger.beyond_recovery() {
+        let reason = format!("{count} confirmed messages were not seen; {}", beyond.why);
+        return Judgement::not_recoverable(checked, UNIT, reason);
     }
     let drained = match drained(ledger) {
         Ok(drained) => drained,
@@ -78,12 +75,15 @@ pub(crate) fn excuses<'l>(ledger: &'l Ledger<'_>) -> impl Fn(&Attempt) -> bool +
     move |attempt| all || may_be_settled_unseen(ledger, attempt)
 }
 
-/// Whether a consumer without acks, or one that acked "everything" by tag 0, may have had the message on its way.
+/// Whether a consumer or a get without acks, or a consumer that acked "everything" by tag 0, may have had the message
+/// on its way.
 fn may_be_settled_unseen(ledger: &Ledger<'_>, attempt: &Attempt) -> bool {
     let alive = |channel| {
         ledger.channels.get(&channel).is_none_or(|channel| channel.lost.is_none_or(|at| at > attempt.published))
     };
+    let unanswered = |get: &&Get| get.no_ack && get.queue == attempt.queue && get.reply.is_none();
     ledger.subscriptions.iter().any(|s| s.no_ack && s.queue == attempt.queue && alive(s.channel))
+        || ledger.gets.iter().filter(unanswered).any(|get| alive(get.channel))
         || ledger.history.events[attempt.published..]
             .iter()
             .any(|event| matches!(event.kind, EventKind::Settle { tag: 0, settle, .. } if covers_all(settle)))

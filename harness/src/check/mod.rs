@@ -7,15 +7,16 @@
 //! Client side: `loss`, `delivery`, `order`, `prefetch`, `confirms`, `linearizability` (on top of the bare algorithm
 //! in [`fifo`]), and the second halves of `requeue` and `count`. White-box: their first halves, `ownership`,
 //! `replication`, `quorum`, `progress` (with `leadership`), `durability`. Both: `settles`, `lock`, and `liveness` with
-//! `starvation`, `stalled`, `gone` and `forgotten`. What they share: `ledger` (the history, indexed), `pairing`
-//! (clients' channels as their nodes know them), `tape` (what happened to each queue, in log order), `logs` (each
-//! node's log, rebuilt), `verdict` (what is concluded, and how a witness is told).
+//! `starvation`, `stalled`, `gone`, `fallen` and `forgotten`. What they share: `ledger` (the history, indexed),
+//! `pairing` (clients' channels as their nodes know them), `tape` (what happened to each queue, in log order), `logs`
+//! (each node's log, rebuilt), `verdict` (what is concluded, and how a witness is told).
 
 mod amnesia;
 mod confirms;
 mod count;
 mod delivery;
 mod durability;
+mod fallen;
 pub mod fifo;
 mod forgotten;
 mod gone;
@@ -46,11 +47,11 @@ pub(crate) mod verdict;
 use std::time::Duration;
 
 use ferret_reports::InvariantResult;
-use ledger::Ledger;
+use ledger::{Ledger, Position};
 use serde::{Deserialize, Serialize};
 use verdict::Judgement;
 
-use crate::history::History;
+use crate::history::{History, Samples};
 
 /// How often a client was given a lock while another believed to have it.
 pub(crate) fn lock_overlaps(history: &History) -> u64 {
@@ -186,20 +187,55 @@ impl Invariant {
 }
 
 /// Judges `history` under each of `names`, in their order. Every result counts as required.
+///
+/// Where something happened that no broker can make up for (see [`Ledger::beyond_recovery`]), what breaks from then on
+/// is *not recoverable*. What was broken before stays a violation: it is looked for in the history up to there.
 pub fn check(history: &History, config: &CheckConfig, names: &[Invariant]) -> Vec<InvariantResult> {
     let ledger = Ledger::new(history);
-    names.iter().map(|&name| judge(&ledger, config, name).into_result(name, &ledger)).collect()
+    let beyond = ledger.beyond_recovery();
+    let before = beyond.as_ref().map(|beyond| up_to(history, beyond.at));
+    let before = before.as_ref().map(Ledger::new);
+    let judge = |&name: &Invariant| {
+        let owed = before.as_ref().filter(|_| is_excused(name));
+        if let Some(owed) = owed {
+            let judgement = sentence_of_a_part(owed, config, name);
+            if judgement.is_violated() {
+                return judgement.into_result(name, owed);
+            }
+        }
+        let judgement = sentence(&ledger, config, name);
+        let judgement = match &beyond {
+            Some(beyond) if is_excused(name) => judgement.excused(&beyond.why),
+            _ => judgement,
+        };
+        judgement.into_result(name, &ledger)
+    };
+    names.iter().map(judge).collect()
 }
 
-fn judge(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgement {
-    let judgement = sentence(ledger, config, name);
-    // What one node owes to one client or to itself, it owes whatever the others have lost.
-    if matches!(name, Invariant::ConfirmProtocol | Invariant::NoPhantom | Invariant::Prefetch | Invariant::Durability) {
-        return judgement;
+/// What one node owes to one client or to itself, it owes whatever the others have lost.
+fn is_excused(name: Invariant) -> bool {
+    !matches!(name, Invariant::ConfirmProtocol | Invariant::NoPhantom | Invariant::Prefetch | Invariant::Durability)
+}
+
+/// The history before `at`.
+fn up_to(history: &History, at: Position) -> History {
+    History {
+        clients: history.clients.clone(),
+        queues: history.queues.clone(),
+        nodes: history.nodes.clone(),
+        locks: history.locks.clone(),
+        faults: history.faults.clone(),
+        events: history.events[..at].to_vec(),
+        samples: Samples::default(),
     }
-    match ledger.beyond_recovery() {
-        Some(why) => judgement.excused(&why),
-        None => judgement,
+}
+
+/// What a history shows that goes on afterwards. What is owed after the heal must be given its time, and is none of it.
+fn sentence_of_a_part(ledger: &Ledger<'_>, config: &CheckConfig, name: Invariant) -> Judgement {
+    match name {
+        Invariant::Liveness => liveness::owed_during_faults(ledger, config),
+        _ => sentence(ledger, config, name),
     }
 }
 

@@ -6,7 +6,7 @@
 //! by the same ones. A leader begins no change of members while its log holds one that it has not applied: then two
 //! majorities need not meet (Ongaro, "Consensus: Bridging Theory and Practice", 4.1).
 
-use std::collections::{BTreeMap, btree_map::Entry as Slot};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
 
 use warren::platform::{GroupId, NodeId, Observation};
 
@@ -15,6 +15,7 @@ use super::{
     logs::Logs,
     verdict::{Judgement, Witness, nodes},
 };
+use crate::history::EventKind;
 
 const UNIT: &str = "steps of commit indexes and members";
 
@@ -32,12 +33,29 @@ struct Quorum<'h> {
     applied: BTreeMap<(NodeId, GroupId), u64>,
     /// Changes of members by index and term, and when a leader began them.
     begun: BTreeMap<GroupId, BTreeMap<(u64, u64), Position>>,
+    /// Nodes whose disk lost what it had synced, and that have not read it since.
+    damaged: BTreeSet<NodeId>,
+    /// Up to where a node once had a log that its disk may have forgotten: its leader may count by what it heard then.
+    forgotten: BTreeMap<(NodeId, GroupId), u64>,
     checked: u64,
 }
 
 pub(crate) fn quorum(ledger: &Ledger<'_>) -> Judgement {
     let mut quorum = Quorum::default();
-    for (at, node, observation) in ledger.observations() {
+    for (at, event) in ledger.history.events.iter().enumerate() {
+        let (node, observation) = match &event.kind {
+            EventKind::Observed { node, observation } => (*node, observation),
+            EventKind::SyncedDataLost { node } => {
+                quorum.damaged.insert(*node);
+                continue;
+            }
+            // A process knows what it has read until it ends.
+            EventKind::NodeUp { node } => {
+                quorum.start(*node);
+                continue;
+            }
+            _ => continue,
+        };
         quorum.logs.observe(node, observation);
         if let Some(witness) = quorum.see(ledger, node, observation, at) {
             return Judgement::violated(quorum.checked, UNIT, witness);
@@ -47,6 +65,15 @@ pub(crate) fn quorum(ledger: &Ledger<'_>) -> Judgement {
 }
 
 impl<'h> Quorum<'h> {
+    fn start(&mut self, node: NodeId) {
+        if self.damaged.remove(&node) {
+            for (group, log) in self.logs.of_node(node) {
+                let had = self.forgotten.entry((node, group)).or_insert(0);
+                *had = (*had).max(log.last());
+            }
+        }
+    }
+
     fn see(
         &mut self,
         ledger: &Ledger<'h>,
@@ -68,6 +95,10 @@ impl<'h> Quorum<'h> {
             Observation::ChangeBegan { group, index, term } => self.begin(ledger, node, group, (index.0, term.0), at),
             Observation::GroupClosed { group } => {
                 self.counted.remove(&(node, group));
+                None
+            }
+            Observation::Whole { group, .. } => {
+                self.forgotten.remove(&(node, group));
                 None
             }
             _ => None,
@@ -123,11 +154,12 @@ impl<'h> Quorum<'h> {
         }
         *highest = index;
         self.checked += 1;
-        // A log that this history does not know for certain may have it.
+        // A log that this history does not know for certain may have it; one that its disk forgot may have had it.
         let lacks = |voter: &&NodeId| {
+            let had = self.forgotten.get(&(**voter, group)).is_some_and(|had| index <= *had);
             let log = self.logs.of(**voter, group);
             let other = log.get(index).is_some_and(|entry| entry.term != term);
-            !ledger.wiped.contains(*voter) && (log.ends_before(index) || other)
+            !had && (log.ends_before(index) || other)
         };
         let lacking: Vec<NodeId> = voters.iter().filter(lacks).copied().collect();
         if (voters.len() - lacking.len()) * 2 > voters.len() {

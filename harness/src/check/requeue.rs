@@ -155,7 +155,7 @@ fn single_takers(ledger: &Ledger<'_>) -> (u64, Option<Witness>) {
             EventKind::Subscribe { channel, queue, .. } => {
                 enter(&mut takers, channel, queue);
             }
-            EventKind::Get { channel, queue } => {
+            EventKind::Get { channel, queue, .. } => {
                 if let Some(taker) = enter(&mut takers, channel, queue) {
                     taker.get = Some(at);
                 }

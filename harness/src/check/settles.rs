@@ -46,8 +46,8 @@ pub(crate) fn settle_applied(ledger: &Ledger<'_>) -> Judgement {
     for (channel, paired) in pairing::pair(ledger) {
         let words = words.remove(&channel).unwrap_or_default();
         let witness = lost(ledger, channel, &paired, &words, &ends, &mut checked).or_else(|| {
-            let silent = words.is_empty() || takes_without_acks.contains(&channel);
-            if silent { None } else { unasked(ledger, channel, &paired, &words, &ends) }
+            let silent = takes_without_acks.contains(&channel);
+            if silent { None } else { unasked(ledger, channel, &paired, &words, &ends, &mut checked) }
         });
         if let Some(witness) = witness {
             return Judgement::violated(checked, UNIT, witness);
@@ -102,8 +102,10 @@ fn words(ledger: &Ledger<'_>) -> (BTreeMap<ChannelId, Vec<Word>>, BTreeSet<Chann
             _ => {}
         }
     }
-    let without = ledger.subscriptions.iter().filter(|subscription| subscription.no_ack);
-    (words, without.map(|subscription| subscription.channel).collect())
+    let subscribed = ledger.subscriptions.iter().filter(|subscription| subscription.no_ack);
+    let asked = ledger.gets.iter().filter(|get| get.no_ack);
+    let without = subscribed.map(|subscription| subscription.channel).chain(asked.map(|get| get.channel));
+    (words, without.collect())
 }
 
 /// A settle without effect, although a later one of the same channel on the same queue had its own.
@@ -156,10 +158,12 @@ fn unasked(
     paired: &Paired,
     words: &[Word],
     ends: &BTreeMap<Given, Option<End>>,
+    checked: &mut u64,
 ) -> Option<Witness> {
     let said: BTreeMap<u64, &Word> = words.iter().map(|word| (word.tag, word)).collect();
     for (tag, given) in &paired.sent {
         let Some(Some(end)) = ends.get(given).filter(|end| end.is_some_and(|end| end.settled)) else { continue };
+        *checked += 1;
         let word = said.get(tag).filter(|word| word.at < end.at);
         let did = match word {
             Some(word) if word.final_word => continue,

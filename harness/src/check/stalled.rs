@@ -2,10 +2,10 @@
 //!
 //! Such a leader looks alive to its followers, and as long as it leads, nobody who could do better is elected. So it
 //! must step down. What counts is what it tells itself: an entry that it appended and has not found durable after the
-//! bound, while it went on telling things all the time and still leads. A process that is held tells nothing, and owes
-//! nothing meanwhile; the only voter of a group has nobody to step down for.
+//! bound, while it went on telling things all the time and still leads. A process that is held, or whose clock is slow,
+//! owes nothing meanwhile, and then has all its time before it. The only voter of a group has nobody to step down for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use warren::platform::{GroupId, NodeId, Observation};
 
@@ -32,6 +32,7 @@ pub(crate) fn stalled_leader(ledger: &Ledger<'_>, bound: u64) -> (u64, Option<Wi
     let mut led: BTreeMap<(NodeId, GroupId), Leading> = BTreeMap::new();
     let mut voters: BTreeMap<(NodeId, GroupId), usize> = BTreeMap::new();
     let mut heard: BTreeMap<NodeId, u64> = BTreeMap::new();
+    let mut slowed: BTreeSet<NodeId> = BTreeSet::new();
     let mut checked = 0;
     for (at, event) in ledger.history.events.iter().enumerate() {
         let (node, observation) = match &event.kind {
@@ -40,12 +41,21 @@ pub(crate) fn stalled_leader(ledger: &Ledger<'_>, bound: u64) -> (u64, Option<Wi
                 led.retain(|(of, _), _| of != node);
                 continue;
             }
+            EventKind::Slowed { node } => {
+                slowed.insert(*node);
+                continue;
+            }
+            EventKind::UpToSpeed { node } => {
+                slowed.remove(node);
+                begin_anew(&mut led, *node);
+                continue;
+            }
             _ => continue,
         };
         let now = event.at.0;
         if now.saturating_sub(heard.insert(node, now).unwrap_or(now)) > bound / SILENCE_PART {
-            // Whatever it waits for, it may have been held; its patience begins anew.
-            led.iter_mut().filter(|((of, _), _)| *of == node).for_each(|(_, leading)| leading.waiting = None);
+            // Whatever it waits for, it may have been held.
+            begin_anew(&mut led, node);
         }
         match *observation {
             Observation::Members { group, voters: ref members, .. } => {
@@ -78,6 +88,9 @@ pub(crate) fn stalled_leader(ledger: &Ledger<'_>, bound: u64) -> (u64, Option<Wi
             }
             _ => {}
         }
+        if slowed.contains(&node) {
+            continue;
+        }
         for (&(of, group), leading) in led.range((node, GroupId(0))..=(node, GroupId(u64::MAX))) {
             let Some((index, appended)) = leading.waiting.filter(|_| !leading.alone) else { continue };
             let waited = now.saturating_sub(ledger.time(appended).0);
@@ -94,4 +107,9 @@ pub(crate) fn stalled_leader(ledger: &Ledger<'_>, bound: u64) -> (u64, Option<Wi
         }
     }
     (checked, None)
+}
+
+/// A node's patience with its disk begins anew.
+fn begin_anew(led: &mut BTreeMap<(NodeId, GroupId), Leading>, node: NodeId) {
+    led.iter_mut().filter(|((of, _), _)| *of == node).for_each(|(_, leading)| leading.waiting = None);
 }

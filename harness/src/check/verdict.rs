@@ -65,6 +65,10 @@ impl Judgement {
         Self { checked, unit, outcome: Outcome::NotRecoverable(reason) }
     }
 
+    pub(crate) fn is_violated(&self) -> bool {
+        matches!(self.outcome, Outcome::Violated(_))
+    }
+
     /// The same, but what is violated could not be kept, for this reason.
     pub(crate) fn excused(self, why: &str) -> Self {
         match self.outcome {
@@ -161,8 +165,10 @@ impl Ledger<'_> {
                 let what = format!("received {}", self.delivery(delivery, *queue, *channel));
                 (self.client(*channel), what)
             }
-            EventKind::Get { channel, queue } => {
-                (self.client(*channel), format!("asked {} for a message on channel {}", self.queue(*queue), channel.0))
+            EventKind::Get { channel, queue, no_ack } => {
+                let acks = if *no_ack { ", without acks" } else { "" };
+                let queue = self.queue(*queue);
+                (self.client(*channel), format!("asked {queue} for a message on channel {}{acks}", channel.0))
             }
             EventKind::GetReply { channel, queue, delivery } => {
                 let what = match delivery {
@@ -187,6 +193,10 @@ impl Ledger<'_> {
             EventKind::NodeUp { node } => (node.to_string(), "started".to_owned()),
             EventKind::NodeDown { node, how } => (node.to_string(), down(*how).to_owned()),
             EventKind::SyncedDataLost { node } => (node.to_string(), "lost what its disk had synced".to_owned()),
+            EventKind::Slowed { node } => {
+                (node.to_string(), "could not count time as it should from here on".to_owned())
+            }
+            EventKind::UpToSpeed { node } => (node.to_string(), "counted time again".to_owned()),
             EventKind::Observed { node, observation } => (node.to_string(), self.observation(observation)),
             EventKind::LoadStopped => ("run".to_owned(), "the load stopped".to_owned()),
             EventKind::Healed => ("run".to_owned(), "all faults were healed".to_owned()),
@@ -360,6 +370,7 @@ fn witness_kind(event: &EventKind) -> WitnessKind {
         EventKind::NodeUp { .. } => WitnessKind::NodeUp,
         EventKind::NodeDown { .. } => WitnessKind::NodeDown,
         EventKind::SyncedDataLost { .. } => WitnessKind::Disk,
+        EventKind::Slowed { .. } | EventKind::UpToSpeed { .. } => WitnessKind::Node,
         EventKind::Observed { observation, .. } => match observation {
             Observation::Recovered(_) | Observation::Persisted { .. } | Observation::HardStatePersisted { .. } => {
                 WitnessKind::Disk

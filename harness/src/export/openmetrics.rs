@@ -108,7 +108,7 @@ fn latencies(text: &mut Exposition<'_>, record: &RunRecord, log: &EventLog) -> i
     let ways = first.iter().map(|(row, at)| at.saturating_sub(log.publishes[*row as usize].at_ns));
     let help = "From a publish to the first receipt of its message, in virtual time.";
     text.histogram("ferret_end_to_end_latency_seconds", help, ways)?;
-    let help = "The longest time without any confirm while publishes were outstanding.";
+    let help = "The longest time without any confirm while publishers waited.";
     text.family("ferret_unavailable_max_seconds", "gauge", "seconds", help)?;
     text.sample("", &[], Seconds(record.latency.unavailable_max_ns))?;
     let help = "The longest time from the end of a fault to the next confirm.";

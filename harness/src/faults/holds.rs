@@ -201,6 +201,12 @@ impl Holds {
         }
     }
 
+    /// What holds `thing` at present.
+    pub fn in_force(&self, thing: Thing) -> Option<&Grip> {
+        let holds = self.grips.get(&thing)?;
+        strongest(holds).map(|position| &holds[position].grip)
+    }
+
     /// Who holds `thing`.
     pub fn holders(&self, thing: Thing) -> Vec<u32> {
         self.grips.get(&thing).map(|holds| holds.iter().map(|hold| hold.fault).collect()).unwrap_or_default()

@@ -12,6 +12,7 @@ mod holds;
 mod nemesis;
 mod operator;
 mod pulse;
+mod slowed;
 mod watch;
 mod wording;
 

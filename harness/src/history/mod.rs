@@ -93,6 +93,7 @@ pub enum EventKind {
     Get {
         channel: ChannelId,
         queue: QueueId,
+        no_ack: bool,
     },
     GetReply {
         channel: ChannelId,
@@ -123,6 +124,15 @@ pub enum EventKind {
     /// A fault took from the node's disk what had been synced there (a new disk, bit rot, a misdirected write): no
     /// promise of the node from before counts any more.
     SyncedDataLost {
+        node: NodeId,
+    },
+    /// From now on a fault keeps the node from counting time as it should: its process is held or polled slowly, or its
+    /// clock runs slow or stands. What it does after a while, it does late.
+    Slowed {
+        node: NodeId,
+    },
+    /// The node counts time again.
+    UpToSpeed {
         node: NodeId,
     },
     Observed {

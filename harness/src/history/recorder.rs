@@ -167,6 +167,8 @@ fn of_the_run(kind: &EventKind) -> bool {
             | EventKind::FaultEnded { .. }
             | EventKind::NodeUp { .. }
             | EventKind::NodeDown { .. }
+            | EventKind::Slowed { .. }
+            | EventKind::UpToSpeed { .. }
     )
 }
 

@@ -10,9 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ferret_reports::{Channel, EventLog, Outcome, Publish, Receipt, ReplicaEvent, ReplicaKind, Settled};
 use warren::platform::{GroupId, NodeId, Observation};
 
-use crate::history::{
-    ChannelId, Delivery, Event, EventKind, History, MessageId, Nanos, PublishOutcome, QueueId, Settle,
-};
+use super::measure;
+use crate::history::{ChannelId, Delivery, Event, EventKind, History, MessageId, Nanos, QueueId, Settle};
 
 /// Enough deliveries to tell one channel from another.
 const COMPARED_MAX: usize = 64;
@@ -89,13 +88,7 @@ impl Reading {
             }
             EventKind::PublishOutcome { message, outcome } => {
                 if let Some(row) = self.published.get(message) {
-                    let outcome = match outcome {
-                        PublishOutcome::Confirmed => Outcome::Confirmed,
-                        PublishOutcome::Nacked => Outcome::Nacked,
-                        PublishOutcome::Returned => Outcome::Returned,
-                        PublishOutcome::Unknown => Outcome::Unknown,
-                    };
-                    self.log.publishes[*row as usize].outcome = Some((outcome, at.0));
+                    self.log.publishes[*row as usize].outcome = Some((measure::in_report(*outcome), at.0));
                 }
             }
             EventKind::Deliver { channel, queue, delivery } => self.receive(*at, *channel, *queue, delivery, false),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ferret_reports::{Latency, LatencyBucket, MessageCounts, Quantiles};
+use ferret_reports::{Attempt, Availability, Latency, LatencyBucket, MessageCounts, Outcome, Quantiles};
 use hdrhistogram::Histogram;
 
-use crate::history::{EventKind, History, MessageId, Nanos, PublishOutcome};
+use crate::history::{Event, EventKind, History, MessageId, Nanos, PublishOutcome};
 
 /// Buckets of a chart, at most.
 const BUCKETS_MAX: u64 = 240;
@@ -53,7 +53,8 @@ pub fn messages(history: &History) -> MessageCounts {
     counts
 }
 
-/// Latency and throughput. Unavailability is measured during the load only; recovery from the end of each fault.
+/// Latency and throughput. Unavailability lasts for as long as a publisher waits, recovery counts from the end of each
+/// fault during the load.
 pub fn latency(history: &History) -> Latency {
     let end = history.events.last().map_or(Nanos(0), |last| last.at);
     let bucket_ns = bucket_length(end);
@@ -63,10 +64,8 @@ pub fn latency(history: &History) -> Latency {
     let (mut confirm, mut end_to_end) = (histogram(), histogram());
     let mut published: BTreeMap<MessageId, Nanos> = BTreeMap::new();
     let mut undelivered: BTreeMap<MessageId, Nanos> = BTreeMap::new();
-    let mut silence = Silence::default();
     for event in &history.events {
         let bucket = bucket_of(event.at);
-        silence.see(event.at, &event.kind);
         match &event.kind {
             EventKind::Publish { message, .. } => {
                 buckets[bucket].published += 1;
@@ -93,58 +92,50 @@ pub fn latency(history: &History) -> Latency {
     for (bucket, histogram) in per_bucket {
         buckets[bucket].confirm = quantiles(&histogram);
     }
+    let (availability, ended) = availability(history, end);
     Latency {
         bucket_ns,
         buckets,
         confirm: quantiles(&confirm),
         end_to_end: quantiles(&end_to_end),
-        unavailable_max_ns: silence.unavailable_max,
-        recovery_max_ns: silence.recovery_max,
+        unavailable_max_ns: availability.unavailable_max_ns(),
+        recovery_max_ns: availability.recovery_max_ns(&ended),
     }
 }
 
-/// Watches for the times in which publishers waited and nothing was confirmed.
-#[derive(Default)]
-struct Silence {
-    outstanding: u64,
-    /// Since when publishers have been waiting without any confirm.
-    waiting_since: Option<Nanos>,
-    unavailable_max: u64,
-    /// The end of the last fault, until the next confirm.
-    fault_ended: Option<Nanos>,
-    recovery_max: u64,
-    load_stopped: bool,
-}
-
-impl Silence {
-    fn see(&mut self, at: Nanos, kind: &EventKind) {
+/// What publishers met, and when faults ended.
+fn availability(history: &History, end: Nanos) -> (Availability, Vec<u64>) {
+    let mut attempts: Vec<Attempt> = Vec::new();
+    let mut by_message: BTreeMap<MessageId, usize> = BTreeMap::new();
+    let (mut connected, mut ended) = (Vec::new(), Vec::new());
+    let mut load_stopped = None;
+    for Event { at, kind } in &history.events {
         match kind {
-            EventKind::Publish { .. } => {
-                self.outstanding += 1;
-                self.waiting_since.get_or_insert(at);
+            EventKind::ChannelOpened { client, .. } => connected.push((at.0, client.0)),
+            EventKind::Publish { message, .. } => {
+                by_message.insert(*message, attempts.len());
+                attempts.push(Attempt { client: message.publisher.0, at_ns: at.0, outcome: None });
             }
-            EventKind::PublishOutcome { outcome, .. } => {
-                self.outstanding = self.outstanding.saturating_sub(1);
-                if *outcome == PublishOutcome::Confirmed {
-                    self.confirmed(at);
+            EventKind::PublishOutcome { message, outcome } => {
+                if let Some(attempt) = by_message.remove(message) {
+                    attempts[attempt].outcome = Some((in_report(*outcome), at.0));
                 }
             }
-            EventKind::FaultEnded { .. } if !self.load_stopped => self.fault_ended = Some(at),
-            EventKind::LoadStopped => self.load_stopped = true,
+            EventKind::FaultEnded { .. } => ended.push(at.0),
+            EventKind::LoadStopped => load_stopped = Some(at.0),
             _ => {}
         }
     }
+    (Availability::new(attempts, connected, load_stopped, end.0), ended)
+}
 
-    fn confirmed(&mut self, at: Nanos) {
-        if let Some(since) = self.waiting_since.take() {
-            self.unavailable_max = self.unavailable_max.max(at.0 - since.0);
-        }
-        if self.outstanding > 0 {
-            self.waiting_since = Some(at);
-        }
-        if let Some(ended) = self.fault_ended.take() {
-            self.recovery_max = self.recovery_max.max(at.0 - ended.0);
-        }
+/// An outcome as reports name it.
+pub(super) fn in_report(outcome: PublishOutcome) -> Outcome {
+    match outcome {
+        PublishOutcome::Confirmed => Outcome::Confirmed,
+        PublishOutcome::Nacked => Outcome::Nacked,
+        PublishOutcome::Returned => Outcome::Returned,
+        PublishOutcome::Unknown => Outcome::Unknown,
     }
 }
 
@@ -165,7 +156,9 @@ fn quantiles(histogram: &Histogram<u64>) -> Option<Quantiles> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{ChannelId, ClientId, Event, QueueId};
+    use warren::platform::NodeId;
+
+    use crate::history::{ChannelId, ClientId, QueueId};
 
     fn history(events: Vec<(u64, EventKind)>) -> History {
         let events = events.into_iter().map(|(ms, kind)| Event { at: Nanos(ms * 1_000_000), kind }).collect();
@@ -203,5 +196,23 @@ mod tests {
         let figures =
             latency(&history(vec![(0, publish(1)), (100, EventKind::FaultEnded { fault: 0 }), (350, confirm(1))]));
         assert_eq!(figures.recovery_max_ns, 250_000_000);
+    }
+
+    /// All nodes are down from 5 s to 15 s and not yet up at 20 s, when the load ends; they are at 25 s.
+    #[test]
+    fn what_does_not_recover_by_the_end_of_the_load_counts_up_to_there() {
+        let unknown = EventKind::PublishOutcome { message: message(2), outcome: PublishOutcome::Unknown };
+        let run = |again: &[(u64, EventKind)]| {
+            let fault = (15_000, EventKind::FaultEnded { fault: 0 });
+            let stop = (20_000, EventKind::LoadStopped);
+            let first = [(0, publish(1)), (10, confirm(1)), (5_000, publish(2)), (5_020, unknown.clone())];
+            let events = first.into_iter().chain([fault]).chain(again.iter().cloned()).chain([stop]);
+            latency(&history(events.chain([(25_000, EventKind::Ended)]).collect()))
+        };
+        let figures = run(&[]);
+        assert_eq!((figures.unavailable_max_ns, figures.recovery_max_ns), (15_000_000_000, 5_000_000_000));
+        let opened = EventKind::ChannelOpened { client: ClientId(0), channel: ChannelId(1), node: NodeId(1) };
+        let figures = run(&[(16_000, opened), (16_001, publish(3)), (16_010, confirm(3))]);
+        assert_eq!((figures.unavailable_max_ns, figures.recovery_max_ns), (11_010_000_000, 1_010_000_000));
     }
 }

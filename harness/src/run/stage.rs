@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{Hash, Hasher},
     rc::Rc,
     sync::atomic::{AtomicBool, Ordering},
@@ -83,6 +83,8 @@ struct Stage {
     nemesis: Nemesis,
     /// For nodes whose process ended by itself: which of its starts that was.
     exited: BTreeMap<NodeId, u64>,
+    /// Nodes that cannot count time as they should.
+    slowed: BTreeSet<NodeId>,
     roles: Vec<ClientRole>,
     sampler: Sampler,
 }
@@ -148,6 +150,7 @@ impl Stage {
             applied,
             nemesis,
             exited: BTreeMap::new(),
+            slowed: BTreeSet::new(),
             roles,
             sampler,
         }
@@ -230,6 +233,7 @@ impl Stage {
 
     /// One tick, the nemesis, and whoever died by itself.
     fn step(&mut self) -> Result<(), SimError> {
+        self.note_slowed();
         let stepped = self.world.step();
         self.recorder.end_tick();
         self.sampler.look(&self.world, self.world.now());
@@ -240,6 +244,17 @@ impl Stage {
             }
         }
         stepped
+    }
+
+    fn note_slowed(&mut self) {
+        let slowed = self.nemesis.slowed();
+        for &node in slowed.difference(&self.slowed) {
+            self.recorder.record(EventKind::Slowed { node });
+        }
+        for &node in self.slowed.difference(&slowed) {
+            self.recorder.record(EventKind::UpToSpeed { node });
+        }
+        self.slowed = slowed;
     }
 
     fn finish(self) -> Played {

@@ -90,7 +90,7 @@ async fn empty<P: Platform>(
     channel: ChannelId,
 ) -> Result<(), String> {
     let queue = role.queue;
-    floor.recorder.record(EventKind::Get { channel, queue });
+    floor.recorder.record(EventKind::Get { channel, queue, no_ack: false });
     link.get(&role.setup.queue, false);
     match next(platform, link, ANSWER_TIMEOUT).await {
         Some(LinkEvent::Got(None)) => {

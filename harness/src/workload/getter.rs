@@ -51,7 +51,7 @@ async fn poll_over<P: Platform>(
                 return "done polling".into();
             }
             None if due <= now => {
-                floor.recorder.record(EventKind::Get { channel, queue });
+                floor.recorder.record(EventKind::Get { channel, queue, no_ack: plan.no_ack });
                 link.get(&plan.role.setup.queue, plan.no_ack);
                 asked = Some(now);
                 due = now + plan.interval;

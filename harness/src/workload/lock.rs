@@ -120,7 +120,7 @@ impl<P: Platform> Locker<'_, P> {
                     state = State::Free { until: now + self.plan.retry.draw(&mut self.chance) };
                 }
                 State::Free { until } if until <= now && self.plan.take == Take::Get => {
-                    self.floor.recorder.record(EventKind::Get { channel, queue });
+                    self.floor.recorder.record(EventKind::Get { channel, queue, no_ack: false });
                     link.get(name, false);
                     state = State::Asked { since: now };
                 }

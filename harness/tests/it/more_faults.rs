@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use ferret::{
     faults::{BEGINNINGS, CATALOGUE},
+    history::EventKind,
     run::RunOutput,
 };
 use ferret_reports::{FaultRecord, Verdict};
+use warren::platform::NodeId;
 
 use super::play::{Play, SECOND, began, confirms, downs, ended, fault, leader, parse, reconnected};
 
@@ -236,6 +238,34 @@ fn a_node_with_a_wrong_clock_rate_reads_it() {
         let output = Play::of(step).run();
         bitten(&output, description, "falsified ");
         passed(&output);
+    }
+}
+
+#[test]
+fn the_history_tells_which_node_could_not_count_the_time() {
+    for (step, tells) in [
+        (r#"{ at = "1s", pause = { node = "n1" }, for = "1s" }"#, true),
+        (r#"{ at = "1s", clock-freeze = { node = "n1" }, for = "1s" }"#, true),
+        (r#"{ at = "1s", clock-drift = { node = "n1", rate = 0.2 }, for = "1s" }"#, true),
+        (r#"{ at = "1s", slow-cpu = { node = "n1", poll = "5ms" }, for = "1s" }"#, true),
+        // What no bound of a checker notices.
+        (r#"{ at = "1s", clock-drift = { node = "n1", rate = 0.9 }, for = "1s" }"#, false),
+        (r#"{ at = "1s", clock-drift = { node = "n1", rate = 1.5 }, for = "1s" }"#, false),
+    ] {
+        let output = Play::of(step).run();
+        let (_, began, ended) = fault(&output);
+        let told: Vec<_> = output
+            .history
+            .events
+            .iter()
+            .filter_map(|event| match event.kind {
+                EventKind::Slowed { node } => Some((node, event.at.0, true)),
+                EventKind::UpToSpeed { node } => Some((node, event.at.0, false)),
+                _ => None,
+            })
+            .collect();
+        let expected = [(NodeId(1), began, true), (NodeId(1), ended, false)];
+        assert_eq!(told, if tells { &expected[..] } else { &[] }, "{step}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! What `ferret replay` says of a reproducer, and `ferret shrink` of what it cannot shrink, with a script in the place of
-//! the simulation. Only a run that passes shows that something is mended.
+//! What `ferret replay` says of a reproducer, and `ferret shrink` of what it cannot shrink, with a script in the place
+//! of the simulation. Only a run that passes shows that something is mended.
 
 use ferret::{
     cli::{Interrupt, exit},

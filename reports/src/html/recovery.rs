@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
-    EventLog, Outcome, RunRecord,
+    Attempt, Availability, EventLog, Outcome, Recovery, RunRecord, Silence,
     escape::html,
     quantity::{duration, instant},
 };
@@ -14,67 +14,36 @@ const SILENCES_MAX: usize = 8;
 const SILENCE_MIN_NS: u64 = 200_000_000;
 const SILENCE_LATENCIES: u64 = 5;
 
-/// A time in which publishers waited and nothing was confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Silence {
-    pub(super) from_ns: u64,
-    pub(super) to_ns: u64,
+/// The rule is that of the thresholds.
+fn availability(run: &RunRecord, log: &EventLog) -> Availability {
+    let attempts = log.publishes.iter().map(|publish| Attempt {
+        client: publish.client,
+        at_ns: publish.at_ns,
+        outcome: publish.outcome,
+    });
+    let connected = (0..)
+        .zip(&run.timeline.clients)
+        .flat_map(|(client, lane)| lane.connections.iter().map(move |connection| (connection.from_ns, client)));
+    Availability::new(attempts, connected, run.timeline.load_stopped_ns, run.timeline.end_ns)
 }
 
-/// All silences that are worth a line, in order of time. Only of the load, as the thresholds have it.
+/// All silences that are worth a line, in order of time.
 pub(super) fn silences(run: &RunRecord, log: &EventLog) -> Vec<Silence> {
+    worth_a_line(run, &availability(run, log))
+}
+
+fn worth_a_line(run: &RunRecord, availability: &Availability) -> Vec<Silence> {
     let usual = run.latency.confirm.map_or(0, |confirm| confirm.p50_ns);
     let least = SILENCE_MIN_NS.max(usual.saturating_mul(SILENCE_LATENCIES));
-    // Publishes and outcomes in one order; a publish before an outcome of the same instant.
-    let mut moments: Vec<(u64, u8)> = Vec::with_capacity(2 * log.publishes.len());
-    for publish in &log.publishes {
-        moments.push((publish.at_ns, 0));
-        if let Some((outcome, at)) = publish.outcome {
-            moments.push((at, if outcome == Outcome::Confirmed { 1 } else { 2 }));
-        }
-    }
-    moments.sort_unstable();
-    let mut found = Vec::new();
-    let (mut waiting, mut since) = (0_u64, None);
-    for (at_ns, what) in moments {
-        match what {
-            0 => {
-                waiting += 1;
-                since.get_or_insert(at_ns);
-            }
-            what => {
-                waiting = waiting.saturating_sub(1);
-                if what == 1 {
-                    if let Some(from_ns) = since.take().filter(|from| at_ns - from >= least) {
-                        found.push(Silence { from_ns, to_ns: at_ns });
-                    }
-                    since = (waiting > 0).then_some(at_ns);
-                }
-            }
-        }
-    }
-    if let Some(from_ns) =
-        since.filter(|from| waiting > 0 && run.timeline.end_ns - (*from).min(run.timeline.end_ns) >= least)
-    {
-        found.push(Silence { from_ns, to_ns: run.timeline.end_ns });
-    }
-    found
+    availability.silences.iter().filter(|silence| silence.to_ns - silence.from_ns >= least).copied().collect()
 }
 
 pub(super) fn table(run: &RunRecord, log: &EventLog, number: usize) -> String {
-    let mut confirms: Vec<u64> = log
-        .publishes
-        .iter()
-        .filter_map(|publish| match publish.outcome {
-            Some((Outcome::Confirmed, at)) => Some(at),
-            _ => None,
-        })
-        .collect();
-    confirms.sort_unstable();
-    if confirms.is_empty() {
+    if !log.publishes.iter().any(|publish| matches!(publish.outcome, Some((Outcome::Confirmed, _)))) {
         return String::new();
     }
-    let mut longest = silences(run, log);
+    let availability = availability(run, log);
+    let mut longest = worth_a_line(run, &availability);
     longest.sort_by_key(|silence| std::cmp::Reverse(silence.to_ns - silence.from_ns));
     longest.truncate(SILENCES_MAX);
     longest.sort_by_key(|silence| silence.from_ns);
@@ -100,13 +69,13 @@ pub(super) fn table(run: &RunRecord, log: &EventLog, number: usize) -> String {
         out.push_str("</tbody></table></div>");
     }
     out.push_str("</section><section id=recoveries>");
-    recoveries(&mut out, run, &confirms, number);
+    recoveries(&mut out, run, &availability, number);
     out.push_str("</section></div>\n");
     out
 }
 
 /// From the end of each fault to the next confirm.
-fn recoveries(out: &mut String, run: &RunRecord, confirms: &[u64], number: usize) {
+fn recoveries(out: &mut String, run: &RunRecord, availability: &Availability, number: usize) {
     let ended: Vec<_> =
         (1..).zip(&run.faults).filter_map(|(place, fault)| Some((place, fault, fault.ended_ns?))).collect();
     if ended.is_empty() {
@@ -118,11 +87,15 @@ fn recoveries(out: &mut String, run: &RunRecord, confirms: &[u64], number: usize
          scope=col>Fault</th><th scope=col class=r>Ended</th><th scope=col class=r>Next confirm</th><th scope=col \
          class=r>Recovery</th></tr></thead><tbody>",
     );
-    for (place, fault, ended) in ended {
-        let next = confirms.get(confirms.partition_point(|at| *at < ended));
-        let (next, took) = match next {
-            Some(next) => (instant(*next), format!("<b>{}</b>", duration(next - ended))),
-            None => ("<span class=faint>none</span>".to_owned(), String::new()),
+    let moments: Vec<u64> = ended.iter().map(|(.., at)| *at).collect();
+    for ((place, fault, ended), recovery) in ended.into_iter().zip(availability.recoveries(&moments)) {
+        let faint = |text: &str| format!("<span class=faint>{text}</span>");
+        let (next, took) = match recovery {
+            Recovery::Took(took) => (instant(ended + took), format!("<b>{}</b>", duration(took))),
+            Recovery::NotWithin(0) => (faint("none"), faint("nobody waited")),
+            Recovery::NotWithin(waited) => (faint("none"), format!("<b>over {}</b>", duration(waited))),
+            Recovery::Overtaken => (faint("none before another fault's end"), String::new()),
+            Recovery::AfterLoad => (faint("after the load"), String::new()),
         };
         let _ = write!(
             out,

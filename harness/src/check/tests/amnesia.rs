@@ -4,7 +4,7 @@ use ferret_reports::InvariantVerdict;
 use warren::platform::{LogIndex, Observation};
 
 use super::*;
-use Invariant::NoConfirmedLoss;
+use Invariant::{Liveness, NoConfirmedLoss, NoFreshDuplicate, OneLeaderPerTerm};
 
 /// n1 leads, n2 has acknowledged entry 1, which is confirmed; then n2 loses its disk and comes back.
 fn forgetful() -> Story {
@@ -58,4 +58,40 @@ fn a_lost_disk_alone_excuses_nothing() {
     lost(remembers).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
     let whole = forgetful().tell(N2, again).tell(N2, votes(N3)).tell(N3, leader(2));
     lost(whole).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
+}
+
+#[test]
+fn what_was_broken_before_the_forgetful_vote_is_not_excused_by_it() {
+    let twice = |story: Story| story.fresh(CON, m(1)).fresh(CON_2, m(1));
+    let elects = |story: Story| story.tell(N2, votes(N3)).tell(N3, leader(2));
+    let end = |story: Story| story.healed().wait(20).drained();
+    let again = "pub-1/1 was delivered";
+    end(elects(twice(forgetful()))).rejected(NoFreshDuplicate, again);
+    end(twice(elects(forgetful()))).is(NoFreshDuplicate, InvariantVerdict::NotRecoverable);
+    // The first one that the checker comes to is excused, another one is not.
+    let other = |story: Story| story.put(m(2)).fresh(CON, m(2)).fresh(CON, m(2));
+    end(twice(elects(other(forgetful())))).rejected(NoFreshDuplicate, "pub-1/2 was delivered");
+    end(other(twice(elects(forgetful())))).is(NoFreshDuplicate, InvariantVerdict::NotRecoverable);
+}
+
+#[test]
+fn what_was_broken_before_a_majority_was_lost_is_not_excused_by_it() {
+    let lose = |story: Story| [N1, N2].into_iter().fold(story, |story, node| story.event(lost_data(node)));
+    let leaders = |story: Story| story.tell(N1, leader(1)).tell(N2, leader(1));
+    let end = |story: Story| story.healed().wait(20).drained();
+    end(lose(leaders(story()))).rejected(OneLeaderPerTerm, "n2 became its leader in the same term");
+    end(leaders(lose(story()))).is(OneLeaderPerTerm, InvariantVerdict::NotRecoverable);
+    // One that is whole again before the other loses its disk.
+    let whole = |story: Story| {
+        let whole = Observation::Whole { group: GroupId::META, index: LogIndex(3) };
+        story.event(lost_data(N1)).tell(N1, whole).event(lost_data(N2))
+    };
+    end(leaders(whole(story()))).rejected(OneLeaderPerTerm, "n2 became its leader in the same term");
+    // What is owed after the heal must be given its time: nothing was late when the majority was lost.
+    let open = |story: Story| story.healed().wait(2).publish(m(1));
+    lose(open(story())).wait(20).drained().is(Liveness, InvariantVerdict::NotRecoverable);
+}
+
+fn lost_data(node: NodeId) -> EventKind {
+    EventKind::SyncedDataLost { node }
 }

@@ -50,6 +50,11 @@ fn a_message_on_its_way_to_a_consumer_without_acks_is_not_called_lost() {
     story(story_with(|s, channel| s.subscribe(channel, 0))).rejected(NoConfirmedLoss, "pub-1/1");
     // That consumer was gone before the message was published.
     story_with(Story::subscribe_without_acks).lost(CON).put(m(1)).drained().rejected(NoConfirmedLoss, "pub-1/1");
+    // The same for a get that was never answered.
+    story(story_with(Story::ask_without_acks)).is(NoConfirmedLoss, InvariantVerdict::Undecided);
+    story(story_with(Story::ask)).rejected(NoConfirmedLoss, "pub-1/1");
+    story(story_with(|story, channel| story.ask_without_acks(channel).got_nothing(channel)))
+        .rejected(NoConfirmedLoss, "pub-1/1");
 }
 
 fn story_with(subscribe: impl Fn(Story, ChannelId) -> Story) -> Story {

@@ -129,7 +129,7 @@ impl Model {
     }
 
     fn ask(&mut self, channel: ChannelId) {
-        self.event(EventKind::Get { channel, queue: ORDERS });
+        self.event(EventKind::Get { channel, queue: ORDERS, no_ack: false });
         let wire = self.wire(channel);
         wire.asking = true;
         wire.up.push_back(Up::Get);

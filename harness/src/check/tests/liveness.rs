@@ -35,11 +35,44 @@ fn a_run_that_ends_before_the_bound_holds_if_all_is_done_and_else_decides_nothin
 fn a_cluster_without_a_majority_cannot_recover_and_is_not_blamed() {
     let gone = |how| run().down(N1, how).down(N2, how).healed().wait(20).drain_failed();
     gone(NodeDown::PowerLost).is(Liveness, InvariantVerdict::NotRecoverable);
-    // Nodes that ended by themselves, without a reason, are no excuse.
-    gone(NodeDown::Exited).rejected(Liveness, "had no leader");
-    let fatal = |node| move |story: Story| story.tell(node, Observation::Fatal { reason: "fsync failed".to_owned() });
-    let story = fatal(N2)(fatal(N1)(run())).down(N1, NodeDown::Exited).down(N2, NodeDown::Exited);
-    story.healed().wait(20).drain_failed().is(Liveness, InvariantVerdict::NotRecoverable);
+    // Nodes that ended by themselves are no excuse.
+    gone(NodeDown::Exited).rejected(Liveness, "n1 ended by itself at 0.018 s and did not run at the end");
+}
+
+/// `node` ends with a reason.
+fn ends(story: Story, node: NodeId) -> Story {
+    let reason = "g2's snapshot cannot be restored".to_owned();
+    story.tell(node, Observation::Fatal { reason }).down(node, NodeDown::Exited)
+}
+
+#[test]
+fn a_node_that_ends_by_itself_is_excused_only_by_what_its_disk_has_lost() {
+    let end = |story: Story| story.wait(20).drained();
+    let lost = |story: Story, node| story.event(EventKind::SyncedDataLost { node });
+    let reason = "n1 ended by itself at 0.019 s (g2's snapshot cannot be restored)";
+    // A majority does not start again. Its consumers had seen everything.
+    let two = |story: Story| ends(ends(story, N1), N2);
+    end(two(run()).healed()).rejected(Liveness, reason);
+    end(two(lost(lost(run(), N1), N2)).healed()).is(Liveness, InvariantVerdict::NotRecoverable);
+    // One is enough, although the others go on.
+    end(ends(run(), N1).healed()).rejected(Liveness, reason);
+    end(ends(run(), N1).up(N1).tell(N1, leader(2)).tell(N1, applied(1, 1, 10, 5)).healed()).accepted(Liveness);
+    let n2_leads = |story: Story| story.tell(N2, leader(2));
+    end(n2_leads(ends(lost(run(), N1), N1).healed())).accepted(Liveness);
+    // What it lost afterwards is no reason.
+    end(n2_leads(lost(ends(run(), N1), N1).healed())).rejected(Liveness, reason);
+}
+
+#[test]
+fn the_error_that_a_node_had_in_hand_at_the_heal_may_end_it() {
+    let ended = |seconds| ends(run().healed().wait(seconds), N1).tell(N2, leader(2)).wait(20).drained();
+    ended(0).accepted(Liveness);
+    ended(3).rejected(Liveness, "n1 ended by itself");
+    // What is started by the heal has met no fault.
+    let mut started = run().down(N1, NodeDown::Killed).up(N1);
+    started.now -= 1_000_000;
+    let ended = ends(started.healed(), N1).tell(N2, leader(2)).wait(20).drained();
+    ended.rejected(Liveness, "n1 ended by itself");
 }
 
 #[test]
@@ -122,6 +155,21 @@ fn what_a_node_holds_that_is_gone_goes_back_while_another_one_leads() {
     elected_late.tell(N2, committed(3, 2)).healed().is(Liveness, InvariantVerdict::Undecided);
 }
 
+#[test]
+fn a_leader_that_could_not_count_the_time_owes_nothing_for_it() {
+    let kept = "message 1 of orders still belonged to n3";
+    let commit = |story: Story, index| story.tell(N1, committed(index, 1));
+    let slowed = |story: Story, node| story.event(EventKind::Slowed { node });
+    let up_to_speed = |story: Story, node| story.event(EventKind::UpToSpeed { node });
+    let held = |node| commit(slowed(exiled(&[]), node).wait(16), 3);
+    // Its process was paused, or its clock stood; and it commits something right after, or meanwhile.
+    let free = commit(up_to_speed(held(N1), N1), 4);
+    free.healed().is(Liveness, InvariantVerdict::Undecided);
+    commit(up_to_speed(held(N1), N1).wait(12), 4).healed().rejected(Liveness, kept);
+    // Another node's time is another matter.
+    held(N2).healed().rejected(Liveness, kept);
+}
+
 /// con-1 consumes through channel 7 of n1, and has acked all it had; what its queue then did is `dropped`.
 fn consuming(dropped: &[Observation], credit_back: bool) -> Story {
     let told = Observation::ChannelOpened { channel: 7, client: "con-1:51".to_owned() };
@@ -149,4 +197,17 @@ fn a_consumer_that_lives_and_has_credit_is_not_forgotten() {
     consuming(&[detached, again], true).drained().accepted(Liveness);
     // It still holds what it may hold.
     consuming(&dropped, false).drained().accepted(Liveness);
+}
+
+#[test]
+fn a_group_that_one_node_has_closed_must_still_have_a_leader_and_be_kept() {
+    let closed = |story: Story, node| story.tell(node, Observation::GroupClosed { group: GROUP });
+    let stepped = || run().tell(N1, Observation::SteppedDown { group: GROUP, term: Term(1) });
+    let end = |story: Story| story.healed().wait(20).drained();
+    end(closed(stepped(), N2)).rejected(Liveness, "orders had no leader since");
+    // Its leader closed it.
+    end(closed(run(), N1)).rejected(Liveness, "orders had no leader since");
+    end(closed(run(), N2)).rejected(Liveness, "n2, which runs, had applied only up to 0");
+    // It was deleted.
+    end([N1, N2, N3].into_iter().fold(stepped(), closed)).accepted(Liveness);
 }

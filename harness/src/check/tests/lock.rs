@@ -79,3 +79,17 @@ fn a_cut_off_holder_that_believes_to_have_the_lock_is_overlap_and_only_counted()
     let story = story.put(m(1)).fresh(CON, m(1)).give_back(CON, 1).again(CON_2, m(1)).give_back(CON_2, 1);
     assert_eq!(story.is(Lock, InvariantVerdict::Holds).explanation, None);
 }
+
+#[test]
+fn a_channel_of_a_restarted_node_is_another_holder_although_it_has_the_same_number() {
+    let second = |restart: bool, between: &[Observation]| {
+        let started = Observation::Started { incarnation: 2 };
+        let story = queue(&[&[enqueued(2), assigned(1, 7, None, 0)]]);
+        let story = if restart { story.down(N1, NodeDown::Killed).up(N1).tell(N1, started) } else { story };
+        let story = between.iter().fold(story, |story, fact| story.tell(N3, fact.clone()));
+        story.tell(N3, assigned(2, 7, None, 0)).tell(N3, applied(3, 1, 3, 3))
+    };
+    second(true, &[]).rejected(Lock, "and channel 7 of n1, which had restarted, was given it");
+    second(true, &[requeued(1)]).accepted(Lock);
+    second(false, &[]).accepted(Lock);
+}

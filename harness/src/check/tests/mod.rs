@@ -147,7 +147,11 @@ impl Story {
     }
 
     fn ask(self, channel: ChannelId) -> Self {
-        self.event(EventKind::Get { channel, queue: ORDERS })
+        self.event(EventKind::Get { channel, queue: ORDERS, no_ack: false })
+    }
+
+    fn ask_without_acks(self, channel: ChannelId) -> Self {
+        self.event(EventKind::Get { channel, queue: ORDERS, no_ack: true })
     }
 
     fn got(mut self, channel: ChannelId, message: MessageId) -> Self {

@@ -89,3 +89,28 @@ fn a_group_whose_voters_are_gone_or_lost_what_they_had_is_not_blamed() {
     wiped(&[N1]).is(NoConfirmedLoss, InvariantVerdict::NotRecoverable);
     wiped(&[N1, N2, N3]).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
 }
+
+/// n3's disk forgets, and n3 comes back with what is left of it.
+fn forgets(story: Story) -> Story {
+    let story = story.down(N3, NodeDown::PowerLost).event(EventKind::SyncedDataLost { node: N3 });
+    story.up(N3).tell(N3, opened()).tell(N3, recovered(1, None, (0, 0)))
+}
+
+#[test]
+fn a_disk_that_is_lost_later_excuses_nothing_before() {
+    let alone = || led().tell(N1, committed(1, 1));
+    forgets(alone().wait(18)).rejected(Quorum, "n2, n3 lacked it");
+    // What n3 had, and its leader had heard of, it may have forgotten since.
+    forgets(led().tell(N3, appended(1, 1, 10))).tell(N1, committed(1, 1)).accepted(Quorum);
+}
+
+#[test]
+fn a_voter_that_has_forgotten_is_not_thought_to_have_what_it_never_had() {
+    let then = |story: Story| story.tell(N1, appended(2, 1, 20)).tell(N1, committed(2, 1));
+    let had = |last| (1..=last).fold(led(), |story, index| story.tell(N3, appended(index, 1, index * 10)));
+    then(forgets(had(1))).rejected(Quorum, "n2, n3 lacked it");
+    then(forgets(had(2))).accepted(Quorum);
+    // Once it is whole, it is known again.
+    let whole = Observation::Whole { group: GROUP, index: LogIndex(1) };
+    then(forgets(had(2)).tell(N3, whole)).rejected(Quorum, "n2, n3 lacked it");
+}

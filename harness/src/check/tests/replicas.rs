@@ -206,3 +206,33 @@ fn without_a_restart_there_is_nothing_to_remember() {
     let first = story().tell(N1, recovered(0, None, (0, 0))).tell(N1, voted);
     first.is(Durability, InvariantVerdict::Vacuous);
 }
+
+fn closed() -> Observation {
+    Observation::GroupClosed { group: GROUP }
+}
+
+#[test]
+fn a_group_that_one_node_closes_alone_is_forgotten() {
+    let acknowledged = Observation::AppendAcknowledged { group: GROUP, term: Term(1), index: LogIndex(1) };
+    let voters = |voters: &[NodeId]| Observation::Members {
+        group: GROUP,
+        index: LogIndex(0),
+        voters: voters.into(),
+        learners: [].into(),
+    };
+    let promised = |members: &[NodeId]| {
+        let story = [N1, N2, N3].into_iter().fold(story(), |story, node| story.tell(node, opened()));
+        let story = story.tell(N1, voters(members)).tell(N1, leader(1)).tell(N2, appended(1, 1, 10));
+        story.tell(N2, acknowledged.clone())
+    };
+    let all = [N1, N2, N3];
+    let goes_on = |story: Story| story.tell(N1, committed(2, 1));
+    let forgot = "n2 made a promise for orders at 0.014 s, and forgot the group at 0.015 s";
+    goes_on(promised(&all).tell(N2, closed())).rejected(Durability, forgot);
+    // The queue was deleted: the others close it too, sooner or later.
+    goes_on(promised(&all).tell(N2, closed())).tell(N1, closed()).is(Durability, InvariantVerdict::Vacuous);
+    promised(&all).tell(N1, closed()).tell(N2, closed()).is(Durability, InvariantVerdict::Vacuous);
+    // It is no member any more, or was the only one.
+    goes_on(promised(&[N1, N3]).tell(N2, closed())).is(Durability, InvariantVerdict::Vacuous);
+    promised(&[N2]).tell(N2, closed()).is(Durability, InvariantVerdict::Vacuous);
+}

@@ -58,3 +58,13 @@ fn a_message_that_is_settled_without_its_holders_word_is_reported() {
     // A channel that takes without acks says nothing.
     then(three().subscribe_without_acks(CHANNEL), &[&[settled(1)]]).is(SettleApplied, InvariantVerdict::Vacuous);
 }
+
+#[test]
+fn a_message_that_is_settled_for_a_channel_without_a_word_is_reported() {
+    // Its client holds what it got, and has settled nothing so far.
+    then(three(), &[&[settled(1)]]).rejected(SettleApplied, "had not settled it");
+    then(three(), &[&[requeued(1)]]).is(SettleApplied, InvariantVerdict::Vacuous);
+    // Nor does a get without acks say anything.
+    then(three().ask_without_acks(CHANNEL), &[&[settled(1)]]).is(SettleApplied, InvariantVerdict::Vacuous);
+    then(three().ask(CHANNEL), &[&[settled(1)]]).rejected(SettleApplied, "had not settled it");
+}

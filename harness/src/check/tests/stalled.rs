@@ -59,3 +59,12 @@ fn a_process_that_was_held_has_not_had_the_time() {
 fn the_only_voter_has_nobody_to_make_room_for() {
     blamed(busy(leading(&[N1]), BOUND_S + 1), false);
 }
+
+#[test]
+fn a_leader_that_could_not_count_the_time_has_not_had_it() {
+    let slowed = |node| leading(&[N1, N2, N3]).event(EventKind::Slowed { node });
+    let right = |node| busy(slowed(node), BOUND_S + 1).event(EventKind::UpToSpeed { node });
+    blamed(busy(right(N1), BOUND_S - 1), false);
+    blamed(busy(right(N1), BOUND_S + 1), true);
+    blamed(right(N2), true);
+}
