@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use ferret::cli::{self, Interrupt, Streams, Style, exit};
@@ -42,6 +43,10 @@ fn run(folder: &TempDir, out: &Path, scenarios: &[&str], options: &[&str], scrip
     }
     args.extend(["--out".into(), out.into()]);
     args.extend(options.iter().map(OsString::from));
+    ferret(args, script);
+}
+
+fn ferret(args: Vec<OsString>, script: &Script) {
     let (mut printed, mut err) = (Vec::new(), Vec::new());
     let (out, err) = (&mut printed, &mut err);
     let mut streams = Streams { out, err, out_style: Style::PLAIN, err_style: Style::PLAIN, progress: false };
@@ -62,8 +67,11 @@ struct Answer {
 
 impl Server {
     fn of(folder: TempDir) -> Self {
-        let mut child =
-            serve(&folder.path().join("store"), "127.0.0.1:0").stdout(Stdio::piped()).spawn().expect("it runs");
+        Self::start(serve(&folder.path().join("store"), "127.0.0.1:0"), folder)
+    }
+
+    fn start(mut command: Command, folder: TempDir) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
         let mut line = String::new();
         let out = child.stdout.take().expect("it is piped");
         BufReader::new(out).read_line(&mut line).expect("it says where it is");
@@ -301,6 +309,32 @@ fn names_that_look_like_markup_stay_text() {
         assert_eq!(page.body.matches("<script").count(), 1, "{path}: only the page's own");
     }
     assert!(server.get("/").body.contains(&format!("/scenario?name={name}")));
+}
+
+#[test]
+fn ctrl_c_ends_it_although_no_more_connections_can_be_taken() {
+    let folder = store();
+    let root = folder.path().join("store");
+    // As many descriptors as it needs to start, and a few more.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 16; exec \"$0\" serve \"$1\" --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_ferret")]);
+    limited.arg(root);
+    let server = Server::start(limited, folder);
+    let streams: Vec<_> = (0..30).filter_map(|_| TcpStream::connect(server.address).ok()).collect();
+    let open = || fs::read_dir(format!("/proc/{}/fd", server.child.id())).map_or(0, Iterator::count);
+    while open() < 16 {
+        std::thread::yield_now();
+    }
+    let begun = Instant::now();
+    let mut server = server;
+    let sent = Command::new("kill").args(["-INT", &server.child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    let mut ended = None;
+    while ended.is_none() && begun.elapsed() < Duration::from_secs(20) {
+        ended = server.child.try_wait().expect("it can be asked");
+    }
+    assert_eq!(ended.map(|status| status.code()), Some(Some(0)), "it is deaf");
+    drop(streams);
 }
 
 #[test]

@@ -105,20 +105,17 @@ pub(super) fn serve(args: &ServeArgs, interrupt: &Interrupt, streams: &mut Strea
         };
         writeln!(streams.out, "{folder} is shown on http://{}/ (Ctrl-C ends it)", listener.local_addr()?)?;
         streams.out.flush()?;
-        loop {
-            #[expect(clippy::disallowed_methods, reason = "real sockets in real time; no simulation is near")]
-            let tick = tokio::time::sleep(TICK);
+        while !interrupt.asked() {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = tick => {
-                    if interrupt.asked() {
-                        return Ok(exit::PASS);
-                    }
-                    continue;
-                }
+                () = tick() => continue,
             };
-            // A client that is gone before it is greeted is no reason to end.
-            let Ok((stream, _)) = accepted else { continue };
+            let Ok((stream, _)) = accepted else {
+                // A client that is gone before it is greeted is no reason to end. Nor is a want of descriptors, which
+                // would come at once again and again.
+                tick().await;
+                continue;
+            };
             let store = store.clone();
             let answered = service_fn(move |request| {
                 let response = answer(&store, &request);
@@ -132,7 +129,13 @@ pub(super) fn serve(args: &ServeArgs, interrupt: &Interrupt, streams: &mut Strea
                 let _ = connection.await;
             });
         }
+        Ok(exit::PASS)
     })
+}
+
+async fn tick() {
+    #[expect(clippy::disallowed_methods, reason = "real sockets in real time; no simulation is near")]
+    tokio::time::sleep(TICK).await;
 }
 
 fn answer(store: &Store, request: &Request<Incoming>) -> Response<Full<Bytes>> {
