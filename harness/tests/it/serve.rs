@@ -197,6 +197,17 @@ fn two_calls_are_compared_run_by_run_and_two_runs_event_by_event() {
 }
 
 #[test]
+fn runs_that_kept_no_history_are_compared_by_their_records_and_say_why() {
+    let folder = store();
+    let root = folder.path().join("store");
+    run(&folder, &root.join("gated"), &["calm"], &["--keep", "failed"], &Script::default());
+    let server = Server::of(folder);
+    let page = server.get("/compare?a=gated/calm/seed-1&b=gated/calm/seed-2");
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("has no history.jsonl.gz") && page.body.contains("--keep all"), "{}", page.body);
+}
+
+#[test]
 fn a_scenario_is_shown_over_all_calls() {
     let server = Server::of(store());
     let page = server.get("/scenario?name=calm");

@@ -107,11 +107,12 @@ fn runs(store: &Store, first: &str, second: &str) -> Page {
         return Page::missing("There is no such run in the store.");
     };
     let read = |folder: &Path| {
+        let run = RunFolder::only(folder)?;
         let file = folder.join(HISTORY_FILE);
-        if store.inside(&file).is_none() {
+        // A link might lead anywhere; without any file, the run says what there is to do.
+        if file.exists() && store.inside(&file).is_none() {
             return Err(NoRun::NothingThere(folder.to_owned()));
         }
-        let run = RunFolder::only(folder)?;
         let history = run.history()?;
         Ok((run.record, history))
     };

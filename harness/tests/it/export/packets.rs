@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, fs, sync::atomic::AtomicBool};
 
 use ferret::{
+    cli::exit,
     progress::Progress,
     run::{self, RunOptions},
     scenario::Scenario,
     sim::{Fate, TraceKind},
 };
+
+use ferret_reports::Verdict;
 
 use super::{Exported, ROUGH, ferret, text};
 
@@ -229,6 +232,17 @@ fn a_run_that_this_program_does_not_give_is_not_exported() {
     assert_eq!(code, 103, "{err}");
     assert!(err.contains("this program gives another run") && err.contains("ferret run "), "{err}");
     assert!(!out.exists());
+}
+
+#[test]
+fn a_run_that_kept_no_history_is_exported_where_none_is_needed_and_elsewhere_says_what_to_do() {
+    let run = Exported::run(ROUGH, &["--keep", "failed"]);
+    assert_eq!(run.read().verdict, Verdict::Pass);
+    assert!(!streams(&segments(&run.export("pcap", &[]))).expect("whole streams").is_empty());
+    let (code, _, err) = ferret(&["export", text(&run.path("run")), "--format", "events"]);
+    assert_eq!(code, exit::USAGE, "{err}");
+    let again = format!("Make it anew: {} --keep all", run.read().replay);
+    assert!(err.contains("rough/seed-1 has no history.jsonl.gz") && err.contains(&again), "{err}");
 }
 
 #[test]
