@@ -208,6 +208,28 @@ fn runs_that_kept_no_history_are_compared_by_their_records_and_say_why() {
 }
 
 #[test]
+fn scenarios_of_one_name_are_compared_each_with_its_own() {
+    let folder = store();
+    let root = folder.path().join("store");
+    for place in ["here", "there"] {
+        fs::create_dir(folder.path().join(place)).expect("a folder");
+        fs::write(folder.path().join(place).join("twin.toml"), named("twin")).expect("a scenario is written");
+    }
+    let twins = ["here/twin.toml", "there/twin.toml"].map(|file| folder.path().join(file));
+    for call in ["before", "after"] {
+        let mut args: Vec<OsString> = vec!["ferret".into(), "run".into(), "--out".into(), root.join(call).into()];
+        args.extend(twins.iter().map(OsString::from));
+        ferret(args, &Script::default());
+    }
+    let page = Server::of(folder).get("/compare?a=before&b=after").body;
+    assert!(page.contains("4 runs in both"), "two scenarios, two seeds each: {page}");
+    for twin in ["twin", "twin~2"] {
+        let pair = format!("/compare?a=before%2F{twin}%2Fseed-1&amp;b=after%2F{twin}%2Fseed-1");
+        assert!(page.contains(&pair), "{pair} in {page}");
+    }
+}
+
+#[test]
 fn a_scenario_is_shown_over_all_calls() {
     let server = Server::of(store());
     let page = server.get("/scenario?name=calm");

@@ -238,18 +238,24 @@ fn when(time: u64) -> String {
     format!("<time data-seconds={time}>{time} s after 1970</time>")
 }
 
+/// The runs of a call by scenario, seed, and the scenario's folder within the call's: two files may use one name.
+type Places<'a> = BTreeMap<(&'a str, u64, &'a str), &'a StoredRun>;
+
+fn by_place(call: &StoredCall) -> Places<'_> {
+    let mut places = Places::new();
+    for run in &call.runs {
+        let within = run.folder.strip_prefix(&call.id).unwrap_or(&run.folder);
+        places.insert((&run.scenario.name, run.seed, within), run);
+    }
+    places
+}
+
 /// Two calls side by side: each scenario and seed that both have, and what only one has.
 pub fn render_calls_html(first: &StoredCall, second: &StoredCall) -> String {
-    let key = |run: &StoredRun| (run.scenario.name.clone(), run.seed);
-    let of = |call: &StoredCall| -> BTreeMap<(String, u64), StoredRun> {
-        call.runs.iter().map(|run| (key(run), run.clone())).collect()
-    };
-    let (one, other) = (of(first), of(second));
-    let both: Vec<_> = one.iter().filter_map(|(key, run)| Some((key, run, other.get(key)?))).collect();
-    let same = both.iter().filter(|(_, one, other)| one.trace_hash == other.trace_hash).count();
-    let alone = |mine: &BTreeMap<(String, u64), StoredRun>, theirs: &BTreeMap<(String, u64), StoredRun>| {
-        mine.keys().filter(|key| !theirs.contains_key(key)).count()
-    };
+    let (one, other) = (by_place(first), by_place(second));
+    let both: Vec<_> = one.iter().filter_map(|(key, run)| Some((*run, *other.get(key)?))).collect();
+    let same = both.iter().filter(|(one, other)| one.trace_hash == other.trace_hash).count();
+    let alone = |mine: &Places<'_>, theirs: &Places<'_>| mine.keys().filter(|key| !theirs.contains_key(*key)).count();
     let mut out = bar("two calls compared", None);
     let _ = write!(
         out,
@@ -266,14 +272,15 @@ pub fn render_calls_html(first: &StoredCall, second: &StoredCall) -> String {
              scope=col>First<th scope=col>Second<th scope=col>Trace<th scope=col class=r>confirm p99<th scope=col \
              class=r>unavailable<th scope=col class=r>recovery<th scope=col></tr></thead><tbody>",
         );
-        for ((name, seed), one, other) in both {
+        for (one, other) in both {
             let p99 = |run: &StoredRun| run.latency.confirm.map(|confirm| confirm.p99_ns);
             let _ = write!(
                 out,
-                "<tr><th scope=row><a href=\"/scenario?name={}\">{}</a><td class=r>{seed}<td>{}<td>{}<td>{}<td \
+                "<tr><th scope=row><a href=\"/scenario?name={}\">{}</a><td class=r>{}<td>{}<td>{}<td>{}<td \
                  class=r>{}<td class=r>{}<td class=r>{}<td><a href=\"{}\">what differs</a></tr>",
-                html(&query(name)),
-                html(name),
+                html(&query(&one.scenario.name)),
+                html(&one.scenario.name),
+                one.seed,
                 verdict_link(one),
                 verdict_link(other),
                 if one.trace_hash == other.trace_hash { "same" } else { "differs" },
