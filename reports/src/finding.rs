@@ -20,17 +20,6 @@ pub(crate) fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// An invariant's verdict in words.
-pub(crate) fn invariant_word(verdict: InvariantVerdict) -> &'static str {
-    match verdict {
-        InvariantVerdict::Holds => "holds",
-        InvariantVerdict::Violated => "violated",
-        InvariantVerdict::Undecided => "undecided",
-        InvariantVerdict::Vacuous => "vacuous",
-        InvariantVerdict::NotRecoverable => "not recoverable",
-    }
-}
-
 /// The finding that follows the verdict's word: "13 invariants hold through 3 faults".
 pub(crate) fn headline(run: &RunRecord) -> String {
     match run.verdict {

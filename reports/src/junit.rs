@@ -207,7 +207,7 @@ fn details(run: &RunRecord) -> String {
         if matches!(invariant.verdict, InvariantVerdict::Holds | InvariantVerdict::Vacuous) {
             continue;
         }
-        let _ = write!(out, "\n\n{}: {}", invariant.name, finding::invariant_word(invariant.verdict));
+        let _ = write!(out, "\n\n{}: {}", invariant.name, invariant.verdict.word());
         if let Some(explanation) = &invariant.explanation {
             let _ = write!(out, "\n{explanation}");
         }

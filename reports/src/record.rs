@@ -121,6 +121,19 @@ pub enum InvariantVerdict {
     NotRecoverable,
 }
 
+impl InvariantVerdict {
+    /// In words.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Violated => "violated",
+            Self::Undecided => "undecided",
+            Self::Vacuous => "vacuous",
+            Self::NotRecoverable => "not recoverable",
+        }
+    }
+}
+
 /// One line of a witness.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WitnessEvent {

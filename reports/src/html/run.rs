@@ -179,7 +179,7 @@ fn invariants(run: &RunRecord, number: usize) -> String {
             "<li class={tone}><span class=mark>{icon}{word}</span><div><h4>{name}</h4>{promise}<p \
              class=checked>{amount}{optional}</p></div></li>",
             icon = icon(tone),
-            word = finding::invariant_word(invariant.verdict),
+            word = invariant.verdict.word(),
         );
     }
     out.push_str("</ul></section>\n");
