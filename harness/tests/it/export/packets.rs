@@ -255,6 +255,16 @@ fn a_run_with_another_client_and_a_planted_bug_is_exported_as_it_was() {
 }
 
 #[test]
+fn the_client_of_a_run_that_was_compared_with_another_is_known() {
+    let run = Exported::run(ROUGH, &["--client", "lapin"]);
+    let mut record = run.read();
+    // What it takes to see again that two runs differ.
+    record.replay += " --verify-determinism";
+    fs::write(run.record(), serde_json::to_vec(&record).expect("it is JSON")).expect("written");
+    assert!(!run.export("pcap", &[]).is_empty());
+}
+
+#[test]
 fn a_scenario_is_run_and_exported_to_standard_output() {
     let run = Exported::run(ROUGH, &["--seed", "4"]);
     let scenario = run.path("scenario.toml");
