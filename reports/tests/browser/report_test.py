@@ -57,7 +57,8 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         self.url = (page if isinstance(page, str) else page.resolve().as_uri()) + fragment
         self.driver.get(self.url)
-        self.js("localStorage.clear()")
+        # A report in a store has no storage.
+        self.js("try { localStorage.clear() } catch {}")
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not self.js("return 'ready' in document.documentElement.dataset || !document.getElementById('timeline')"):
             assert time.monotonic() < deadline, f"{page} never got ready: {self.text('#panels')}"
@@ -234,6 +235,20 @@ def test_a_phone_scrolls_only_downwards(browser, pages):
     browser.check_quiet()
 
 
+def test_a_phone_shows_what_happened_whatever_the_number_of_life_lines(browser, page):
+    for dark in [False, True]:
+        browser.open(page, PHONE, dark)
+        lines = browser.js("return document.querySelectorAll('.witness .events th.line').length")
+        assert lines >= 5, f"{lines} life-lines are too few to prove anything"
+        for table in [".witness", "#life"]:
+            told = f"return [...document.querySelectorAll('{table} .events tbody td.what')].map((cell) => cell.getBoundingClientRect())"
+            boxes = [box for box in browser.js(told) if box["width"] > 0]
+            assert boxes and all(box["right"] <= PHONE[0] and box["width"] > 150 for box in boxes), f"{table}: {boxes}"
+            browser.js("document.querySelector(arguments[0]).scrollIntoView()", table)
+            browser.shoot(f"life-lines-{table.strip('.#')}-phone-{'dark' if dark else 'light'}")
+    browser.check_quiet()
+
+
 def test_paper_is_white(browser, page):
     browser.open(page, dark=True)
     browser.js("dispatchEvent(new Event('beforeprint'))")
@@ -280,7 +295,7 @@ def test_a_million_events_are_small_quick_and_smooth(browser, page):
 
 
 def test_a_store_is_listed_filtered_and_compared(browser, folder, binary):
-    """The one page that comes from a server: the four calls below `folder`."""
+    """The one page that comes from a server: the five calls below `folder`."""
     server = subprocess.Popen([binary, "serve", str(folder), "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
     try:
         address = server.stdout.readline().split()[-4].rstrip("/")
@@ -336,6 +351,7 @@ def main():
     smoke = str(scenarios / "smoke" / "leader-power-loss.toml")
     violation = ferret(arguments, folder / "violation", smoke, "--seed", "1", "--sabotage", "confirm-before-sync")
     passing = ferret(arguments, folder / "pass", str(scenarios / "smoke" / "leader-partition.toml"), "--seed", "1")
+    loss = ferret(arguments, folder / "loss", str(scenarios / "demo" / "power-cut.toml"), "--seed", "1", "--sabotage", "confirm-before-majority")
     sweep = ferret(arguments, folder / "sweep", str(scenarios / "hunt" / "power.toml"), "--seeds", "1..3", "--sabotage", "snapshot-empty")
     million = ferret(arguments, folder / "million", str(scenarios / "bench" / "million-events.toml"), "--seed", "1")
     browser = Browser(arguments.screenshots)
@@ -348,6 +364,7 @@ def main():
         (test_names_that_look_like_markup_stay_text, violation, folder),
         (test_an_overview_leads_to_its_runs, sweep),
         (test_a_phone_scrolls_only_downwards, {"violation": violation, "pass": passing, "overview": sweep}),
+        (test_a_phone_shows_what_happened_whatever_the_number_of_life_lines, loss),
         (test_paper_is_white, passing),
         (test_a_store_is_listed_filtered_and_compared, folder, arguments.ferret),
         (test_a_million_events_are_small_quick_and_smooth, million),
