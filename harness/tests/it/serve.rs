@@ -319,6 +319,26 @@ fn only_loopback_hosts_and_reading_are_answered() {
 }
 
 #[test]
+fn a_page_that_is_a_file_runs_as_a_stranger_to_the_stores_own() {
+    let folder = store();
+    fs::write(folder.path().join("store").join(OLD).join("foreign.html"), "<script>open('/')</script>")
+        .expect("a file");
+    let server = Server::of(folder);
+    let boxed = |path: &str| {
+        let head = server.get(path).head;
+        let policies = head.lines().filter_map(|line| line.strip_prefix("content-security-policy: "));
+        policies.flat_map(|policy| policy.split("; ")).find(|rule| rule.starts_with("sandbox")).map(str::to_owned)
+    };
+    for file in ["report.html", "foreign.html", "summary.md", "calm/seed-1/run.json"] {
+        let rule = boxed(&format!("/files/{OLD}/{file}")).unwrap_or_else(|| panic!("{file} is not boxed"));
+        assert!(rule.contains("allow-scripts") && !rule.contains("allow-same-origin"), "{file}: {rule}");
+    }
+    for own in ["/", "/scenario?name=calm", &format!("/compare?a={OLD}&b={NEW}")] {
+        assert_eq!(boxed(own), None, "{own} needs its storage");
+    }
+}
+
+#[test]
 fn names_that_look_like_markup_stay_text() {
     let folder = store();
     let record = folder.path().join("store").join(NEW).join("rough/seed-2/run.json");

@@ -338,6 +338,58 @@ def test_a_store_is_listed_filtered_and_compared(browser, folder, binary):
         server.kill()
 
 
+def test_a_page_in_a_store_works_and_cannot_read_the_rest(browser, folder, binary):
+    foreign = folder / "sweep" / "foreign.html"
+    foreign.write_text(
+        "<!doctype html><title>foreign</title><button onclick=\"other = window.open('/')\">open</button><script>let other;"
+        "const read = () => { try { return other ? other.document.title : 'blocked' } catch (error) { return error.name } };"
+        "const stored = () => { try { localStorage.setItem('ferret-theme', 'x'); return 'stored' } catch (error) { return error.name } };"
+        "</script>"
+    )
+    server = subprocess.Popen([binary, "serve", str(folder), "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+    try:
+        address = server.stdout.readline().split()[-4].rstrip("/")
+        browser.open(address + "/files/sweep/foreign.html")
+        first = browser.driver.current_window_handle
+        browser.driver.find_element(By.TAG_NAME, "button").click()
+        time.sleep(1)
+        assert browser.js("return origin") == "null" and browser.js("return stored()") == "SecurityError"
+        assert browser.js("return read()") in ("SecurityError", "blocked"), "another page of the store can be read"
+        for other in browser.driver.window_handles:
+            if other != first:
+                browser.driver.switch_to.window(other)
+                browser.driver.close()
+        browser.driver.switch_to.window(first)
+
+        browser.open(address + "/files/loss/report.html")
+        browser.search("shop-1/100")
+        assert "shop-1/100" in browser.text("#life h3")
+        background = "return getComputedStyle(document.body).backgroundColor"
+        light = browser.js(background)
+        browser.driver.find_element(By.ID, "theme").click()
+        assert browser.js(background) != light, "the theme's button works"
+        browser.js("scrollTo(0, 0)")
+        browser.driver.find_element(By.CSS_SELECTOR, "[data-copy]").click()
+        browser.settle()
+        assert browser.text("[data-copy]") == "Copied"
+        browser.driver.find_element(By.CSS_SELECTOR, ".witness a[href^='#message=']").click()
+        browser.settle()
+        assert "shop-1/300" in browser.text("#life h3")
+        browser.check_quiet()
+
+        browser.open(address + "/")
+        browser.driver.find_element(By.CSS_SELECTOR, "a[href='/files/sweep/report.html']").click()
+        browser.driver.find_element(By.CSS_SELECTOR, ".chip").click()
+        browser.settle()
+        assert "/files/sweep/hunt-power/seed-" in browser.driver.current_url, browser.driver.current_url
+        browser.driver.back()
+        browser.driver.back()
+        assert browser.driver.current_url == address + "/"
+        assert browser.js("return document.querySelectorAll('.call').length") > 0
+    finally:
+        server.kill()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ferret", required=True)
@@ -367,6 +419,7 @@ def main():
         (test_a_phone_shows_what_happened_whatever_the_number_of_life_lines, loss),
         (test_paper_is_white, passing),
         (test_a_store_is_listed_filtered_and_compared, folder, arguments.ferret),
+        (test_a_page_in_a_store_works_and_cannot_read_the_rest, folder, arguments.ferret),
         (test_a_million_events_are_small_quick_and_smooth, million),
     ]
     failed = 0

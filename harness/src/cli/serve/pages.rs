@@ -24,16 +24,18 @@ pub(super) struct Page {
     pub(super) status: StatusCode,
     /// A media type.
     pub(super) kind: &'static str,
+    /// Whether it is a file of the store, which anybody may have written: downloaded artifacts, for example.
+    pub(super) foreign: bool,
     pub(super) body: Vec<u8>,
 }
 
 impl Page {
     pub(super) fn text(status: StatusCode, text: &str) -> Self {
-        Self { status, kind: PLAIN, body: format!("{text}\n").into_bytes() }
+        Self { status, kind: PLAIN, foreign: false, body: format!("{text}\n").into_bytes() }
     }
 
     fn html(text: String) -> Self {
-        Self { status: StatusCode::OK, kind: HTML, body: text.into_bytes() }
+        Self { status: StatusCode::OK, kind: HTML, foreign: false, body: text.into_bytes() }
     }
 
     fn missing(what: &str) -> Self {
@@ -146,5 +148,5 @@ fn file(store: &Store, address: &str) -> Page {
         // Scenarios, summaries, JUnit: to be read, never to be obeyed.
         _ => PLAIN,
     };
-    Page { status: StatusCode::OK, kind, body }
+    Page { status: StatusCode::OK, kind, foreign: true, body }
 }
