@@ -38,7 +38,7 @@ Examples:
       switch tcp.reassemble_out_of_order on if packets were lost.
   ferret export target/ferret/latest --format perfetto --out run.json
       Open it in ui.perfetto.dev (it stays on your machine): what each node led and when it was down,
-      each publish until its confirm, each delivery until its ack, waits for disks, faults.
+      each publish until its confirm, each delivery until its ack, each sync of a disk, faults.
   ferret export target/ferret/latest --format history --out history.jsonl && ferret judge history.jsonl
       The run's queues once more, as a history from anywhere. --format events has all events.
 
