@@ -139,7 +139,7 @@ fn figures(first: &RunRecord, second: &RunRecord) -> Vec<[String; 3]> {
             rows.push([name.to_owned(), one, other]);
         }
     };
-    row("verdict", verdict_name(first.verdict).into(), verdict_name(second.verdict).into());
+    row("verdict", verdict_name(first.verdict), verdict_name(second.verdict));
     let verdict_of = |record: &RunRecord, name: &str| {
         let result = record.invariants.iter().find(|result| result.name == name);
         result.map_or("-", |result| result.verdict.word()).to_owned()

@@ -249,8 +249,7 @@ fn lanes(run: &RunRecord) -> serde_json::Value {
 
 /// The sentences in which the script looks for a message to begin with.
 fn focus(run: &RunRecord) -> Vec<&str> {
-    let violated = run.invariants.iter().filter(|invariant| invariant.verdict == InvariantVerdict::Violated);
-    let texts = violated.flat_map(|invariant| {
+    let texts = run.violated().flat_map(|invariant| {
         let told = invariant.witness.iter().map(|event| event.what.as_str());
         invariant.explanation.as_deref().into_iter().chain(told)
     });

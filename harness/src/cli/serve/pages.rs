@@ -7,7 +7,6 @@ use ferret_reports::{
     render_store_html,
 };
 use hyper::StatusCode;
-use serde::de::{IntoDeserializer, value::Error as Unknown};
 
 use super::store::Store;
 use crate::cli::{
@@ -69,7 +68,7 @@ pub(super) fn page(store: &Store, path: &str, query: &str) -> Page {
 }
 
 fn list<'q>(store: &Store, asked: impl Fn(&str) -> Option<Cow<'q, str>>) -> Page {
-    let verdict = asked("verdict").map(|name| verdict_of(&name));
+    let verdict = asked("verdict").map(|name| Verdict::from_name(&name));
     let verdict = match verdict {
         Some(None) => return Page::missing("There is no such verdict."),
         Some(verdict) => verdict,
@@ -81,11 +80,6 @@ fn list<'q>(store: &Store, asked: impl Fn(&str) -> Option<Cow<'q, str>>) -> Page
         tag: asked("tag").map(Cow::into_owned),
     };
     Page::html(render_store_html(&store.name, &store.calls(), &filter))
-}
-
-fn verdict_of(name: &str) -> Option<Verdict> {
-    let name: serde::de::value::StrDeserializer<'_, Unknown> = name.into_deserializer();
-    serde::Deserialize::deserialize(name).ok()
 }
 
 /// Two calls, or two runs. A call of one run is that run.

@@ -23,23 +23,6 @@ use crate::{
 /// A call's line names so many scenarios, and so many failed runs.
 const NAMED_MAX: usize = 6;
 
-const VERDICTS: [Verdict; 9] = [
-    Verdict::Pass,
-    Verdict::Violated,
-    Verdict::Undecided,
-    Verdict::Threshold,
-    Verdict::Regression,
-    Verdict::Vacuous,
-    Verdict::Incomplete,
-    Verdict::NotDeterministic,
-    Verdict::Internal,
-];
-
-/// The name of a verdict in a query.
-fn verdict_key(verdict: Verdict) -> String {
-    serde_json::to_value(verdict).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
 /// The list of calls, newest first; `calls` are all there are.
 pub fn render_store_html(store: &str, calls: &[StoredCall], filter: &StoreFilter) -> String {
     let shown: Vec<&StoredCall> = calls.iter().filter(|call| filter.picks(call)).collect();
@@ -77,7 +60,7 @@ pub fn render_store_html(store: &str, calls: &[StoredCall], filter: &StoreFilter
 /// Links that narrow the list to a verdict or a tag, or widen it again.
 fn chips(calls: &[StoredCall], filter: &StoreFilter) -> String {
     let mut verdicts = String::new();
-    for verdict in VERDICTS {
+    for verdict in Verdict::ALL {
         let times = calls.iter().filter(|call| call.verdict == verdict).count();
         let chosen = filter.verdict == Some(verdict);
         if times > 0 || chosen {
@@ -111,7 +94,7 @@ fn list_address(filter: &StoreFilter) -> String {
         parts.push(format!("text={}", query(&filter.text)));
     }
     if let Some(verdict) = filter.verdict {
-        parts.push(format!("verdict={}", verdict_key(verdict)));
+        parts.push(format!("verdict={}", verdict.name()));
     }
     if let Some(tag) = &filter.tag {
         parts.push(format!("tag={}", query(tag)));
