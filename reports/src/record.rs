@@ -17,6 +17,9 @@ pub struct RunRecord {
     pub seed: u64,
     /// The planted bug that was switched on, if any.
     pub sabotage: Option<String>,
+    /// The client that the command line asked for in place of the scenario's own, if any.
+    #[serde(default)]
+    pub client: Option<String>,
     /// Rolling hash over every event of the simulation, 16 hexadecimal digits. Equal hashes: the same run.
     pub trace_hash: String,
     /// Events that went into the hash.

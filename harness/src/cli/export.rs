@@ -24,8 +24,7 @@ use crate::{
     export::{history, openmetrics, pcap, perfetto},
     history::History,
     progress::Progress,
-    run,
-    scenario::Scenario,
+    scenario::{ClientKind, Scenario},
     sim::Packet,
 };
 
@@ -226,7 +225,11 @@ impl<S: Simulate> Runner<'_, S> {
         if sabotage.is_none() && planted.is_some() {
             return Err(another("this version of Ferret has no such planted bug as the recorded run"));
         }
-        let request = Request { sabotage, client: run::client_of(&record.replay), ..self.request };
+        let client = record.client.as_deref().and_then(ClientKind::from_name);
+        if client.is_none() && record.client.is_some() {
+            return Err(another("this version of Ferret has no such client as the recorded run"));
+        }
+        let request = Request { sabotage, client, ..self.request };
         let source = self.run(&scenario, record.seed, &request)?;
         if source.record.trace_hash != record.trace_hash {
             let text = format!(

@@ -135,6 +135,7 @@ fn passed(scenario: &Scenario, seed: u64) -> RunRecord {
         },
         seed,
         sabotage: None,
+        client: None,
         trace_hash: format!("{seed:016x}"),
         trace_events: 4,
         replay: format!("ferret run scenario.toml --seed {seed}"),

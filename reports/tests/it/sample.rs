@@ -70,6 +70,7 @@ pub(crate) fn passing(seed: u64) -> RunRecord {
         },
         seed,
         sabotage: None,
+        client: None,
         trace_hash: format!("{:016x}", seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         trace_events: 1_840_233 + seed * 977,
         replay: format!("ferret run scenarios/smoke/quorum-leader-loss.toml --seed {seed}"),
