@@ -9,7 +9,6 @@ mod escape;
 mod events;
 mod finding;
 mod gate;
-mod glossary;
 mod history;
 mod html;
 mod junit;

@@ -153,6 +153,9 @@ impl Verdict {
 pub struct InvariantResult {
     /// The invariant's name, such as `no-confirmed-loss`.
     pub name: String,
+    /// What it promises, in a sentence without its end; names are for scenarios and gates.
+    #[serde(default)]
+    pub promise: String,
     pub verdict: InvariantVerdict,
     /// Whether the scenario asks for it.
     pub required: bool,

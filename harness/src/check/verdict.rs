@@ -88,6 +88,7 @@ impl Judgement {
         };
         InvariantResult {
             name: name.name().to_owned(),
+            promise: name.describe().to_owned(),
             verdict,
             required: true,
             checked: self.checked,

@@ -117,6 +117,7 @@ impl Simulate for Script {
 fn passed(scenario: &Scenario, seed: u64) -> RunRecord {
     let invariant = |name: &str, unit: &str, checked| InvariantResult {
         name: name.to_owned(),
+        promise: "what is written stays".to_owned(),
         verdict: if checked > 0 { InvariantVerdict::Holds } else { InvariantVerdict::Vacuous },
         required: checked > 0,
         checked,

@@ -8,6 +8,7 @@ use std::{
 };
 
 use ferret::{
+    check::Invariant,
     cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
     history::{
         ChannelId, ClientId, Delivery, Event, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome, QueueId,
@@ -299,6 +300,17 @@ fn a_diff_names_what_only_one_of_two_runs_has() {
     insta::assert_snapshot!(told);
     let (_, back) = runs.call("diff", &["run-2", "run-1"], &[]);
     assert_eq!(back.lines().count(), told.lines().count(), "the other way round, as much differs: {back}");
+}
+
+#[test]
+fn each_invariant_of_a_record_says_what_it_promises() {
+    let scenario = Scenario::parse("told.toml", SCENARIO).expect("the scenario is valid");
+    let record = judged(&scenario, 1, &delivery());
+    assert!(record.invariants.len() > 10);
+    for result in &record.invariants {
+        let invariant = Invariant::from_name(&result.name).expect("it has a name of ours");
+        assert_eq!(result.promise, invariant.describe());
+    }
 }
 
 #[test]

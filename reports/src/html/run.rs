@@ -11,7 +11,7 @@ use crate::{
     EventLog, InvariantVerdict, RunRecord,
     escape::{html, json_in_script},
     events::Packed,
-    finding, glossary,
+    finding,
     quantity::{count, seconds, speed},
 };
 
@@ -167,7 +167,11 @@ fn invariants(run: &RunRecord, number: usize) -> String {
         } else {
             html(&invariant.name)
         };
-        let promise = glossary::promise(&invariant.name).map_or(String::new(), |p| format!("<p>{p}</p>"));
+        // Records of earlier versions have none.
+        let promise = match invariant.promise.as_str() {
+            "" => String::new(),
+            promise => format!("<p>{}</p>", html(&sentence_case(promise))),
+        };
         let amount = if invariant.verdict == InvariantVerdict::Vacuous {
             "nothing to check".to_owned()
         } else {

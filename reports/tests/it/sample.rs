@@ -315,6 +315,7 @@ fn invariants(confirmed: u64) -> Vec<InvariantResult> {
     rows.into_iter()
         .map(|(name, checked, unit)| InvariantResult {
             name: name.into(),
+            promise: format!("what {name} stands for is so"),
             verdict: if checked == 0 { InvariantVerdict::Vacuous } else { InvariantVerdict::Holds },
             required: checked > 0,
             checked,
