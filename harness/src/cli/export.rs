@@ -12,6 +12,7 @@ use warren::platform::Sabotage;
 
 use super::{
     Streams,
+    artifacts::at,
     check::report_invalid,
     exit,
     interrupt::Interrupt,
@@ -131,10 +132,7 @@ pub(super) fn export<S: Simulate>(
     };
     let what = match &args.out {
         Some(path) => {
-            let mut out =
-                BufWriter::new(File::create(path).map_err(|error| {
-                    io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
-                })?);
+            let mut out = BufWriter::new(File::create(path).map_err(at("write", path))?);
             let what = write(args, &source, &mut out)?;
             out.flush()?;
             format!("{what} to {}", path.display())

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::{
-    badge, checked, icon, invariant_tone, losses, outcomes, overview, recovery, regions::region, tables, tone, witness,
+    badge, checked, frame, icon, invariant_tone, losses, outcomes, overview, recovery, regions::region, tables, tone,
+    witness,
 };
 use crate::{
     EventLog, InvariantVerdict, RunRecord,
@@ -88,17 +89,16 @@ pub(super) fn alone(run: &RunRecord, events: &Events) -> String {
 
 /// What stays in sight: which run this is, and the way to any message.
 fn bar(run: &RunRecord) -> String {
-    format!(
-        "<div class=bar><a class=home href=\"#top\"><b>Ferret</b> {name} <span class=seed>seed {seed}</span></a><div \
-         class=search><input id=search type=search autocomplete=off spellcheck=false placeholder=\"Find a message, e.g. \
-         {example}\" aria-label=\"Find a message by its name, or a time such as 14.2s\" disabled><kbd>/</kbd><ul id=found \
-         role=listbox hidden></ul></div><button type=button id=theme aria-label=\"Switch between dark and light\">Dark</button>\
-         <button type=button id=help aria-label=\"Keyboard shortcuts\">?</button></div>\n",
-        name = html(&run.scenario.name),
-        seed = run.seed,
-        example =
-            html(&run.timeline.clients.first().map_or("pub-1/1".to_owned(), |client| format!("{}/1", client.name))),
-    )
+    let title = format!("{} <span class=seed>seed {}</span>", html(&run.scenario.name), run.seed);
+    let first = run.timeline.clients.first();
+    let search = format!(
+        "<div class=search><input id=search type=search autocomplete=off spellcheck=false placeholder=\"Find a message, \
+         e.g. {}\" aria-label=\"Find a message by its name, or a time such as 14.2s\" disabled><kbd>/</kbd><ul id=found \
+         role=listbox hidden></ul></div>",
+        html(&first.map_or("pub-1/1".to_owned(), |client| format!("{}/1", client.name)))
+    );
+    let help = "<button type=button id=help aria-label=\"Keyboard shortcuts\">?</button>";
+    frame::bar("#top", &title, &search, help)
 }
 
 /// The script fills it.

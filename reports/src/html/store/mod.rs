@@ -9,7 +9,7 @@ pub use self::{
     list::render_store_html,
     over_time::render_scenario_html,
 };
-use super::{tone, verdict_icon};
+use super::{frame, tone, verdict_icon};
 use crate::{
     StoredRun,
     escape::{html, query},
@@ -30,11 +30,7 @@ fn bar(title: &str, search: Option<&str>) -> String {
             html(text)
         )
     });
-    format!(
-        "<div class=bar><a class=home href=\"/\"><b>Ferret</b> {}</a><span class=search>{search}</span><button type=button \
-         id=theme aria-label=\"Switch between dark and light\">Dark</button></div>\n",
-        html(title)
-    )
+    frame::bar("/", &html(title), &format!("<span class=search>{search}</span>"), "")
 }
 
 fn report_address(folder: &str) -> String {
