@@ -7,28 +7,7 @@ use crate::{
 
 /// A verdict as one word or two.
 pub(crate) fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "Pass",
-        Verdict::Vacuous => "Vacuous",
-        Verdict::Regression => "Regression",
-        Verdict::Threshold => "Threshold crossed",
-        Verdict::Incomplete => "Incomplete",
-        Verdict::Undecided => "Undecided",
-        Verdict::Violated => "Violated",
-        Verdict::NotDeterministic => "Not deterministic",
-        Verdict::Internal => "Internal error",
-    }
-}
-
-/// An invariant's verdict in words.
-pub(crate) fn invariant_word(verdict: InvariantVerdict) -> &'static str {
-    match verdict {
-        InvariantVerdict::Holds => "holds",
-        InvariantVerdict::Violated => "violated",
-        InvariantVerdict::Undecided => "undecided",
-        InvariantVerdict::Vacuous => "vacuous",
-        InvariantVerdict::NotRecoverable => "not recoverable",
-    }
+    verdict.word()
 }
 
 /// The finding that follows the verdict's word: "13 invariants hold through 3 faults".
@@ -77,8 +56,7 @@ pub(crate) fn reasons(run: &RunRecord) -> Vec<String> {
     if !run.reasons.is_empty() {
         return run.reasons.clone();
     }
-    let witnesses: Vec<String> =
-        run.invariants.iter().filter(|i| i.verdict == InvariantVerdict::Violated).filter_map(said).collect();
+    let witnesses: Vec<String> = run.violated().filter_map(said).collect();
     if !witnesses.is_empty() {
         return witnesses;
     }

@@ -71,7 +71,8 @@ fn render(runs: &[RunRecord], unmade: &Unmade, gate: Option<&GateRecord>) -> Str
         let _ = writeln!(out, "  <testsuite name=\"{}\" {}>", xml(suite.name), Totals::of_groups(groups));
         for group in groups {
             match group[..] {
-                [one] if groups.len() <= CASES_MAX => case(&mut out, suite, one, &unmade.why),
+                // Of many seeds, one alone is a group, too: the next range may have more of it.
+                [one] if suite.seeds.len() <= CASES_MAX => case(&mut out, suite, one, &unmade.why),
                 _ => group_case(&mut out, suite, group, &unmade.why),
             }
         }
@@ -207,7 +208,7 @@ fn details(run: &RunRecord) -> String {
         if matches!(invariant.verdict, InvariantVerdict::Holds | InvariantVerdict::Vacuous) {
             continue;
         }
-        let _ = write!(out, "\n\n{}: {}", invariant.name, finding::invariant_word(invariant.verdict));
+        let _ = write!(out, "\n\n{}: {}", invariant.name, invariant.verdict.word());
         if let Some(explanation) = &invariant.explanation {
             let _ = write!(out, "\n{explanation}");
         }

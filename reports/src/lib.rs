@@ -10,7 +10,6 @@ mod escape;
 mod events;
 mod finding;
 mod gate;
-mod glossary;
 mod history;
 mod html;
 mod junit;
@@ -29,7 +28,7 @@ pub use gate::*;
 pub use history::{HistoryOperation, HistoryRecord};
 pub use html::{
     LinkedRun, POLICY as PAGE_POLICY, rejudge_run_html, render_calls_html, render_difference_html, render_history_html,
-    render_overview_html, render_run_html, render_scenario_html, render_store_html, verdict_key,
+    render_overview_html, render_run_html, render_scenario_html, render_store_html,
 };
 pub use junit::{render_gate_junit, render_junit};
 pub use markdown::{MARKDOWN_BYTES_MAX, render_gate_markdown, render_markdown};

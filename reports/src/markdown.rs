@@ -29,8 +29,8 @@ const CELL_CHARACTERS_MAX: usize = 300;
 /// The most events of one witness.
 const WITNESS_EVENTS_MAX: usize = 40;
 
-/// Renders runs as Markdown: the sweep's `verdict`, a table of all, what was not run, then the details of those that did
-/// not pass, failures before passes.
+/// Renders runs as Markdown: the sweep's `verdict`, a table of all, what was not run, then the details of those that
+/// did not pass, failures before passes.
 ///
 /// The result is at most [`MARKDOWN_BYTES_MAX`] bytes whatever the input; what had to go is counted in a note.
 pub fn render_markdown(runs: &[RunRecord], unmade: &Unmade, verdict: Verdict) -> String {
@@ -200,7 +200,7 @@ fn details(run: &RunRecord) -> String {
         if matches!(invariant.verdict, InvariantVerdict::Holds | InvariantVerdict::Vacuous) {
             continue;
         }
-        let _ = write!(out, "\n**{}** {}", text(&invariant.name), finding::invariant_word(invariant.verdict));
+        let _ = write!(out, "\n**{}** {}", text(&invariant.name), invariant.verdict.word());
         if let Some(explanation) = &invariant.explanation {
             let _ = write!(out, ": {}", text(explanation));
         }

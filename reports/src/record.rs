@@ -17,6 +17,9 @@ pub struct RunRecord {
     pub seed: u64,
     /// The planted bug that was switched on, if any.
     pub sabotage: Option<String>,
+    /// The client that the command line asked for in place of the scenario's own, if any.
+    #[serde(default)]
+    pub client: Option<String>,
     /// Rolling hash over every event of the simulation, 16 hexadecimal digits. Equal hashes: the same run.
     pub trace_hash: String,
     /// Events that went into the hash.
@@ -38,6 +41,13 @@ pub struct RunRecord {
     pub wall_seconds: f64,
     pub timeline: Timeline,
     pub latency: Latency,
+}
+
+impl RunRecord {
+    /// What was violated, whether the scenario expects it or not.
+    pub fn violated(&self) -> impl Iterator<Item = &InvariantResult> {
+        self.invariants.iter().filter(|result| result.verdict == InvariantVerdict::Violated)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +86,53 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The worst last.
+    pub const ALL: [Self; 9] = [
+        Self::Pass,
+        Self::Vacuous,
+        Self::Regression,
+        Self::Threshold,
+        Self::Incomplete,
+        Self::Undecided,
+        Self::Violated,
+        Self::NotDeterministic,
+        Self::Internal,
+    ];
+
+    /// Its name for programs, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Vacuous => "vacuous",
+            Self::Regression => "regression",
+            Self::Threshold => "threshold",
+            Self::Incomplete => "incomplete",
+            Self::Undecided => "undecided",
+            Self::Violated => "violated",
+            Self::NotDeterministic => "not-deterministic",
+            Self::Internal => "internal",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
+    }
+
+    /// One word or two for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "Pass",
+            Self::Vacuous => "Vacuous",
+            Self::Regression => "Regression",
+            Self::Threshold => "Threshold crossed",
+            Self::Incomplete => "Incomplete",
+            Self::Undecided => "Undecided",
+            Self::Violated => "Violated",
+            Self::NotDeterministic => "Not deterministic",
+            Self::Internal => "Internal error",
+        }
+    }
+
     /// The process exit code for a run that ends so.
     pub fn exit_code(self) -> u8 {
         match self {
@@ -96,6 +153,9 @@ impl Verdict {
 pub struct InvariantResult {
     /// The invariant's name, such as `no-confirmed-loss`.
     pub name: String,
+    /// What it promises, in a sentence without its end; names are for scenarios and gates.
+    #[serde(default)]
+    pub promise: String,
     pub verdict: InvariantVerdict,
     /// Whether the scenario asks for it.
     pub required: bool,
@@ -119,6 +179,29 @@ pub enum InvariantVerdict {
     Vacuous,
     /// Broken only after what no broker can make up for, such as the loss of a majority's synced data. It passes.
     NotRecoverable,
+}
+
+impl InvariantVerdict {
+    pub const ALL: [Self; 5] = [Self::Holds, Self::Violated, Self::Undecided, Self::Vacuous, Self::NotRecoverable];
+
+    /// Its name for programs, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotRecoverable => "not-recoverable",
+            Self::Holds | Self::Violated | Self::Undecided | Self::Vacuous => self.word(),
+        }
+    }
+
+    /// In words.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Violated => "violated",
+            Self::Undecided => "undecided",
+            Self::Vacuous => "vacuous",
+            Self::NotRecoverable => "not recoverable",
+        }
+    }
 }
 
 /// One line of a witness.
@@ -314,4 +397,22 @@ pub struct Quantiles {
     pub p90_ns: u64,
     pub p99_ns: u64,
     pub max_ns: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_in_json() {
+        for verdict in Verdict::ALL {
+            assert_eq!(serde_json::json!(verdict), verdict.name());
+            assert_eq!(Verdict::from_name(verdict.name()), Some(verdict));
+        }
+        assert!(Verdict::ALL.is_sorted(), "the worst last");
+        assert_eq!(Verdict::from_name("splendid"), None);
+        for verdict in InvariantVerdict::ALL {
+            assert_eq!(serde_json::json!(verdict), verdict.name());
+        }
+    }
 }

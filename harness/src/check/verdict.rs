@@ -92,6 +92,7 @@ impl Judgement {
         };
         InvariantResult {
             name: name.name().to_owned(),
+            promise: name.describe().to_owned(),
             verdict,
             required: true,
             checked: self.checked,

@@ -31,7 +31,7 @@ use crate::{history::History, run::event_log};
 pub(super) const SWEEP_FILE: &str = "sweep.json";
 pub(super) const RUN_FILE: &str = "run.json";
 pub(super) const HISTORY_FILE: &str = "history.jsonl.gz";
-const PAGE_FILE: &str = "report.html";
+pub(super) const PAGE_FILE: &str = "report.html";
 /// What a run leaves.
 pub(super) const OF_RUN: &[&str] = &[RUN_FILE, HISTORY_FILE, PAGE_FILE, "drawn.toml"];
 /// What all runs together leave.
@@ -94,7 +94,7 @@ impl Artifacts {
     }
 
     pub(super) fn report(&self) -> PathBuf {
-        self.folder.join("report.html")
+        self.folder.join(PAGE_FILE)
     }
 
     pub(super) fn run_folder(&self, scenario: &str, seed: u64) -> PathBuf {
@@ -215,7 +215,7 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
 }
 
 /// Adds what was tried, and where, to an error of the system's.
-fn at(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+pub(super) fn at(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("cannot {what} {}: {error}", path.display()))
 }
 

@@ -19,7 +19,7 @@ use warren::platform::Sabotage;
 
 use super::{
     Streams,
-    artifacts::Artifacts,
+    artifacts::{Artifacts, PAGE_FILE},
     exit,
     interrupt::Interrupt,
     main,
@@ -202,7 +202,7 @@ impl<S: Simulate> Demo<'_, '_, S> {
     }
 
     fn end(&mut self, scenario: &str) -> io::Result<()> {
-        let report = |folder: &str| self.place(folder).join("report.html");
+        let report = |folder: &str| self.place(folder).join(PAGE_FILE);
         let rows = [
             ("the report of the failure", report("minimal")),
             ("of the day it was found on", report("found")),

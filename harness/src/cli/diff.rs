@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use clap::Args;
-use ferret_reports::{Difference, Parting, Quantiles, RunRecord, WitnessEvent, grouped};
+use ferret_reports::{Difference, Parting, Quantiles, RunRecord, ThresholdResult, WitnessEvent, grouped};
 
 use super::{
     Streams, exit,
@@ -139,13 +139,23 @@ fn figures(first: &RunRecord, second: &RunRecord) -> Vec<[String; 3]> {
             rows.push([name.to_owned(), one, other]);
         }
     };
-    row("verdict", verdict_name(first.verdict).into(), verdict_name(second.verdict).into());
+    row("verdict", verdict_name(first.verdict), verdict_name(second.verdict));
     let verdict_of = |record: &RunRecord, name: &str| {
         let result = record.invariants.iter().find(|result| result.name == name);
-        result.map_or("-".to_owned(), |result| format!("{:?}", result.verdict).to_lowercase())
+        result.map_or("-", |result| result.verdict.word()).to_owned()
     };
-    for result in &first.invariants {
-        row(&result.name, verdict_of(first, &result.name), verdict_of(second, &result.name));
+    for name in names(first, second, |record| &record.invariants, |result| &result.name) {
+        row(name, verdict_of(first, name), verdict_of(second, name));
+    }
+    let measured = |record: &RunRecord, name: &str| {
+        let result = record.thresholds.iter().find(|result| result.name == name);
+        result.map_or("-".to_owned(), |ThresholdResult { limit, measured, held, .. }| {
+            let measured = measured.as_deref().unwrap_or("not measured");
+            format!("{measured} ({limit}{})", if *held { "" } else { ": crossed" })
+        })
+    };
+    for name in names(first, second, |record| &record.thresholds, |result| &result.name) {
+        row(&format!("threshold {name}"), measured(first, name), measured(second, name));
     }
     let counts = |record: &RunRecord| {
         let of = &record.messages;
@@ -197,9 +207,16 @@ fn figures(first: &RunRecord, second: &RunRecord) -> Vec<[String; 3]> {
     let reached = |record: &RunRecord, name: &str| {
         record.sometimes.iter().find(|result| result.name == name).map_or(0, |result| result.count)
     };
-    for result in &first.sometimes {
-        let (one, other) = (result.count, reached(second, &result.name));
-        row(&result.name, grouped(one), moved(one, other, grouped));
+    for name in names(first, second, |record| &record.sometimes, |result| &result.name) {
+        let (one, other) = (reached(first, name), reached(second, name));
+        row(name, grouped(one), moved(one, other, grouped));
+    }
+    let fired = |record: &RunRecord, point: &str| {
+        record.chaos.iter().find(|result| result.point == point).map_or(0, |result| result.fired)
+    };
+    for point in names(first, second, |record| &record.chaos, |result| &result.point) {
+        let (one, other) = (fired(first, point), fired(second, point));
+        row(&format!("chaos {point}"), grouped(one), moved(one, other, grouped));
     }
     for (number, (one, other)) in first.faults.iter().zip(&second.faults).enumerate() {
         row(&format!("fault {}", number + 1), one.description.clone(), other.description.clone());
@@ -209,6 +226,22 @@ fn figures(first: &RunRecord, second: &RunRecord) -> Vec<[String; 3]> {
         row("faults", first.faults.len().to_string(), second.faults.len().to_string());
     }
     rows
+}
+
+/// The names that either record has: those of the first in its order, then those that only the second one has.
+fn names<'a, T: 'a>(
+    first: &'a RunRecord,
+    second: &'a RunRecord,
+    of: fn(&RunRecord) -> &Vec<T>,
+    name: fn(&T) -> &String,
+) -> Vec<&'a str> {
+    let mut names: Vec<&str> = Vec::new();
+    for result in of(first).iter().chain(of(second)) {
+        if !names.contains(&name(result).as_str()) {
+            names.push(name(result));
+        }
+    }
+    names
 }
 
 fn figures_told(rows: &[[String; 3]]) -> String {

@@ -12,6 +12,7 @@ use warren::platform::Sabotage;
 
 use super::{
     Streams,
+    artifacts::at,
     check::report_invalid,
     exit,
     interrupt::Interrupt,
@@ -24,8 +25,7 @@ use crate::{
     export::{history, openmetrics, pcap, perfetto},
     history::History,
     progress::Progress,
-    run,
-    scenario::Scenario,
+    scenario::{ClientKind, Scenario},
     sim::Packet,
 };
 
@@ -38,7 +38,7 @@ Examples:
       switch tcp.reassemble_out_of_order on if packets were lost.
   ferret export target/ferret/latest --format perfetto --out run.json
       Open it in ui.perfetto.dev (it stays on your machine): what each node led and when it was down,
-      each publish until its confirm, each delivery until its ack, waits for disks, faults.
+      each publish until its confirm, each delivery until its ack, each sync of a disk, faults.
   ferret export target/ferret/latest --format history --out history.jsonl && ferret judge history.jsonl
       The run's queues once more, as a history from anywhere. --format events has all events.
 
@@ -132,10 +132,7 @@ pub(super) fn export<S: Simulate>(
     };
     let what = match &args.out {
         Some(path) => {
-            let mut out =
-                BufWriter::new(File::create(path).map_err(|error| {
-                    io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
-                })?);
+            let mut out = BufWriter::new(File::create(path).map_err(at("write", path))?);
             let what = write(args, &source, &mut out)?;
             out.flush()?;
             format!("{what} to {}", path.display())
@@ -226,7 +223,11 @@ impl<S: Simulate> Runner<'_, S> {
         if sabotage.is_none() && planted.is_some() {
             return Err(another("this version of Ferret has no such planted bug as the recorded run"));
         }
-        let request = Request { sabotage, client: run::client_of(&record.replay), ..self.request };
+        let client = record.client.as_deref().and_then(ClientKind::from_name);
+        if client.is_none() && record.client.is_some() {
+            return Err(another("this version of Ferret has no such client as the recorded run"));
+        }
+        let request = Request { sabotage, client, ..self.request };
         let source = self.run(&scenario, record.seed, &request)?;
         if source.record.trace_hash != record.trace_hash {
             let text = format!(

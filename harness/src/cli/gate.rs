@@ -105,7 +105,7 @@ pub(super) struct GateArgs {
     #[arg(long, value_name = "NAME", value_parser = sabotage_parser())]
     sabotage: Option<Sabotage>,
 
-    /// Also print annotations, for programs that read them from standard output
+    /// Also print annotations, for programs that read them from standard output, among the text for people
     #[arg(long, value_name = "FOR", value_enum)]
     annotate: Option<Annotate>,
 
@@ -143,6 +143,13 @@ pub(super) fn gate<S: Simulate>(
         writeln!(streams.err, "ferret: no policy: name one, or write gate.toml (see `ferret gate --help`)")?;
         return Ok(exit::USAGE);
     };
+    if args.annotate.is_some() && args.message_format == MessageFormat::Json {
+        writeln!(
+            streams.err,
+            "ferret: --annotate writes lines among which no JSON can be read: leave out one of them"
+        )?;
+        return Ok(exit::USAGE);
+    }
     let policy = match read(&path, streams)? {
         Ok(policy) => policy,
         Err(code) => return Ok(code),
@@ -205,6 +212,9 @@ pub(super) fn gate<S: Simulate>(
     };
     if args.partition.is_some() {
         artifacts.write_summary(&swept.records, (&swept.record, &swept.unmade), Summary::Runs)?;
+        if args.annotate == Some(Annotate::Github) {
+            write!(streams.out, "{}", render_annotations(&swept.records, None))?;
+        }
         if args.message_format == MessageFormat::Human {
             writeln!(
                 streams.out,
@@ -212,6 +222,7 @@ pub(super) fn gate<S: Simulate>(
                 terminal::summary(&swept.records, swept.planned, swept.twice, streams.out_style)
             )?;
             sweep.notes(&swept).iter().try_for_each(|note| writeln!(streams.out, "{note}"))?;
+            writeln!(streams.out, "report: {}", artifacts.report().display())?;
         }
         return Ok(swept.verdict().exit_code());
     }
@@ -376,11 +387,11 @@ fn select(paths: &[PathBuf], policy: &Policy, streams: &mut Streams<'_>) -> io::
         Ok(selection) => selection,
         Err(code) => return Ok(Err(code)),
     };
-    if let Some(filter) = &policy.filter {
+    if let Some((text, filter)) = &policy.filter {
         selection.keep(filter);
-    }
-    if selection.is_empty() {
-        return nothing_picked("of the policy", paths, streams).map(Err);
+        if selection.is_empty() {
+            return nothing_picked(text, paths, streams).map(Err);
+        }
     }
     Ok(Ok(selection))
 }

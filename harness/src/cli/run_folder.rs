@@ -8,9 +8,9 @@ use std::{
 
 use ferret_reports::{RunRecord, Verdict};
 use flate2::read::MultiGzDecoder;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
-use super::artifacts::RUN_FILE;
+use super::artifacts::{HISTORY_FILE, RUN_FILE};
 use crate::history::{Event, History, QueueId};
 
 /// The folder of one run, and what is in it.
@@ -29,6 +29,11 @@ pub(super) enum NoRun {
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{} was written by another version of Ferret: {error}", path.display())]
     Unknown { path: PathBuf, error: serde_json::Error },
+    #[error(
+        "{} has no {HISTORY_FILE}: a call with --keep failed, as every gate is, leaves none of a run that passes. Make it \
+         anew: {replay} --keep all", path.display()
+    )]
+    NoHistory { path: PathBuf, replay: String },
     #[error("{} holds {} runs; name one of them, such as {}", path.display(), runs.len(), runs[0].display())]
     Many { path: PathBuf, runs: Vec<PathBuf> },
 }
@@ -36,44 +41,43 @@ pub(super) enum NoRun {
 impl RunFolder {
     /// Every run at or below `path`, by name; of a `run.json`, the run that it belongs to.
     pub(super) fn all(path: &Path) -> Result<Vec<Self>, NoRun> {
-        let path = path.parent().filter(|_| path.is_file() && path.ends_with(RUN_FILE)).unwrap_or(path);
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let mut folders = Vec::new();
-        collect(path, 3, &mut folders).map_err(|error| NoRun::Unreadable { path: path.to_owned(), error })?;
-        if folders.is_empty() {
-            return Err(NoRun::NothingThere(path.to_owned()));
-        }
-        folders.into_iter().map(Self::read).collect()
+        below(path)?.into_iter().map(Self::read).collect()
     }
 
-    /// The one run at or below `path`, or the first that did not pass.
+    /// The one run at or below `path`, or the worst of those that did not pass; of equals, the first.
     pub(super) fn failed(path: &Path) -> Result<Self, NoRun> {
-        let mut runs = Self::all(path)?;
-        let worst = runs.iter().enumerate().max_by_key(|(index, run)| (run.record.verdict, usize::MAX - index));
-        match worst {
-            Some((index, run)) if runs.len() == 1 || run.record.verdict > Verdict::Pass => Ok(runs.swap_remove(index)),
-            _ => Err(many(path, &runs)),
+        let mut folders = below(path)?;
+        if folders.len() == 1 {
+            return Self::read(folders.swap_remove(0));
+        }
+        // A sweep's records, with all their pictures, may be more than there is memory for.
+        let verdicts = folders.iter().map(|folder| Ok(record::<Ending>(folder)?.verdict));
+        let verdicts: Vec<Verdict> = verdicts.collect::<Result<_, NoRun>>()?;
+        match verdicts.iter().enumerate().max_by_key(|(index, verdict)| (**verdict, usize::MAX - index)) {
+            Some((index, verdict)) if *verdict > Verdict::Pass => Self::read(folders.swap_remove(index)),
+            _ => Err(NoRun::Many { path: path.to_owned(), runs: folders }),
         }
     }
 
     /// The one run at or below `path`.
     pub(super) fn only(path: &Path) -> Result<Self, NoRun> {
-        let mut runs = Self::all(path)?;
-        if runs.len() > 1 { Err(many(path, &runs)) } else { Ok(runs.swap_remove(0)) }
+        let mut folders = below(path)?;
+        if folders.len() > 1 {
+            return Err(NoRun::Many { path: path.to_owned(), runs: folders });
+        }
+        Self::read(folders.swap_remove(0))
     }
 
     fn read(path: PathBuf) -> Result<Self, NoRun> {
-        let file = path.join(RUN_FILE);
-        let text = fs::read(&file).map_err(|error| NoRun::Unreadable { path: file.clone(), error })?;
-        match serde_json::from_slice(&text) {
-            Ok(record) => Ok(Self { path, record }),
-            Err(error) => Err(NoRun::Unknown { path: file, error }),
-        }
+        Ok(Self { record: record(&path)?, path })
     }
 
     /// The run's events.
     pub(super) fn history(&self) -> Result<History, NoRun> {
-        let path = self.path.join("history.jsonl.gz");
+        let path = self.path.join(HISTORY_FILE);
+        if !path.exists() {
+            return Err(NoRun::NoHistory { path: self.path.clone(), replay: self.record.replay.clone() });
+        }
         let unreadable = |error| NoRun::Unreadable { path: path.clone(), error };
         let unknown = |error| NoRun::Unknown { path: path.clone(), error };
         let file = File::open(&path).map_err(unreadable)?;
@@ -105,13 +109,33 @@ impl Head {
     }
 }
 
-fn many(path: &Path, runs: &[RunFolder]) -> NoRun {
-    NoRun::Many { path: path.to_owned(), runs: runs.iter().map(|run| run.path.clone()).collect() }
+/// How a run ended, without all else that its record says.
+#[derive(Deserialize)]
+struct Ending {
+    verdict: Verdict,
+}
+
+/// What is of interest in the record of the run in `folder`.
+fn record<T: DeserializeOwned>(folder: &Path) -> Result<T, NoRun> {
+    let file = folder.join(RUN_FILE);
+    match fs::read(&file) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| NoRun::Unknown { path: file, error }),
+        Err(error) => Err(NoRun::Unreadable { path: file, error }),
+    }
+}
+
+/// The folders of the runs at or below `path`, by name; there is at least one.
+fn below(path: &Path) -> Result<Vec<PathBuf>, NoRun> {
+    let path = path.parent().filter(|_| path.is_file() && path.ends_with(RUN_FILE)).unwrap_or(path);
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let mut folders = Vec::new();
+    collect(path, 3, &mut folders).map_err(|error| NoRun::Unreadable { path: path.to_owned(), error })?;
+    if folders.is_empty() { Err(NoRun::NothingThere(path.to_owned())) } else { Ok(folders) }
 }
 
 /// Folders with a `run.json`, at most `depth` below `path`.
 fn collect(path: &Path, depth: u32, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    if path.join(RUN_FILE).is_file() && path.join("history.jsonl.gz").is_file() {
+    if path.join(RUN_FILE).is_file() {
         found.push(path.to_owned());
         return Ok(());
     }

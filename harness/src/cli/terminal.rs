@@ -135,14 +135,14 @@ pub(super) fn invariants(records: &[&RunRecord], style: Style) -> String {
             (entry.0, entry.1) = (weight, result);
         }
     }
-    let mut groups: BTreeMap<u8, Vec<String>> = BTreeMap::new();
+    let mut groups: BTreeMap<u8, (&str, Vec<String>)> = BTreeMap::new();
     for name in order {
         let (weight, result, checked) = worst[name];
-        groups.entry(weight).or_default().push(format!("{name} ({} {})", grouped(checked), result.unit));
+        let (_, names) = groups.entry(weight).or_insert_with(|| (label(result), Vec::new()));
+        names.push(format!("{name} ({} {})", grouped(checked), result.unit));
     }
     let mut text = String::new();
-    for (weight, names) in groups {
-        let label = LABELS[usize::from(weight)];
+    for (weight, (label, names)) in groups {
         let block = wrapped(&format!("  {label:<15} "), &names.join(", "), style.width);
         let _ = writeln!(text, "{}", if weight >= 4 { style.bad(&block) } else { block });
     }
@@ -163,9 +163,13 @@ fn chaos(records: &[&RunRecord], style: Style) -> String {
     format!("{}\n", wrapped(&format!("  {:<15} ", "chaos"), &counts.join(", "), style.width))
 }
 
-const LABELS: [&str; 6] = ["holds", "not asked", "vacuous", "not recoverable", "undecided", "violated"];
+/// "Not asked": vacuous, and the scenario does not name it.
+fn label(result: &InvariantResult) -> &'static str {
+    let not_asked = result.verdict == InvariantVerdict::Vacuous && !result.required;
+    if not_asked { "not asked" } else { result.verdict.word() }
+}
 
-/// Index into [`LABELS`], the worst last. "Not asked": vacuous, and the scenario does not name it.
+/// The worst has the most, and each [`label`] its own.
 fn weight(result: &InvariantResult) -> u8 {
     match result.verdict {
         InvariantVerdict::Holds => 0,
@@ -208,18 +212,8 @@ pub(super) fn summary(records: &[RunRecord], planned: usize, twice: usize, style
     )
 }
 
-pub(super) fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "pass",
-        Verdict::Vacuous => "vacuous",
-        Verdict::Regression => "regression",
-        Verdict::Threshold => "threshold",
-        Verdict::Incomplete => "incomplete",
-        Verdict::Undecided => "undecided",
-        Verdict::Violated => "violated",
-        Verdict::NotDeterministic => "not deterministic",
-        Verdict::Internal => "internal error",
-    }
+pub(super) fn verdict_name(verdict: Verdict) -> String {
+    verdict.word().to_lowercase()
 }
 
 fn ratio(simulated: f64, wall: f64) -> String {

@@ -1,6 +1,6 @@
 //! The violation of one invariant, in prose.
 
-use ferret_reports::{FaultRecord, InvariantResult, InvariantVerdict, RunRecord};
+use ferret_reports::{FaultRecord, InvariantResult, RunRecord};
 
 use super::{Life, MessageName, Narrator};
 use crate::{
@@ -40,9 +40,7 @@ impl Story {
             .collect();
         // A reproducer asks for one invariant; the story is to be that of its violation, whatever else broke before.
         let broken = results.iter().find(|result| result.required).or(results.first()).copied().cloned();
-        let others = record.invariants.iter().filter(|result| {
-            result.verdict == InvariantVerdict::Violated && broken.as_ref().is_none_or(|one| one.name != result.name)
-        });
+        let others = record.violated().filter(|result| broken.as_ref().is_none_or(|one| one.name != result.name));
         let mut also: Vec<String> = others.map(|result| result.name.clone()).collect();
         let names = match message {
             Some(message) => vec![message.clone()],

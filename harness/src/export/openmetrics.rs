@@ -29,14 +29,6 @@ const EDGES: [(&str, u64); 14] = [
     ("30.0", 30_000_000_000),
 ];
 
-const STATES: [(InvariantVerdict, &str); 5] = [
-    (InvariantVerdict::Holds, "holds"),
-    (InvariantVerdict::Violated, "violated"),
-    (InvariantVerdict::Undecided, "undecided"),
-    (InvariantVerdict::Vacuous, "vacuous"),
-    (InvariantVerdict::NotRecoverable, "not-recoverable"),
-];
-
 type Labels<'a> = &'a [(&'a str, &'a str)];
 
 /// Writes the figures; returns how many samples there are.
@@ -57,9 +49,7 @@ pub fn write(out: &mut dyn Write, record: &RunRecord, history: &History) -> io::
 }
 
 fn about(text: &mut Exposition<'_>, record: &RunRecord) -> io::Result<()> {
-    let verdict = serde_json::to_value(record.verdict).map_err(io::Error::other)?;
-    let mut labels =
-        vec![("trace_hash", record.trace_hash.as_str()), ("verdict", verdict.as_str().unwrap_or_default())];
+    let mut labels = vec![("trace_hash", record.trace_hash.as_str()), ("verdict", record.verdict.name())];
     labels.extend(record.sabotage.as_deref().map(|bug| ("sabotage", bug)));
     text.family("ferret_run", "info", "", "The run and its verdict.")?;
     text.sample("_info", &labels, 1)?;
@@ -151,8 +141,8 @@ fn cluster(text: &mut Exposition<'_>, record: &RunRecord) -> io::Result<()> {
 fn judged(text: &mut Exposition<'_>, record: &RunRecord) -> io::Result<()> {
     text.family("ferret_invariant", "stateset", "", "What is known of an invariant.")?;
     for invariant in &record.invariants {
-        for (verdict, state) in STATES {
-            let labels = [("invariant", invariant.name.as_str()), ("ferret_invariant", state)];
+        for verdict in InvariantVerdict::ALL {
+            let labels = [("invariant", invariant.name.as_str()), ("ferret_invariant", verdict.name())];
             text.sample("", &labels, u64::from(invariant.verdict == verdict))?;
         }
     }

@@ -38,7 +38,8 @@ pub struct Policy {
     pub scenarios: Vec<PathBuf>,
     /// The line that names them.
     pub scenarios_line: u32,
-    pub filter: Option<Filter>,
+    /// As the policy writes it, and what it says.
+    pub filter: Option<(String, Filter)>,
     /// `None`: those that each scenario names.
     pub seeds: Option<SeedRange>,
     pub budget: Option<Duration>,
@@ -146,10 +147,10 @@ impl Checker<'_> {
         Some(paths)
     }
 
-    fn filter(&mut self, field: &Field<String>) -> Option<Filter> {
+    fn filter(&mut self, field: &Field<String>) -> Option<(String, Filter)> {
         let Field(Some(at)) = field else { return None };
         match Filter::parse(&at.value) {
-            Ok(filter) => Some(filter),
+            Ok(filter) => Some((at.value.clone(), filter)),
             Err(mistake) => {
                 // Within the quotes, if the text stands there as it is, without escapes.
                 let raw = &self.text[at.span.clone()];

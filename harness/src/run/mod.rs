@@ -161,6 +161,7 @@ pub(crate) fn blank_record(scenario: &Scenario, seed: u64, options: &RunOptions)
         },
         seed,
         sabotage: scenario.sabotage.map(|sabotage| sabotage.name().into()),
+        client: options.client.map(|client| client.name().into()),
         trace_hash: String::new(),
         trace_events: 0,
         replay: replay_line(scenario, seed, options.sabotage, options.client),
@@ -195,11 +196,6 @@ pub(crate) fn replay_line(
         line += &format!(" --client {}", client.name());
     }
     line
-}
-
-/// The client that the command line asked for, of a run with this [`replay_line`].
-pub(crate) fn client_of(replay: &str) -> Option<ClientKind> {
-    replay.rsplit_once(" --client ").and_then(|(_, name)| ClientKind::from_name(name))
 }
 
 /// A path as a shell takes it.

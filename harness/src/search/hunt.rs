@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferret_reports::{InvariantVerdict, RunRecord, Verdict};
+use ferret_reports::{RunRecord, Verdict};
 use serde::Serialize;
 use warren::platform::Sabotage;
 
@@ -124,8 +124,7 @@ impl Hunted {
 
 /// What a run's record tells against the broker.
 pub fn catch(record: &RunRecord) -> Option<Catch> {
-    let violated: Vec<_> =
-        record.invariants.iter().filter(|result| result.verdict == InvariantVerdict::Violated).collect();
+    let violated: Vec<_> = record.violated().collect();
     let replay = record.replay.clone();
     let reason = || record.reasons.first().cloned().unwrap_or_default();
     if record.verdict == Verdict::NotDeterministic {

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ferret_reports::{InvariantVerdict, RunRecord, Verdict};
+use ferret_reports::{RunRecord, Verdict};
 use serde::Deserialize;
 
 use crate::scenario::{Problem, Problems};
@@ -82,10 +82,9 @@ pub fn of_run(record: &RunRecord) -> Option<StoredSeed> {
     if matches!(record.verdict, Verdict::Pass | Verdict::Incomplete | Verdict::Vacuous | Verdict::Regression) {
         return None;
     }
-    let violated = record.invariants.iter().find(|result| result.verdict == InvariantVerdict::Violated);
-    let invariant = match (violated, record.verdict) {
+    let invariant = match (record.violated().next(), record.verdict) {
         (Some(result), Verdict::Violated) => result.name.clone(),
-        (_, verdict) => serde_json::to_value(verdict).ok()?.as_str()?.to_owned(),
+        (_, verdict) => verdict.name().to_owned(),
     };
     let reason = record.reasons.first().map_or("", String::as_str);
     let reason: String = reason.lines().next().unwrap_or("").chars().take(REASON_CHARACTERS_MAX).collect();

@@ -117,6 +117,7 @@ impl Simulate for Script {
 fn passed(scenario: &Scenario, seed: u64) -> RunRecord {
     let invariant = |name: &str, unit: &str, checked| InvariantResult {
         name: name.to_owned(),
+        promise: "what is written stays".to_owned(),
         verdict: if checked > 0 { InvariantVerdict::Holds } else { InvariantVerdict::Vacuous },
         required: checked > 0,
         checked,
@@ -135,6 +136,7 @@ fn passed(scenario: &Scenario, seed: u64) -> RunRecord {
         },
         seed,
         sabotage: None,
+        client: None,
         trace_hash: format!("{seed:016x}"),
         trace_events: 4,
         replay: format!("ferret run scenario.toml --seed {seed}"),

@@ -86,6 +86,32 @@ fn a_gate_that_fails_tells_it_to_people_junit_markdown_and_github() {
 }
 
 #[test]
+fn a_part_of_a_gate_is_annotated_and_says_where_its_report_is() {
+    let script = Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
+    let said = gate(&workspace(), &["--annotate", "github", "--partition", "slice:2/3"], &script);
+    assert_eq!(said.code, 100);
+    assert_eq!(said.out.lines().filter(|line| line.starts_with("::error")).count(), 1, "{}", said.out);
+    assert!(said.out.ends_with("report: FOLDER/out/report.html\n"), "{}", said.out);
+}
+
+#[test]
+fn annotations_are_not_mixed_into_json() {
+    let said = gate(&workspace(), &["--annotate", "github", "--message-format", "json"], &good());
+    assert_eq!((said.code, said.out.as_str()), (exit::USAGE, ""));
+    assert!(said.err.contains("leave out one of them"), "{}", said.err);
+}
+
+#[test]
+fn a_filter_of_the_policy_that_picks_nothing_is_quoted() {
+    let policy = POLICY.replace("!name(soak)", "tag(nobody)");
+    let policy = policy.split("[baseline]").next().expect("it begins without a baseline");
+    let workspace = Workspace::new(&[("s/a.toml", &named("first")), ("gate.toml", policy)]);
+    let said = gate(&workspace, &[], &good());
+    assert_eq!(said.code, exit::NOTHING_SELECTED, "{}", said.err);
+    assert!(said.err.contains("the filter `tag(nobody)` picks none of 1 scenarios"), "{}", said.err);
+}
+
+#[test]
 fn for_programs_the_verdict_is_the_last_object() {
     let said = gate(&workspace(), &["--message-format", "json"], &good());
     let objects: Vec<serde_json::Value> =

@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use ferret::cli::{self, Interrupt, Streams, Style, exit};
@@ -42,6 +43,10 @@ fn run(folder: &TempDir, out: &Path, scenarios: &[&str], options: &[&str], scrip
     }
     args.extend(["--out".into(), out.into()]);
     args.extend(options.iter().map(OsString::from));
+    ferret(args, script);
+}
+
+fn ferret(args: Vec<OsString>, script: &Script) {
     let (mut printed, mut err) = (Vec::new(), Vec::new());
     let (out, err) = (&mut printed, &mut err);
     let mut streams = Streams { out, err, out_style: Style::PLAIN, err_style: Style::PLAIN, progress: false };
@@ -62,8 +67,11 @@ struct Answer {
 
 impl Server {
     fn of(folder: TempDir) -> Self {
-        let mut child =
-            serve(&folder.path().join("store"), "127.0.0.1:0").stdout(Stdio::piped()).spawn().expect("it runs");
+        Self::start(serve(&folder.path().join("store"), "127.0.0.1:0"), folder)
+    }
+
+    fn start(mut command: Command, folder: TempDir) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
         let mut line = String::new();
         let out = child.stdout.take().expect("it is piped");
         BufReader::new(out).read_line(&mut line).expect("it says where it is");
@@ -189,6 +197,39 @@ fn two_calls_are_compared_run_by_run_and_two_runs_event_by_event() {
 }
 
 #[test]
+fn runs_that_kept_no_history_are_compared_by_their_records_and_say_why() {
+    let folder = store();
+    let root = folder.path().join("store");
+    run(&folder, &root.join("gated"), &["calm"], &["--keep", "failed"], &Script::default());
+    let server = Server::of(folder);
+    let page = server.get("/compare?a=gated/calm/seed-1&b=gated/calm/seed-2");
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("has no history.jsonl.gz") && page.body.contains("--keep all"), "{}", page.body);
+}
+
+#[test]
+fn scenarios_of_one_name_are_compared_each_with_its_own() {
+    let folder = store();
+    let root = folder.path().join("store");
+    for place in ["here", "there"] {
+        fs::create_dir(folder.path().join(place)).expect("a folder");
+        fs::write(folder.path().join(place).join("twin.toml"), named("twin")).expect("a scenario is written");
+    }
+    let twins = ["here/twin.toml", "there/twin.toml"].map(|file| folder.path().join(file));
+    for call in ["before", "after"] {
+        let mut args: Vec<OsString> = vec!["ferret".into(), "run".into(), "--out".into(), root.join(call).into()];
+        args.extend(twins.iter().map(OsString::from));
+        ferret(args, &Script::default());
+    }
+    let page = Server::of(folder).get("/compare?a=before&b=after").body;
+    assert!(page.contains("4 runs in both"), "two scenarios, two seeds each: {page}");
+    for twin in ["twin", "twin~2"] {
+        let pair = format!("/compare?a=before%2F{twin}%2Fseed-1&amp;b=after%2F{twin}%2Fseed-1");
+        assert!(page.contains(&pair), "{pair} in {page}");
+    }
+}
+
+#[test]
 fn a_scenario_is_shown_over_all_calls() {
     let server = Server::of(store());
     let page = server.get("/scenario?name=calm");
@@ -278,6 +319,26 @@ fn only_loopback_hosts_and_reading_are_answered() {
 }
 
 #[test]
+fn a_page_that_is_a_file_runs_as_a_stranger_to_the_stores_own() {
+    let folder = store();
+    fs::write(folder.path().join("store").join(OLD).join("foreign.html"), "<script>open('/')</script>")
+        .expect("a file");
+    let server = Server::of(folder);
+    let boxed = |path: &str| {
+        let head = server.get(path).head;
+        let policies = head.lines().filter_map(|line| line.strip_prefix("content-security-policy: "));
+        policies.flat_map(|policy| policy.split("; ")).find(|rule| rule.starts_with("sandbox")).map(str::to_owned)
+    };
+    for file in ["report.html", "foreign.html", "summary.md", "calm/seed-1/run.json"] {
+        let rule = boxed(&format!("/files/{OLD}/{file}")).unwrap_or_else(|| panic!("{file} is not boxed"));
+        assert!(rule.contains("allow-scripts") && !rule.contains("allow-same-origin"), "{file}: {rule}");
+    }
+    for own in ["/", "/scenario?name=calm", &format!("/compare?a={OLD}&b={NEW}")] {
+        assert_eq!(boxed(own), None, "{own} needs its storage");
+    }
+}
+
+#[test]
 fn names_that_look_like_markup_stay_text() {
     let folder = store();
     let record = folder.path().join("store").join(NEW).join("rough/seed-2/run.json");
@@ -301,6 +362,33 @@ fn names_that_look_like_markup_stay_text() {
         assert_eq!(page.body.matches("<script").count(), 1, "{path}: only the page's own");
     }
     assert!(server.get("/").body.contains(&format!("/scenario?name={name}")));
+}
+
+#[test]
+fn ctrl_c_ends_it_although_no_more_connections_can_be_taken() {
+    let folder = store();
+    let root = folder.path().join("store");
+    // As many descriptors as it needs to start, and a few more.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 16; exec \"$0\" serve \"$1\" --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_ferret")]);
+    limited.arg(root);
+    let server = Server::start(limited, folder);
+    let streams: Vec<_> = (0..30).filter_map(|_| TcpStream::connect(server.address).ok()).collect();
+    let open = || fs::read_dir(format!("/proc/{}/fd", server.child.id())).map_or(0, Iterator::count);
+    while open() < 16 {
+        std::thread::yield_now();
+    }
+    #[expect(clippy::disallowed_methods, reason = "a real process, which must end before this test loses its patience")]
+    let begun = Instant::now();
+    let mut server = server;
+    let sent = Command::new("kill").args(["-INT", &server.child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    let mut ended = None;
+    while ended.is_none() && begun.elapsed() < Duration::from_secs(20) {
+        ended = server.child.try_wait().expect("it can be asked");
+    }
+    assert_eq!(ended.map(|status| status.code()), Some(Some(0)), "it is deaf");
+    drop(streams);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use ferret::{
+    check::Invariant,
     cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
     history::{
         ChannelId, ClientId, Delivery, Event, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome, QueueId,
@@ -17,7 +18,7 @@ use ferret::{
     run::{self, Bare, RunOptions},
     scenario::Scenario,
 };
-use ferret_reports::{FaultRecord, InvariantVerdict, RunRecord};
+use ferret_reports::{ChaosRecord, FaultRecord, InvariantVerdict, RunRecord, SometimesResult, ThresholdResult};
 use tempfile::TempDir;
 use warren::platform::{GroupId, LogIndex, NodeId, Observation, RecoveredState, Term};
 
@@ -277,6 +278,39 @@ fn two_runs_are_told_apart_by_their_first_different_event_and_their_figures() {
     insta::assert_snapshot!(told);
     let (_, same) = runs.call("diff", &["run-1", "run-1"], &[]);
     assert!(same.contains("the histories are equal: 34 events\nno figure moved\n"), "{same}");
+}
+
+#[test]
+fn a_diff_names_what_only_one_of_two_runs_has() {
+    let runs = Told::of(vec![delivery(), delivery()]);
+    let file = runs.folder.path().join("run-2/told/seed-1/run.json");
+    let mut record: RunRecord = serde_json::from_slice(&fs::read(&file).expect("a record")).expect("it is a record");
+    let mut added = record.invariants[0].clone();
+    added.name = "newer".to_owned();
+    record.invariants.push(added);
+    let liveness = record.invariants.iter_mut().find(|invariant| invariant.name == "liveness").expect("it is judged");
+    liveness.verdict = InvariantVerdict::NotRecoverable;
+    record.sometimes.push(SometimesResult { name: "rarely".to_owned(), required: false, count: 3 });
+    let (point, sentence) = ("raft.message-lost".to_owned(), "a message is lost".to_owned());
+    record.chaos.push(ChaosRecord { point, sentence, asked: 900, fired: 7 });
+    let (name, limit) = ("unavailable.max".to_owned(), "< 400ms".to_owned());
+    record.thresholds.push(ThresholdResult { name, limit, measured: Some("1.2s".to_owned()), held: false });
+    fs::write(&file, serde_json::to_vec(&record).expect("it is JSON")).expect("it is written");
+    let (_, told) = runs.call("diff", &["run-1", "run-2"], &[]);
+    insta::assert_snapshot!(told);
+    let (_, back) = runs.call("diff", &["run-2", "run-1"], &[]);
+    assert_eq!(back.lines().count(), told.lines().count(), "the other way round, as much differs: {back}");
+}
+
+#[test]
+fn each_invariant_of_a_record_says_what_it_promises() {
+    let scenario = Scenario::parse("told.toml", SCENARIO).expect("the scenario is valid");
+    let record = judged(&scenario, 1, &delivery());
+    assert!(record.invariants.len() > 10);
+    for result in &record.invariants {
+        let invariant = Invariant::from_name(&result.name).expect("it has a name of ours");
+        assert_eq!(result.promise, invariant.describe());
+    }
 }
 
 #[test]

@@ -47,6 +47,15 @@ pub(super) enum Kind {
     Store,
 }
 
+/// What stays at the top of a page: where one is, what `between` adds (a search, or nothing), the theme's button, and
+/// what comes `after` it. `title` is markup.
+pub(super) fn bar(home: &str, title: &str, between: &str, after: &str) -> String {
+    format!(
+        "<div class=bar><a class=home href=\"{home}\"><b>Ferret</b> {title}</a>{between}<button type=button id=theme \
+         aria-label=\"Switch between dark and light\">Dark</button>{after}</div>\n"
+    )
+}
+
 /// A whole page. `title` is any text, `body` is markup.
 pub(super) fn page(title: &str, kind: Kind, body: &str) -> String {
     let script = match kind {

@@ -9,7 +9,6 @@ use super::{
 use crate::{
     HistoryOperation, HistoryRecord,
     escape::html,
-    finding,
     quantity::{count, some},
 };
 
@@ -20,7 +19,7 @@ const ROW: usize = 26;
 /// Renders a judged history as one self-contained HTML page.
 pub fn render_history_html(record: &HistoryRecord) -> String {
     let tone = invariant_tone(record.verdict);
-    let word = finding::invariant_word(record.verdict);
+    let word = record.verdict.word();
     let why = record.explanation.as_ref().map_or(String::new(), |why| format!("<p class=why>{}</p>", html(why)));
     let body = format!(
         "<main class=run><header class=\"hero {tone}\"><p class=eyebrow>Ferret history report</p><h1><span \

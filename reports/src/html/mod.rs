@@ -20,7 +20,7 @@ mod witness;
 
 pub use frame::POLICY;
 pub use history::render_history_html;
-pub use store::{render_calls_html, render_difference_html, render_scenario_html, render_store_html, verdict_key};
+pub use store::{render_calls_html, render_difference_html, render_scenario_html, render_store_html};
 
 use crate::{EventLog, InvariantVerdict, RunRecord, Unmade, Verdict, escape::html, finding, quantity::count};
 

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::{
-    badge, checked, icon, invariant_tone, losses, outcomes, overview, recovery, regions::region, tables, tone, witness,
+    badge, checked, frame, icon, invariant_tone, losses, outcomes, overview, recovery, regions::region, tables, tone,
+    witness,
 };
 use crate::{
     EventLog, InvariantVerdict, RunRecord,
     escape::{html, json_in_script},
     events::Packed,
-    finding, glossary,
+    finding,
     quantity::{count, seconds, speed},
 };
 
@@ -88,17 +89,16 @@ pub(super) fn alone(run: &RunRecord, events: &Events) -> String {
 
 /// What stays in sight: which run this is, and the way to any message.
 fn bar(run: &RunRecord) -> String {
-    format!(
-        "<div class=bar><a class=home href=\"#top\"><b>Ferret</b> {name} <span class=seed>seed {seed}</span></a><div \
-         class=search><input id=search type=search autocomplete=off spellcheck=false placeholder=\"Find a message, e.g. \
-         {example}\" aria-label=\"Find a message by its name, or a time such as 14.2s\" disabled><kbd>/</kbd><ul id=found \
-         role=listbox hidden></ul></div><button type=button id=theme aria-label=\"Switch between dark and light\">Dark</button>\
-         <button type=button id=help aria-label=\"Keyboard shortcuts\">?</button></div>\n",
-        name = html(&run.scenario.name),
-        seed = run.seed,
-        example =
-            html(&run.timeline.clients.first().map_or("pub-1/1".to_owned(), |client| format!("{}/1", client.name))),
-    )
+    let title = format!("{} <span class=seed>seed {}</span>", html(&run.scenario.name), run.seed);
+    let first = run.timeline.clients.first();
+    let search = format!(
+        "<div class=search><input id=search type=search autocomplete=off spellcheck=false placeholder=\"Find a message, \
+         e.g. {}\" aria-label=\"Find a message by its name, or a time such as 14.2s\" disabled><kbd>/</kbd><ul id=found \
+         role=listbox hidden></ul></div>",
+        html(&first.map_or("pub-1/1".to_owned(), |client| format!("{}/1", client.name)))
+    );
+    let help = "<button type=button id=help aria-label=\"Keyboard shortcuts\">?</button>";
+    frame::bar("#top", &title, &search, help)
 }
 
 /// The script fills it.
@@ -167,7 +167,11 @@ fn invariants(run: &RunRecord, number: usize) -> String {
         } else {
             html(&invariant.name)
         };
-        let promise = glossary::promise(&invariant.name).map_or(String::new(), |p| format!("<p>{p}</p>"));
+        // Records of earlier versions have none.
+        let promise = match invariant.promise.as_str() {
+            "" => String::new(),
+            promise => format!("<p>{}</p>", html(&sentence_case(promise))),
+        };
         let amount = if invariant.verdict == InvariantVerdict::Vacuous {
             "nothing to check".to_owned()
         } else {
@@ -179,7 +183,7 @@ fn invariants(run: &RunRecord, number: usize) -> String {
             "<li class={tone}><span class=mark>{icon}{word}</span><div><h4>{name}</h4>{promise}<p \
              class=checked>{amount}{optional}</p></div></li>",
             icon = icon(tone),
-            word = finding::invariant_word(invariant.verdict),
+            word = invariant.verdict.word(),
         );
     }
     out.push_str("</ul></section>\n");
@@ -249,8 +253,7 @@ fn lanes(run: &RunRecord) -> serde_json::Value {
 
 /// The sentences in which the script looks for a message to begin with.
 fn focus(run: &RunRecord) -> Vec<&str> {
-    let violated = run.invariants.iter().filter(|invariant| invariant.verdict == InvariantVerdict::Violated);
-    let texts = violated.flat_map(|invariant| {
+    let texts = run.violated().flat_map(|invariant| {
         let told = invariant.witness.iter().map(|event| event.what.as_str());
         invariant.explanation.as_deref().into_iter().chain(told)
     });

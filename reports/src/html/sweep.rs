@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use super::{LinkedRun, icon, invariant_tone, tone};
 use crate::{
-    InvariantVerdict, RunRecord, SometimesResult, Verdict,
+    RunRecord, SometimesResult, Verdict,
     escape::{clip, html},
     finding,
     quantity::{count, some},
@@ -107,12 +107,7 @@ fn matrix(out: &mut String, runs: &[LinkedRun<'_>]) {
 }
 
 fn said(run: &RunRecord) -> String {
-    let violated: Vec<&str> = run
-        .invariants
-        .iter()
-        .filter(|invariant| invariant.verdict == InvariantVerdict::Violated)
-        .map(|invariant| invariant.name.as_str())
-        .collect();
+    let violated: Vec<&str> = run.violated().map(|invariant| invariant.name.as_str()).collect();
     let what = if violated.is_empty() { finding::headline(run) } else { format!("{} violated", violated.join(", ")) };
     format!("seed {}: {}, {what}", run.seed, finding::word(run.verdict).to_lowercase())
 }

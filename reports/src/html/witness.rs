@@ -47,12 +47,7 @@ fn one(run: &RunRecord, invariant: &InvariantResult, number: usize, first: bool)
     let explanation =
         invariant.explanation.as_deref().map_or(String::new(), |e| format!("<p>{}</p>", html(&sentence(e))));
     let anchor = html(&anchor(invariant, number));
-    let head = format!(
-        "<h3>{}{} is {}</h3>{explanation}",
-        icon(tone),
-        html(&invariant.name),
-        finding::invariant_word(invariant.verdict)
-    );
+    let head = format!("<h3>{}{} is {}</h3>{explanation}", icon(tone), html(&invariant.name), invariant.verdict.word());
     let picture = picture(run, &invariant.witness, Some(number));
     if first {
         format!("<section class=\"witness {tone}\" id=\"{anchor}\">{head}{picture}</section>\n")

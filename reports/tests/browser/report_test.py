@@ -57,7 +57,8 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         self.url = (page if isinstance(page, str) else page.resolve().as_uri()) + fragment
         self.driver.get(self.url)
-        self.js("localStorage.clear()")
+        # A report in a store has no storage.
+        self.js("try { localStorage.clear() } catch {}")
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not self.js("return 'ready' in document.documentElement.dataset || !document.getElementById('timeline')"):
             assert time.monotonic() < deadline, f"{page} never got ready: {self.text('#panels')}"
@@ -234,6 +235,20 @@ def test_a_phone_scrolls_only_downwards(browser, pages):
     browser.check_quiet()
 
 
+def test_a_phone_shows_what_happened_whatever_the_number_of_life_lines(browser, page):
+    for dark in [False, True]:
+        browser.open(page, PHONE, dark)
+        lines = browser.js("return document.querySelectorAll('.witness .events th.line').length")
+        assert lines >= 5, f"{lines} life-lines are too few to prove anything"
+        for table in [".witness", "#life"]:
+            told = f"return [...document.querySelectorAll('{table} .events tbody td.what')].map((cell) => cell.getBoundingClientRect())"
+            boxes = [box for box in browser.js(told) if box["width"] > 0]
+            assert boxes and all(box["right"] <= PHONE[0] and box["width"] > 150 for box in boxes), f"{table}: {boxes}"
+            browser.js("document.querySelector(arguments[0]).scrollIntoView()", table)
+            browser.shoot(f"life-lines-{table.strip('.#')}-phone-{'dark' if dark else 'light'}")
+    browser.check_quiet()
+
+
 def test_paper_is_white(browser, page):
     browser.open(page, dark=True)
     browser.js("dispatchEvent(new Event('beforeprint'))")
@@ -280,7 +295,7 @@ def test_a_million_events_are_small_quick_and_smooth(browser, page):
 
 
 def test_a_store_is_listed_filtered_and_compared(browser, folder, binary):
-    """The one page that comes from a server: the four calls below `folder`."""
+    """The one page that comes from a server: the five calls below `folder`."""
     server = subprocess.Popen([binary, "serve", str(folder), "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
     try:
         address = server.stdout.readline().split()[-4].rstrip("/")
@@ -323,6 +338,58 @@ def test_a_store_is_listed_filtered_and_compared(browser, folder, binary):
         server.kill()
 
 
+def test_a_page_in_a_store_works_and_cannot_read_the_rest(browser, folder, binary):
+    foreign = folder / "sweep" / "foreign.html"
+    foreign.write_text(
+        "<!doctype html><title>foreign</title><button onclick=\"other = window.open('/')\">open</button><script>let other;"
+        "const read = () => { try { return other ? other.document.title : 'blocked' } catch (error) { return error.name } };"
+        "const stored = () => { try { localStorage.setItem('ferret-theme', 'x'); return 'stored' } catch (error) { return error.name } };"
+        "</script>"
+    )
+    server = subprocess.Popen([binary, "serve", str(folder), "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+    try:
+        address = server.stdout.readline().split()[-4].rstrip("/")
+        browser.open(address + "/files/sweep/foreign.html")
+        first = browser.driver.current_window_handle
+        browser.driver.find_element(By.TAG_NAME, "button").click()
+        time.sleep(1)
+        assert browser.js("return origin") == "null" and browser.js("return stored()") == "SecurityError"
+        assert browser.js("return read()") in ("SecurityError", "blocked"), "another page of the store can be read"
+        for other in browser.driver.window_handles:
+            if other != first:
+                browser.driver.switch_to.window(other)
+                browser.driver.close()
+        browser.driver.switch_to.window(first)
+
+        browser.open(address + "/files/loss/report.html")
+        browser.search("shop-1/100")
+        assert "shop-1/100" in browser.text("#life h3")
+        background = "return getComputedStyle(document.body).backgroundColor"
+        light = browser.js(background)
+        browser.driver.find_element(By.ID, "theme").click()
+        assert browser.js(background) != light, "the theme's button works"
+        browser.js("scrollTo(0, 0)")
+        browser.driver.find_element(By.CSS_SELECTOR, "[data-copy]").click()
+        browser.settle()
+        assert browser.text("[data-copy]") == "Copied"
+        browser.driver.find_element(By.CSS_SELECTOR, ".witness a[href^='#message=']").click()
+        browser.settle()
+        assert "shop-1/300" in browser.text("#life h3")
+        browser.check_quiet()
+
+        browser.open(address + "/")
+        browser.driver.find_element(By.CSS_SELECTOR, "a[href='/files/sweep/report.html']").click()
+        browser.driver.find_element(By.CSS_SELECTOR, ".chip").click()
+        browser.settle()
+        assert "/files/sweep/hunt-power/seed-" in browser.driver.current_url, browser.driver.current_url
+        browser.driver.back()
+        browser.driver.back()
+        assert browser.driver.current_url == address + "/"
+        assert browser.js("return document.querySelectorAll('.call').length") > 0
+    finally:
+        server.kill()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ferret", required=True)
@@ -336,6 +403,7 @@ def main():
     smoke = str(scenarios / "smoke" / "leader-power-loss.toml")
     violation = ferret(arguments, folder / "violation", smoke, "--seed", "1", "--sabotage", "confirm-before-sync")
     passing = ferret(arguments, folder / "pass", str(scenarios / "smoke" / "leader-partition.toml"), "--seed", "1")
+    loss = ferret(arguments, folder / "loss", str(scenarios / "demo" / "power-cut.toml"), "--seed", "1", "--sabotage", "confirm-before-majority")
     sweep = ferret(arguments, folder / "sweep", str(scenarios / "hunt" / "power.toml"), "--seeds", "1..3", "--sabotage", "snapshot-empty")
     million = ferret(arguments, folder / "million", str(scenarios / "bench" / "million-events.toml"), "--seed", "1")
     browser = Browser(arguments.screenshots)
@@ -348,8 +416,10 @@ def main():
         (test_names_that_look_like_markup_stay_text, violation, folder),
         (test_an_overview_leads_to_its_runs, sweep),
         (test_a_phone_scrolls_only_downwards, {"violation": violation, "pass": passing, "overview": sweep}),
+        (test_a_phone_shows_what_happened_whatever_the_number_of_life_lines, loss),
         (test_paper_is_white, passing),
         (test_a_store_is_listed_filtered_and_compared, folder, arguments.ferret),
+        (test_a_page_in_a_store_works_and_cannot_read_the_rest, folder, arguments.ferret),
         (test_a_million_events_are_small_quick_and_smooth, million),
     ]
     failed = 0

@@ -40,6 +40,17 @@ fn an_overview_of_which_runs_are_missing_says_so_first() {
 }
 
 #[test]
+fn an_invariant_stands_with_its_promise_and_one_of_an_earlier_version_without() {
+    let mut run = sample::passing(1);
+    run.invariants[0].promise = "every message arrives".into();
+    assert!(page(&run).contains("</h4><p>Every message arrives</p>"));
+    let mut json = serde_json::to_value(&run).expect("a record is JSON");
+    json["invariants"][0].as_object_mut().expect("an object").remove("promise");
+    let earlier: RunRecord = serde_json::from_value(json).expect("an earlier version's record is read");
+    assert!(!page(&earlier).contains("Every message arrives") && !page(&earlier).contains("<p></p>"));
+}
+
+#[test]
 fn pages_name_nothing_to_fetch() {
     for page in [page(&sample::violated(7)), overview(&sample::twelve())] {
         let forbidden = [

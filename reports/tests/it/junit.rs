@@ -56,3 +56,16 @@ fn what_was_not_run_is_skipped_and_hides_no_failure() {
     assert!(xml.contains("tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"1\""), "{xml}");
     assert!(xml.contains("24 of 25 seeds were not run: the budget is spent"), "{xml}");
 }
+
+#[test]
+fn a_group_keeps_its_name_when_its_first_seed_is_all_there_is_of_it() {
+    let names = |last: u64| {
+        let runs: Vec<_> = (1..=last).map(sample::passing).collect();
+        let xml = render_junit(&runs, &Unmade::default());
+        let names = xml.split("<testcase ").skip(1).map(|case| case.split("name=\"").nth(2).unwrap_or_default());
+        names.map(|name| name.split('"').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(26), ["seeds 1 to 25", "seeds 26 to 50"]);
+    assert_eq!(names(26), names(27));
+    assert_eq!(names(20).len(), 20);
+}

@@ -22,6 +22,7 @@ fn hostile() -> ferret_reports::RunRecord {
     run.reasons = vec![nasty(), nasty()];
     for invariant in &mut run.invariants {
         invariant.name = nasty();
+        invariant.promise = nasty();
         invariant.unit = nasty();
         invariant.explanation = Some(nasty());
         for event in &mut invariant.witness {

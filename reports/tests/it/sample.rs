@@ -70,6 +70,7 @@ pub(crate) fn passing(seed: u64) -> RunRecord {
         },
         seed,
         sabotage: None,
+        client: None,
         trace_hash: format!("{:016x}", seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         trace_events: 1_840_233 + seed * 977,
         replay: format!("ferret run scenarios/smoke/quorum-leader-loss.toml --seed {seed}"),
@@ -314,6 +315,7 @@ fn invariants(confirmed: u64) -> Vec<InvariantResult> {
     rows.into_iter()
         .map(|(name, checked, unit)| InvariantResult {
             name: name.into(),
+            promise: format!("what {name} stands for is so"),
             verdict: if checked == 0 { InvariantVerdict::Vacuous } else { InvariantVerdict::Holds },
             required: checked > 0,
             checked,

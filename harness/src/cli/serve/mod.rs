@@ -2,7 +2,9 @@
 //!
 //! It reads and never writes. Whoever can reach the port can read the store, so the port is on the loopback address,
 //! and only requests that name a loopback host are answered: a page from elsewhere whose name was made to point here
-//! (DNS rebinding) names its own.
+//! (DNS rebinding) names its own. A page that is a file of the store may be anybody's, and runs as a stranger to all
+//! other pages: each file has an origin of its own. So a report has no storage here, and the theme lasts as long as its
+//! page.
 
 mod pages;
 mod store;
@@ -37,7 +39,8 @@ Examples:
       All runs below target/ferret, newest first: filter them by text, verdict or tag, open their
       reports, compare two, see how one scenario fared over time. New runs appear on reload.
   ferret serve artifacts --listen 127.0.0.1:0
-      Those of another folder, on any free port, which is printed.
+      Those of another folder, on any free port, which is printed. They may be anybody's: each report
+      is kept apart from all other pages, so that the theme chosen in it lasts as long as it is open.
   ssh -L 7979:127.0.0.1:7979 HOST
       How to see what `ferret serve` shows on another machine: it listens on the loopback address
       only, since it asks nobody for a password.
@@ -105,20 +108,17 @@ pub(super) fn serve(args: &ServeArgs, interrupt: &Interrupt, streams: &mut Strea
         };
         writeln!(streams.out, "{folder} is shown on http://{}/ (Ctrl-C ends it)", listener.local_addr()?)?;
         streams.out.flush()?;
-        loop {
-            #[expect(clippy::disallowed_methods, reason = "real sockets in real time; no simulation is near")]
-            let tick = tokio::time::sleep(TICK);
+        while !interrupt.asked() {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = tick => {
-                    if interrupt.asked() {
-                        return Ok(exit::PASS);
-                    }
-                    continue;
-                }
+                () = tick() => continue,
             };
-            // A client that is gone before it is greeted is no reason to end.
-            let Ok((stream, _)) = accepted else { continue };
+            let Ok((stream, _)) = accepted else {
+                // A client that is gone before it is greeted is no reason to end. Nor is a want of descriptors, which
+                // would come at once again and again.
+                tick().await;
+                continue;
+            };
             let store = store.clone();
             let answered = service_fn(move |request| {
                 let response = answer(&store, &request);
@@ -132,7 +132,13 @@ pub(super) fn serve(args: &ServeArgs, interrupt: &Interrupt, streams: &mut Strea
                 let _ = connection.await;
             });
         }
+        Ok(exit::PASS)
     })
+}
+
+async fn tick() {
+    #[expect(clippy::disallowed_methods, reason = "real sockets in real time; no simulation is near")]
+    tokio::time::sleep(TICK).await;
 }
 
 fn answer(store: &Store, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -173,6 +179,10 @@ fn is_loopback_host(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// What files of the store may do beyond [`ferret_reports::PAGE_POLICY`]: run their script, follow links, also into new
+/// windows. Without `allow-same-origin`, they can neither read nor steer any other page.
+const FOREIGN: &str = "sandbox allow-scripts allow-popups allow-top-navigation-by-user-activation";
+
 fn respond(page: Page, head: bool) -> Response<Full<Bytes>> {
     let length = page.body.len();
     let mut response = Response::new(Full::new(if head { Bytes::new() } else { page.body.into() }));
@@ -180,13 +190,16 @@ fn respond(page: Page, head: bool) -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, page.kind),
-        (header::CONTENT_SECURITY_POLICY, ferret_reports::PAGE_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(ferret_reports::PAGE_POLICY));
+    if page.foreign {
+        headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(FOREIGN));
     }
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

@@ -7,7 +7,6 @@ use ferret_reports::{
     render_store_html,
 };
 use hyper::StatusCode;
-use serde::de::{IntoDeserializer, value::Error as Unknown};
 
 use super::store::Store;
 use crate::cli::{
@@ -24,16 +23,18 @@ pub(super) struct Page {
     pub(super) status: StatusCode,
     /// A media type.
     pub(super) kind: &'static str,
+    /// Whether it is a file of the store, which anybody may have written: downloaded artifacts, for example.
+    pub(super) foreign: bool,
     pub(super) body: Vec<u8>,
 }
 
 impl Page {
     pub(super) fn text(status: StatusCode, text: &str) -> Self {
-        Self { status, kind: PLAIN, body: format!("{text}\n").into_bytes() }
+        Self { status, kind: PLAIN, foreign: false, body: format!("{text}\n").into_bytes() }
     }
 
     fn html(text: String) -> Self {
-        Self { status: StatusCode::OK, kind: HTML, body: text.into_bytes() }
+        Self { status: StatusCode::OK, kind: HTML, foreign: false, body: text.into_bytes() }
     }
 
     fn missing(what: &str) -> Self {
@@ -67,7 +68,7 @@ pub(super) fn page(store: &Store, path: &str, query: &str) -> Page {
 }
 
 fn list<'q>(store: &Store, asked: impl Fn(&str) -> Option<Cow<'q, str>>) -> Page {
-    let verdict = asked("verdict").map(|name| verdict_of(&name));
+    let verdict = asked("verdict").map(|name| Verdict::from_name(&name));
     let verdict = match verdict {
         Some(None) => return Page::missing("There is no such verdict."),
         Some(verdict) => verdict,
@@ -79,11 +80,6 @@ fn list<'q>(store: &Store, asked: impl Fn(&str) -> Option<Cow<'q, str>>) -> Page
         tag: asked("tag").map(Cow::into_owned),
     };
     Page::html(render_store_html(&store.name, &store.calls(), &filter))
-}
-
-fn verdict_of(name: &str) -> Option<Verdict> {
-    let name: serde::de::value::StrDeserializer<'_, Unknown> = name.into_deserializer();
-    serde::Deserialize::deserialize(name).ok()
 }
 
 /// Two calls, or two runs. A call of one run is that run.
@@ -107,11 +103,12 @@ fn runs(store: &Store, first: &str, second: &str) -> Page {
         return Page::missing("There is no such run in the store.");
     };
     let read = |folder: &Path| {
+        let run = RunFolder::only(folder)?;
         let file = folder.join(HISTORY_FILE);
-        if store.inside(&file).is_none() {
+        // A link might lead anywhere; without any file, the run says what there is to do.
+        if file.exists() && store.inside(&file).is_none() {
             return Err(NoRun::NothingThere(folder.to_owned()));
         }
-        let run = RunFolder::only(folder)?;
         let history = run.history()?;
         Ok((run.record, history))
     };
@@ -145,5 +142,5 @@ fn file(store: &Store, address: &str) -> Page {
         // Scenarios, summaries, JUnit: to be read, never to be obeyed.
         _ => PLAIN,
     };
-    Page { status: StatusCode::OK, kind, body }
+    Page { status: StatusCode::OK, kind, foreign: true, body }
 }

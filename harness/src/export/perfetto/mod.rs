@@ -1,10 +1,11 @@
 //! A run as a trace for Perfetto or Chrome's `about:tracing`: what each node, client and disk did when, and the faults.
 //!
-//! One process for the run (its phases, faults and violations), one for each node (whether it runs, what it leads, how
-//! long its log waits for its disk, commit indexes), one for each client (its connections; each publish until its
+//! One process for the run (its phases, faults and violations), one for each node (whether it runs, each
+//! sync of its disk, what it leads, how long its log waits for its disk, commit indexes), one for each client (its connections; each publish until its
 //! outcome, each delivery until it is settled). Publishes and deliveries are pipelined, so they are asynchronous
 //! spans. Times count from the start of the run.
 
+mod disk;
 mod node;
 mod trace;
 
@@ -13,7 +14,7 @@ use std::{
     io::{self, Write},
 };
 
-use ferret_reports::{InvariantVerdict, Outcome, RunRecord, Settled};
+use ferret_reports::{Outcome, RunRecord, Settled};
 use serde_json::json;
 
 use crate::{
@@ -52,7 +53,7 @@ fn run(trace: &mut Trace, record: &RunRecord) {
         [("load", Some(0)), ("settle", timeline.load_stopped_ns), ("drain", timeline.drain_began_ns)].into_iter();
     let begins: Vec<(&str, u64)> = begins.filter_map(|(name, at)| Some((name, at?))).collect();
     slices(trace, phases, begins.iter().map(|(name, at)| (*at, None, (*name).to_owned())), timeline.end_ns);
-    for invariant in record.invariants.iter().filter(|it| it.verdict == InvariantVerdict::Violated) {
+    for invariant in record.violated() {
         let at = invariant.witness.last().map_or(timeline.end_ns, |last| last.at_ns);
         let args = json!({ "explanation": invariant.explanation });
         trace.mark(phases, &format!("{} is violated", invariant.name), at, args);

@@ -1,4 +1,4 @@
-//! The tracks of a node: its process, its groups, its disk.
+//! The tracks of a node: its process, its disk, its groups.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,6 +6,7 @@ use ferret_reports::{EventLog, ReplicaEvent, ReplicaKind, RunRecord};
 use serde_json::json;
 
 use super::{
+    disk::Disk,
     slices,
     trace::{Process, Trace, Track},
 };
@@ -23,6 +24,7 @@ struct Node {
     process: Process,
     /// Whether it runs.
     life: Track,
+    disk: Disk,
     /// By group.
     replicas: Vec<Replica>,
     /// Times at which its process ended, the next first.
@@ -41,6 +43,7 @@ pub(super) fn add(trace: &mut Trace, record: &RunRecord, history: &History, log:
     for event in &log.replicas {
         nodes[event.node as usize].see(trace, event);
     }
+    nodes.iter_mut().for_each(|node| node.end(trace, record.timeline.end_ns));
 }
 
 fn node(trace: &mut Trace, record: &RunRecord, log: &EventLog, (name, first_up): (&str, Option<u64>)) -> Node {
@@ -57,6 +60,7 @@ fn node(trace: &mut Trace, record: &RunRecord, log: &EventLog, (name, first_up):
         ends.push_back(down.from_ns);
     }
     slices(trace, life, spans.into_iter(), timeline.end_ns);
+    let disk = Disk::new(trace.track(process, "disk"));
     let mut replicas = Vec::new();
     for group in &log.groups {
         let track = trace.track(process, group);
@@ -65,13 +69,13 @@ fn node(trace: &mut Trace, record: &RunRecord, log: &EventLog, (name, first_up):
         slices(trace, track, led, timeline.end_ns);
         replicas.push(Replica { track, name: group.clone(), undurable: VecDeque::new() });
     }
-    Node { process, life, replicas, ends }
+    Node { process, life, disk, replicas, ends }
 }
 
 impl Node {
     fn see(&mut self, trace: &mut Trace, event: &ReplicaEvent) {
-        while self.ends.pop_front_if(|end| *end <= event.at_ns).is_some() {
-            self.replicas.iter_mut().for_each(|replica| replica.undurable.clear());
+        while let Some(end) = self.ends.pop_front_if(|end| *end <= event.at_ns) {
+            self.cut(trace, end);
         }
         let (process, at) = (self.process, event.at_ns);
         let replica = &mut self.replicas[event.group as usize];
@@ -85,7 +89,9 @@ impl Node {
             ReplicaKind::Persisted => {
                 let durable = replica.undurable.partition_point(|(index, _)| *index <= event.what);
                 let mut entries = replica.undurable.drain(..durable);
-                if let Some((_, since)) = entries.next() {
+                let first = entries.next();
+                self.disk.synced(trace, at, (&replica.name, durable), first.map(|(_, since)| since));
+                if let Some((_, since)) = first {
                     let args = json!({ "up to": event.what, "entries": durable });
                     let name = format!("log of {} on its way to disk", replica.name);
                     trace.span(process, ("disk", &name), (since, at), args);
@@ -100,7 +106,9 @@ impl Node {
             ReplicaKind::SteppedDown => {
                 trace.instant(track, &format!("steps down in term {}", event.more), at, json!(null));
             }
+            ReplicaKind::HardStatePersisted => self.disk.term_synced(trace, at, &replica.name),
             ReplicaKind::EnteredTerm => {
+                self.disk.given(at);
                 trace.instant(track, &format!("enters term {}", event.more), at, json!(null));
             }
             ReplicaKind::VoteGranted => {
@@ -120,9 +128,23 @@ impl Node {
             | ReplicaKind::Delivered
             | ReplicaKind::Settled
             | ReplicaKind::Requeued
-            | ReplicaKind::Recovered
-            | ReplicaKind::HardStatePersisted => {}
+            | ReplicaKind::Recovered => {}
         }
+    }
+
+    /// The process ends: nothing waits any more, and a sync that was under way comes to nothing.
+    fn cut(&mut self, trace: &mut Trace, at: u64) {
+        let waiting = self.replicas.iter().filter_map(|replica| replica.undurable.front());
+        self.disk.cut(trace, at, "sync, cut off", waiting.map(|(_, since)| *since).min());
+        self.replicas.iter_mut().for_each(|replica| replica.undurable.clear());
+    }
+
+    fn end(&mut self, trace: &mut Trace, at: u64) {
+        while let Some(end) = self.ends.pop_front() {
+            self.cut(trace, end);
+        }
+        let waiting = self.replicas.iter().filter_map(|replica| replica.undurable.front());
+        self.disk.cut(trace, at, "sync, under way at the end", waiting.map(|(_, since)| *since).min());
     }
 }
 
@@ -140,7 +162,8 @@ mod tests {
         let process = trace.process("n1");
         let life = trace.track(process, "process");
         let replica = Replica { track: life, name: "orders".to_owned(), undurable: VecDeque::new() };
-        let mut node = Node { process, life, replicas: vec![replica], ends: VecDeque::from([end]) };
+        let disk = Disk::new(trace.track(process, "disk"));
+        let mut node = Node { process, life, disk, replicas: vec![replica], ends: VecDeque::from([end]) };
         events.iter().for_each(|event| node.see(&mut trace, event));
         let mut out = Vec::new();
         trace.write(&mut out, &json!({})).expect("memory takes everything");

@@ -1,6 +1,6 @@
 //! What a shrunk scenario must show again.
 
-use ferret_reports::{InvariantResult, InvariantVerdict, RunRecord, Verdict};
+use ferret_reports::{InvariantResult, RunRecord, Verdict};
 
 use crate::{check::Invariant, scenario::PANIC};
 
@@ -27,13 +27,13 @@ impl Goal {
 
     /// Every failure that a run shows, the first to come about first: later ones are often what came of it.
     pub fn all_of(record: &RunRecord) -> Vec<Self> {
-        let violated = record.invariants.iter().filter(|result| result.verdict == InvariantVerdict::Violated);
         // A witness ends with the event that broke the promise.
         let ends = |result: &InvariantResult| {
             let events = result.witness.iter().filter(|event| event.who != "run" && event.who != "faults");
             events.map(|event| event.at_ns).max().unwrap_or(u64::MAX)
         };
-        let mut in_order: Vec<(u64, Self)> = violated
+        let mut in_order: Vec<(u64, Self)> = record
+            .violated()
             .filter_map(|result| Some((ends(result), Self::Violates(Invariant::from_name(&result.name)?))))
             .collect();
         in_order.sort_by_key(|(end, _)| *end);

@@ -78,6 +78,7 @@ impl<F: Fn(&Scenario, u64) -> bool> Rule<F> {
         record.virtual_seconds = seconds + scenario.run.liveness.as_secs_f64();
         record.invariants.push(InvariantResult {
             name: "durability".to_owned(),
+            promise: String::new(),
             verdict: InvariantVerdict::Violated,
             required: true,
             checked: 1,

@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, fs, sync::atomic::AtomicBool};
 
 use ferret::{
+    cli::exit,
     progress::Progress,
     run::{self, RunOptions},
     scenario::Scenario,
     sim::{Fate, TraceKind},
 };
+
+use ferret_reports::Verdict;
 
 use super::{Exported, ROUGH, ferret, text};
 
@@ -232,12 +235,33 @@ fn a_run_that_this_program_does_not_give_is_not_exported() {
 }
 
 #[test]
+fn a_run_that_kept_no_history_is_exported_where_none_is_needed_and_elsewhere_says_what_to_do() {
+    let run = Exported::run(ROUGH, &["--keep", "failed"]);
+    assert_eq!(run.read().verdict, Verdict::Pass);
+    assert!(!streams(&segments(&run.export("pcap", &[]))).expect("whole streams").is_empty());
+    let (code, _, err) = ferret(&["export", text(&run.path("run")), "--format", "events"]);
+    assert_eq!(code, exit::USAGE, "{err}");
+    let again = format!("Make it anew: {} --keep all", run.read().replay);
+    assert!(err.contains("rough/seed-1 has no history.jsonl.gz") && err.contains(&again), "{err}");
+}
+
+#[test]
 fn a_run_with_another_client_and_a_planted_bug_is_exported_as_it_was() {
     let options = ["--client", "lapin", "--sabotage", "prefetch-ignored"];
     let run = Exported::run(ROUGH, &options);
     let streams = streams(&segments(&run.export("pcap", &[]))).unwrap_or_else(|why| panic!("{why}"));
     let lapin = |bytes: &Vec<u8>| bytes.windows(5).any(|it| it == b"lapin");
     assert!(streams.iter().any(|((_, to), bytes)| to.1 == 5672 && lapin(bytes)));
+}
+
+#[test]
+fn the_client_of_a_run_that_was_compared_with_another_is_known() {
+    let run = Exported::run(ROUGH, &["--client", "lapin"]);
+    let mut record = run.read();
+    // What it takes to see again that two runs differ.
+    record.replay += " --verify-determinism";
+    fs::write(run.record(), serde_json::to_vec(&record).expect("it is JSON")).expect("written");
+    assert!(!run.export("pcap", &[]).is_empty());
 }
 
 #[test]

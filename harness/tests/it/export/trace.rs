@@ -1,7 +1,17 @@
 //! `--format perfetto`: the rules of the trace event format, and that the trace tells what the record tells.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::AtomicBool,
+};
 
+use ferret::{
+    export::perfetto,
+    progress::Progress,
+    run::{self, RunOptions},
+    scenario::Scenario,
+    sim::TraceKind,
+};
 use serde_json::{Value, json};
 
 use super::{Exported, ROUGH};
@@ -169,12 +179,47 @@ fn the_trace_of_a_rough_run_obeys_the_rules_and_tells_what_the_record_tells() {
     assert_eq!((named("load"), named("settle"), named("drain")), (1, 1, 1));
     let leads = slices.iter().filter(|it| it["name"].as_str().is_some_and(|name| name.starts_with("leads in term")));
     assert_eq!(leads.count(), record.timeline.leaders.len());
+    let tracks: Vec<&Value> = events.iter().filter(|it| it["args"]["name"] == "disk" && it["ph"] == "M").collect();
+    assert_eq!(tracks.len(), 3, "each node has a disk");
+    for track in tracks {
+        let of_it = |it: &&&Value| (&it["pid"], &it["tid"]) == (&track["pid"], &track["tid"]);
+        let syncs = slices.iter().filter(of_it).filter(|slice| slice["name"] == "sync").count();
+        assert!(syncs > 50, "{syncs} syncs");
+    }
     let kill = &record.faults[1];
     let slice = slices.iter().find(|slice| slice["name"] == "kill").expect("the kill is there");
     assert_eq!(slice["ts"].as_u64().map(|ts| ts * 1_000), kill.began_ns);
     assert_eq!(slice["args"]["fault"], kill.description.as_str());
     let longest = events.iter().filter_map(|event| event["ts"].as_u64()).max();
     assert!(longest.is_some_and(|longest| longest * 1_000 <= record.timeline.end_ns));
+}
+
+#[test]
+fn syncs_end_when_the_simulated_disks_have_synced() {
+    let scenario = Scenario::parse("rough.toml", ROUGH).expect("the scenario is valid");
+    let options = RunOptions { record_trace: true, ..RunOptions::default() };
+    let run = run::run(&scenario, 1, &options, &AtomicBool::new(false), &Progress::default());
+    let mut written = Vec::new();
+    perfetto::write(&mut written, &run.record, &run.history).expect("memory takes everything");
+    let trace: Value = serde_json::from_slice(&written).expect("the trace is JSON");
+    let events = trace["traceEvents"].as_array().expect("a list");
+    for node in &run.record.timeline.nodes {
+        let machine = run.machines.iter().position(|name| name == node).expect("a machine of that name");
+        let really: BTreeSet<u64> = (run.trace.iter())
+            .filter(|event| {
+                event.kind == TraceKind::DiskSynced && event.machine.is_some_and(|it| it.0 as usize == machine)
+            })
+            .map(|event| event.at.0 / 1_000)
+            .collect();
+        let process = events.iter().find(|it| it["name"] == "process_name" && it["args"]["name"] == **node);
+        let pid = &process.expect("each node is a process")["pid"];
+        let syncs = events.iter().filter(|it| it["name"] == "sync" && it["pid"] == *pid);
+        let told: BTreeSet<u64> =
+            syncs.map(|it| it["ts"].as_u64().unwrap_or(0) + it["dur"].as_u64().unwrap_or(0)).collect();
+        assert!(told.is_subset(&really), "{node}: {:?}", told.difference(&really).collect::<Vec<_>>());
+        // The others are of files and folders that are no log.
+        assert!(told.len() * 10 > really.len() * 9, "{node}: {} of {}", told.len(), really.len());
+    }
 }
 
 #[test]
