@@ -248,10 +248,8 @@ impl<P: Platform, H: Host> Driver<P, H> {
             return;
         }
         match self.founding.known.get(&node) {
-            Some((known, durable)) => {
-                if *known == disk && *durable {
-                    self.tell_founder(node, Word::Recorded { disk });
-                }
+            Some((known, durable)) if *known == disk && *durable => {
+                self.tell_founder(node, Word::Recorded { disk });
             }
             // Who is whole knows nothing of founders that it has not met.
             None if self.groups.values().any(|group| group.probation.is_some()) => {
@@ -259,7 +257,7 @@ impl<P: Platform, H: Host> Driver<P, H> {
                 self.gathering.records.push(Record::Known(node, disk));
                 self.gathering.known.push(node);
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
 

@@ -122,13 +122,11 @@ pub(crate) fn durability(ledger: &Ledger<'_>) -> Judgement {
 
 /// Whether anybody goes on with the group after `at`.
 fn lives_on(ledger: &Ledger<'_>, group: GroupId, at: Position) -> bool {
-    ledger.history.events[at + 1..].iter().any(|event| match &event.kind {
-        EventKind::Observed { observation, .. } => match *observation {
-            Observation::Committed { group: of, .. } | Observation::BecameLeader { group: of, .. } => of == group,
-            _ => false,
-        },
+    let goes_on = |observation: &Observation| match *observation {
+        Observation::Committed { group: of, .. } | Observation::BecameLeader { group: of, .. } => of == group,
         _ => false,
-    })
+    };
+    ledger.observations().any(|(later, _, observation)| later > at && goes_on(observation))
 }
 
 fn group_of_promise(observation: &Observation) -> Option<GroupId> {
