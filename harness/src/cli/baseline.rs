@@ -5,7 +5,13 @@ use std::{fs, io, path::PathBuf};
 use clap::{Args, Subcommand};
 use ferret_reports::Verdict;
 
-use super::{Streams, exit, gate::read_baseline, gate_table, merge, terminal};
+use super::{
+    Streams,
+    artifacts::at,
+    exit,
+    gate::{as_scenarios_say, read_baseline},
+    gate_table, merge, terminal,
+};
 use crate::gate::{
     Baseline, Tolerance,
     baseline::{self, METRICS},
@@ -26,8 +32,9 @@ confirm.p99, end-to-end.p50, end-to-end.p99, unavailable.max, recovery.max, and 
 messages confirmed, nacked, of unknown outcome, and redelivered.
 
 Exit codes: 0 nothing is worse, 10 something is, 104 a run is not in the baseline (it is new, or
-its scenario's text is), or a run of the baseline was not made, 3 no baseline, 5 no run; `save` of
-a run that did not pass: the run's.";
+its scenario's text is), or a run or a metric of the baseline is missing, 3 no baseline, 5 no run,
+one of several parts, or runs with options such as --swarm; `save` of a run that did not pass: the
+run's; 2 the file is something else.";
 
 /// Keep what a run measured, or compare a run with what was kept
 #[derive(Debug, Args)]
@@ -64,7 +71,11 @@ enum Action {
 
 pub(super) fn baseline(args: &BaselineArgs, streams: &mut Streams<'_>) -> io::Result<u8> {
     let (Action::Save { run, .. } | Action::Compare { run, .. }) = &args.action;
-    let (sweep, records) = match merge::read(run) {
+    let read = merge::read(run).and_then(|(sweep, records)| {
+        as_scenarios_say(run, &sweep)?;
+        Ok((sweep, records))
+    });
+    let (sweep, records) = match read {
         Ok(read) => read,
         Err(why) => {
             writeln!(streams.err, "ferret: {why}")?;
@@ -79,7 +90,18 @@ pub(super) fn baseline(args: &BaselineArgs, streams: &mut Streams<'_>) -> io::Re
                 writeln!(streams.err, "ferret: {why}")?;
                 return Ok(sweep.verdict.exit_code());
             }
-            fs::write(file, Baseline::of(&sweep.build, &records).render())?;
+            if let Some(slice) = sweep.slice {
+                let why = format!("{} is part {} of {}: merge all parts first", run.display(), slice.part, slice.of);
+                writeln!(streams.err, "ferret: {why}")?;
+                return Ok(exit::INCOMPLETE);
+            }
+            let is_other = |text: String| Baseline::parse(&text).is_err();
+            if fs::read_to_string(file).is_ok_and(is_other) {
+                let why = "exists and is no baseline: name another file, or remove it";
+                writeln!(streams.err, "ferret: {} {why}", file.display())?;
+                return Ok(exit::USAGE);
+            }
+            fs::write(file, Baseline::of(&sweep.build, &records).render()).map_err(at("write", file))?;
             writeln!(streams.out, "{} runs, {} metrics each: {}", records.len(), METRICS.len(), file.display())?;
             Ok(exit::PASS)
         }

@@ -5,6 +5,7 @@ use std::{io, path::PathBuf};
 use clap::Args;
 
 use super::{Streams, exit, paths::Selection, render_problem};
+use crate::search::regressions;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,6 +57,11 @@ pub(super) fn report_invalid(selection: &Selection, streams: &mut Streams<'_>) -
     for path in &selection.empty {
         let what = "there is no scenario in this folder, nor below it; name another, or leave it out";
         writeln!(streams.err, "{}  {}: {what}", streams.err_style.bad("empty"), path.display())?;
+    }
+    for path in &selection.stray {
+        let scenario = regressions::scenario_of(path);
+        let what = format!("its seeds are never run: there is no {}; rename it, or remove it", scenario.display());
+        writeln!(streams.err, "{}  {}: {what}", streams.err_style.bad("stray"), path.display())?;
     }
     for (path, problems) in &selection.invalid {
         for problem in problems {

@@ -282,17 +282,23 @@ fn evidence<'a>(swept: &'a Swept, planted: &'a [Chased], comparison: Option<Comp
 /// The options of `ferret run` under which a run is what it is without them.
 const SAME_RUNS: [&str; 2] = ["", "--verify-determinism"];
 
+/// Whether the runs in `folder` are what their scenarios say, not what options made of them.
+pub(super) fn as_scenarios_say(folder: &Path, sweep: &SweepRecord) -> Result<(), String> {
+    if SAME_RUNS.contains(&sweep.request.as_str()) {
+        return Ok(());
+    }
+    let (folder, options) = (folder.display(), &sweep.request);
+    Err(format!(
+        "the runs in {folder} were made with {options}, and are judged and compared as their scenarios say: make them \
+         without"
+    ))
+}
+
 /// Runs that were made before and that a policy can judge; or why it cannot.
 fn earlier(from: &Path, policy: &Policy) -> Result<(SweepRecord, Vec<RunRecord>), String> {
     let (sweep, records) = merge::read(from)?;
     let folder = from.display();
-    if !SAME_RUNS.contains(&sweep.request.as_str()) {
-        let options = &sweep.request;
-        return Err(format!(
-            "the runs in {folder} were made with {options}, and a policy judges them as their scenarios say: make them \
-             without"
-        ));
-    }
+    as_scenarios_say(from, &sweep)?;
     // What a planted bug proves, it proves of the program that is here.
     let here = build_id::program();
     if !policy.planted.is_empty() && (sweep.build != here || here.ends_with("unknown")) {

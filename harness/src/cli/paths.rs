@@ -24,6 +24,8 @@ pub(super) struct Selection {
     pub(super) invalid: Vec<(PathBuf, Vec<Problem>)>,
     /// Folders without a scenario, in which somebody expected one.
     pub(super) empty: Vec<PathBuf>,
+    /// Files of stored seeds whose scenario is not there: they would never run again.
+    pub(super) stray: Vec<PathBuf>,
     /// Files that could not be read.
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
 }
@@ -39,6 +41,8 @@ impl Selection {
                 Ok(()) if found.is_empty() => selection.empty.push(path.clone()),
                 Ok(()) => {}
             }
+            let (stored, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|file| is_seeds(file));
+            selection.stray.extend(stored.into_iter().filter(|file| !regressions::scenario_of(file).exists()));
             for file in found {
                 if !files.contains(&file) {
                     files.push(file);
@@ -88,7 +92,7 @@ impl Selection {
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        self.invalid.is_empty() && self.unreadable.is_empty() && self.empty.is_empty()
+        self.invalid.is_empty() && self.unreadable.is_empty() && self.empty.is_empty() && self.stray.is_empty()
     }
 }
 
@@ -106,7 +110,12 @@ pub(super) fn nothing_picked(filter: &str, paths: &[PathBuf], streams: &mut Stre
     Ok(exit::NOTHING_SELECTED)
 }
 
-/// Adds `path`, or every `.toml` file below it but policies of gates (`gate.toml`, `NAME.gate.toml`), sorted.
+fn is_seeds(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "seeds")
+}
+
+/// Adds `path`, or every `.toml` file below it but policies of gates (`gate.toml`, `NAME.gate.toml`), and every file of
+/// stored seeds, sorted.
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     if !fs::metadata(path)?.is_dir() {
         files.push(path.to_owned());
@@ -117,7 +126,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     entries.sort();
     for entry in entries {
         let is_toml = entry.extension().is_some_and(|extension| extension == "toml");
-        if entry.is_dir() || (is_toml && !gate::is_policy(&entry)) {
+        if entry.is_dir() || is_seeds(&entry) || (is_toml && !gate::is_policy(&entry)) {
             collect(&entry, files)?;
         }
     }

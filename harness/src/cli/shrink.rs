@@ -120,6 +120,11 @@ pub(super) fn shrink<S: Simulate>(
         return Ok(exit::NOTHING_SELECTED);
     };
     let seed = args.seed.unwrap_or(scenario.run.seeds.from);
+    if let Some(out) = args.out.as_deref().filter(|out| is_no_reproducer(out)) {
+        let why = "exists and is no reproducer: name another file, or remove it";
+        writeln!(streams.err, "ferret: {} {why}", out.display())?;
+        return Ok(exit::USAGE);
+    }
     let mut changed = scenario.clone();
     changed.sabotage = args.sabotage.or(scenario.sabotage);
     changed.run.client = args.client.unwrap_or(scenario.run.client);
@@ -141,6 +146,12 @@ pub(super) fn shrink<S: Simulate>(
         None if interrupt.asked() => Ok(exit::INCOMPLETE),
         None => Ok(exit::PASS),
     }
+}
+
+/// Whether `file` is there and holds something else than what a search has written.
+fn is_no_reproducer(file: &Path) -> bool {
+    let reproduces = |text: String| Scenario::parse("", &text).is_ok_and(|scenario| scenario.repro.is_some());
+    file.exists() && !fs::read_to_string(file).is_ok_and(reproduces)
 }
 
 impl Search<'_> {

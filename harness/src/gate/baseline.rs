@@ -91,6 +91,12 @@ pub struct BaselineRun {
     pub metrics: Metrics,
 }
 
+impl BaselineRun {
+    fn name(&self) -> String {
+        format!("{} seed {}", self.scenario, self.seed)
+    }
+}
+
 impl Baseline {
     pub fn of(build: &str, records: &[RunRecord]) -> Self {
         let run = |record: &RunRecord| BaselineRun {
@@ -108,10 +114,21 @@ impl Baseline {
     /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let baseline: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        match baseline.version {
-            BASELINE_VERSION => Ok(baseline),
-            other => Err(format!("version {other} is not known: save it anew")),
+        if baseline.version != BASELINE_VERSION {
+            return Err(format!("version {} is not known: save it anew", baseline.version));
         }
+        let mut seen = BTreeSet::new();
+        for run in &baseline.runs {
+            let name = run.name();
+            if !seen.insert((run.scenario.as_str(), run.text_hash.as_str(), run.seed)) {
+                return Err(format!("{name} stands twice, perhaps after a merge of two branches: save it anew"));
+            }
+            let known = |metric: &String| METRICS.iter().any(|known| known.name == metric);
+            if let Some(metric) = run.metrics.keys().find(|metric| !known(metric)) {
+                return Err(format!("`{metric}` of {name} is no metric: save it anew"));
+            }
+        }
+        Ok(baseline)
     }
 
     /// JSON with one line per run, so that a diff shows which moved.
@@ -166,6 +183,8 @@ pub struct Comparison {
     pub unknown: Vec<String>,
     /// Runs that only the baseline has: a scenario or a seed that is made no more.
     pub absent: Vec<String>,
+    /// Runs of which something was measured once and not the other time, and what.
+    pub one_sided: Vec<String>,
 }
 
 impl Comparison {
@@ -173,7 +192,9 @@ impl Comparison {
     pub fn verdict(&self) -> Verdict {
         if self.moves.iter().any(|one| one.regression) {
             Verdict::Regression
-        } else if !self.unknown.is_empty() || !self.absent.is_empty() || self.compared == 0 {
+        } else if self.compared == 0
+            || [&self.unknown, &self.absent, &self.one_sided].iter().any(|runs| !runs.is_empty())
+        {
             Verdict::Vacuous
         } else {
             Verdict::Pass
@@ -190,6 +211,9 @@ impl Comparison {
         };
         if let Some((runs, verb, first)) = told(&self.absent) {
             text += &format!("; {runs} of the baseline {verb} not here ({first})");
+        }
+        if let Some((runs, verb, first)) = told(&self.one_sided) {
+            text += &format!("; {runs} {verb} measured in another way ({first})");
         }
         if let Some((runs, verb, first)) = told(&self.unknown) {
             text += &format!("; {runs} {verb} not in the baseline ({first}): save it anew");
@@ -219,7 +243,9 @@ pub fn compare(baseline: &Baseline, records: &[RunRecord], tolerance: &Tolerance
         match known.get(&(name, hash.as_str(), record.seed)) {
             Some(was) => {
                 comparison.compared += 1;
-                pairs.entry(name).or_default().push((was, measure(record)));
+                let now = measure(record);
+                comparison.one_sided.extend(one_sided(was, &now));
+                pairs.entry(name).or_default().push((was, now));
             }
             None => comparison.unknown.push(format!("{name} seed {}", record.seed)),
         }
@@ -227,7 +253,7 @@ pub fn compare(baseline: &Baseline, records: &[RunRecord], tolerance: &Tolerance
     let made: BTreeSet<(&str, u64)> =
         records.iter().map(|record| (record.scenario.name.as_str(), record.seed)).collect();
     let absent = baseline.runs.iter().filter(|run| !made.contains(&(run.scenario.as_str(), run.seed)));
-    comparison.absent = absent.map(|run| format!("{} seed {}", run.scenario, run.seed)).collect();
+    comparison.absent = absent.map(BaselineRun::name).collect();
     for (scenario, runs) in pairs {
         for metric in METRICS {
             let value = |values: &Metrics| values.get(metric.name).copied();
@@ -242,8 +268,15 @@ pub fn compare(baseline: &Baseline, records: &[RunRecord], tolerance: &Tolerance
     comparison
 }
 
-/// How a metric moved over the seeds that have it in both; `None` if it did not. (A time is missing where there was
-/// nothing to measure, which is for invariants and thresholds to judge, not for a comparison.)
+/// The first metric that only one of two runs has: there was nothing to measure the other time, or somebody took it
+/// out of the file. Where it cannot be compared, nothing moved is no finding.
+fn one_sided(was: &BaselineRun, now: &Metrics) -> Option<String> {
+    let lacks = |one: &Metrics, other: &Metrics| one.keys().find(|metric| !other.contains_key(*metric)).cloned();
+    let gone = lacks(&was.metrics, now).map(|metric| format!("{} has no {metric} any more", was.name()));
+    gone.or_else(|| Some(format!("{} had no {}", was.name(), lacks(now, &was.metrics)?)))
+}
+
+/// How a metric moved over the seeds that have it in both; `None` if it did not.
 fn moved(
     scenario: &str,
     metric: BaselineMetric,
@@ -344,10 +377,40 @@ mod tests {
     fn a_baseline_survives_its_file() {
         let metrics = [("confirm.p50".to_owned(), 7)].into();
         let run = BaselineRun { scenario: "a".into(), text_hash: "b".into(), seed: 3, metrics };
-        let baseline =
-            Baseline { version: BASELINE_VERSION, build: "ferret \"x\"".into(), runs: vec![run.clone(), run] };
+        let runs = vec![run.clone(), BaselineRun { seed: 4, ..run }];
+        let baseline = Baseline { version: BASELINE_VERSION, build: "ferret \"x\"".into(), runs };
         let text = baseline.render();
         assert_eq!(Baseline::parse(&text), Ok(baseline));
         assert_eq!(text.lines().count(), 4, "{text}");
+    }
+
+    #[test]
+    fn a_baseline_with_a_run_twice_or_an_unknown_metric_is_refused() {
+        let line = |metric: &str| format!(r#"{{"scenario":"a","text_hash":"b","seed":3,"metrics":{{"{metric}":7}}}}"#);
+        let parsed = |lines: &[String]| {
+            let runs = lines.join(",");
+            Baseline::parse(&format!(r#"{{"version":{BASELINE_VERSION},"build":"x","runs":[{runs}]}}"#))
+        };
+        assert!(parsed(&[line("confirm.p99")]).is_ok());
+        let twice = parsed(&[line("confirm.p99"), line("confirm.p50")]).expect_err("it stands twice");
+        assert!(twice.starts_with("a seed 3 stands twice"), "{twice}");
+        let unknown = parsed(&[line("confirm.p98")]).expect_err("there is no such metric");
+        assert!(unknown.starts_with("`confirm.p98` of a seed 3"), "{unknown}");
+    }
+
+    #[test]
+    fn what_only_one_of_two_runs_measured_is_told() {
+        let run = |metrics: &[&str]| BaselineRun {
+            scenario: "a".into(),
+            text_hash: "b".into(),
+            seed: 3,
+            metrics: metrics.iter().map(|metric| ((*metric).to_owned(), 7)).collect(),
+        };
+        let told = |was: &[&str], now: &[&str]| one_sided(&run(was), &run(now).metrics);
+        assert_eq!(told(&["confirm.p50"], &["confirm.p50"]), None);
+        assert_eq!(told(&["confirm.p50"], &[]).as_deref(), Some("a seed 3 has no confirm.p50 any more"));
+        assert_eq!(told(&[], &["confirm.p50"]).as_deref(), Some("a seed 3 had no confirm.p50"));
+        let vacuous = Comparison { compared: 3, one_sided: vec![String::new()], ..Comparison::default() };
+        assert_eq!(vacuous.verdict(), Verdict::Vacuous);
     }
 }

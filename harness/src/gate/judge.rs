@@ -106,7 +106,10 @@ fn limit(threshold: &Lined<Threshold>, records: &[RunRecord]) -> GateCheck {
         None => (Verdict::Threshold, "no run measured it".to_owned()),
         Some((ns, record)) => {
             let time = std::time::Duration::from_nanos(ns);
-            let place = format!("{time:.1?} at worst, {} seed {}", record.scenario.name, record.seed);
+            let mut place = format!("{time:.1?} at worst, {} seed {}", record.scenario.name, record.seed);
+            if measured.len() < records.len() {
+                place += &format!("; measured in {} of {} runs", measured.len(), records.len());
+            }
             match crossed {
                 0 => (Verdict::Pass, place),
                 crossed => (Verdict::Threshold, format!("crossed in {crossed} of {} runs: {place}", measured.len())),

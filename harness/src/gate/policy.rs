@@ -106,6 +106,13 @@ impl Checker<'_> {
             let help = Some("write `version = 1`".to_owned());
             self.problems.add(&version.span, message, "this Ferret reads version 1", help);
         }
+        if let Field(Some(name)) = &file.name
+            && (name.value.trim().is_empty() || name.value.contains(char::is_control))
+        {
+            // It stands in annotations and on terminals, where control characters are orders.
+            let help = Some("write a word or two, such as \"main\"".to_owned());
+            self.problems.add(&name.span, "this is no name", "empty, or with control characters", help);
+        }
         let scenarios_line = file.scenarios.0.as_ref().map_or(1, |at| self.line(&at.span));
         let thresholds = file.expect.thresholds.iter().filter_map(|(name, at)| self.threshold(name, at)).collect();
         let sometimes =

@@ -1,6 +1,10 @@
 //! From the file's text to a [`Scenario`], or to all that is wrong with it.
 
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    time::Duration,
+};
 
 use warren::platform::Sabotage;
 
@@ -234,11 +238,12 @@ impl Checker<'_> {
     fn expect(&mut self, table: &ExpectTable, scenario: &Scenario) -> Expect {
         let violated = table.violated.iter().filter_map(|at| Invariant::from_name(&at.value.text)).collect();
         let all = |at: &At<Vec<At<Name<_>>>>| at.value.iter().any(|item| item.value.text == "all");
+        let listed = table.invariants.0.iter().flat_map(|list| &list.value);
+        let named: BTreeSet<Invariant> = listed.filter_map(|at| Invariant::from_name(&at.value.text)).collect();
         let invariants = match &table.invariants {
-            Field(Some(list)) if !all(list) => {
-                list.value.iter().filter_map(|at| Invariant::from_name(&at.value.text)).collect()
-            }
-            _ => &required::checkable(scenario) - &violated,
+            Field(Some(list)) if !all(list) => named,
+            // Who names one beside `all` means it, whether or not the scenario gives it something to check.
+            _ => &(&required::checkable(scenario) - &violated) | &named,
         };
         for at in &table.violated {
             if Invariant::from_name(&at.value.text).is_some_and(|violated| invariants.contains(&violated)) {

@@ -44,3 +44,25 @@ pub(super) fn checkable(scenario: &Scenario) -> BTreeSet<Invariant> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn required(invariants: &str) -> BTreeSet<Invariant> {
+        let text = format!(
+            "version = 1\nname = \"a\"\nrun = {{ duration = \"1s\" }}\ncluster = {{ nodes = 1 }}\n\
+             queues = [{{ name = \"q\" }}]\npublishers = [{{ name = \"p\", queue = \"q\", rate = 1 }}]\n\
+             expect = {{ invariants = {invariants} }}\n"
+        );
+        Scenario::parse("a.toml", &text).expect("the scenario is valid").expect.invariants
+    }
+
+    #[test]
+    fn who_names_an_invariant_beside_all_means_it() {
+        let all = required(r#"["all"]"#);
+        assert!(all.contains(&Invariant::Liveness) && !all.contains(&Invariant::Lock));
+        let named: BTreeSet<Invariant> = &all | &BTreeSet::from([Invariant::Lock]);
+        assert_eq!(required(r#"["all", "lock"]"#), named);
+    }
+}

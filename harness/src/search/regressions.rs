@@ -42,6 +42,12 @@ pub fn path_of(file: &Path) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join("regressions").join(name)
 }
 
+/// Whose seeds are kept in `file`.
+pub fn scenario_of(file: &Path) -> PathBuf {
+    let name = Path::new(file.file_stem().unwrap_or_default()).with_added_extension("toml");
+    file.parent().and_then(Path::parent).unwrap_or(Path::new("")).join(name)
+}
+
 /// # Errors
 /// What is wrong with the file, with its place.
 pub fn parse(path: &str, text: &str) -> Result<Vec<StoredSeed>, Problem> {
@@ -99,6 +105,9 @@ mod tests {
     fn seeds_are_kept_beside_their_scenario() {
         assert_eq!(path_of(Path::new("a/b/loss.toml")), Path::new("a/b/regressions/loss.seeds"));
         assert_eq!(path_of(Path::new("loss.v2.toml")), Path::new("regressions/loss.v2.seeds"));
+        for file in ["a/b/loss.toml", "loss.v2.toml"] {
+            assert_eq!(scenario_of(&path_of(Path::new(file))), Path::new(file));
+        }
     }
 
     #[test]

@@ -253,6 +253,31 @@ fn a_run_that_did_not_pass_is_no_baseline() {
 }
 
 #[test]
+fn runs_of_other_options_and_parts_are_no_baseline_and_are_not_compared() {
+    let workspace = workspace();
+    workspace.ferret(&["run", "@s", "--seeds", "1..3", "--swarm", "--out", "@now"], &good());
+    for verb in ["save", "compare"] {
+        let said = workspace.ferret(&["baseline", verb, "@now", "@base.json"], &good());
+        assert_eq!(said.code, exit::INCOMPLETE, "{}", said.err);
+        assert!(said.err.contains("were made with --swarm"), "{}", said.err);
+    }
+    workspace.ferret(&["run", "@s", "--seeds", "1..3", "--partition", "slice:1/2", "--out", "@now"], &good());
+    let said = workspace.ferret(&["baseline", "save", "@now", "@new.json"], &good());
+    assert_eq!((said.code, workspace.path("new.json").exists()), (exit::INCOMPLETE, false));
+    assert!(said.err.contains("is part 1 of 2: merge all parts first"), "{}", said.err);
+}
+
+#[test]
+fn what_is_no_baseline_is_not_written_over() {
+    let workspace = workspace();
+    let before = workspace.read("gate.toml");
+    let said = workspace.ferret(&["baseline", "save", "@base", "@gate.toml"], &good());
+    assert_eq!((said.code, workspace.read("gate.toml")), (exit::USAGE, before));
+    assert!(said.err.contains("gate.toml exists and is no baseline"), "{}", said.err);
+    assert_eq!(workspace.ferret(&["baseline", "save", "@base", "@base.json"], &good()).code, exit::PASS);
+}
+
+#[test]
 fn a_run_that_the_baseline_does_not_know_proves_nothing() {
     let workspace = workspace();
     let policy = POLICY.replace("seeds = \"1..3\"", "seeds = \"1..4\"");
@@ -370,6 +395,7 @@ mistakes! {
     a_misspelt_key_is_named_with_the_one_that_was_meant: "max-fail = 5" => "max-fial = 5";
     a_filter_in_a_policy_has_its_place_in_the_file: "!name(soak)" => "!nmae(soak)";
     scenarios_that_are_not_there_are_named: "scenarios = [\"s\"]" => "scenarios = [\"s\", \"smoek\"]";
+    a_name_is_a_name_also_on_a_terminal: "name = \"" => "name = \"\\n::error::";
     a_missing_key_is_named: "scenarios = [\"s\"]\n" => "";
     seeds_without_an_end_are_no_gate: "seeds = \"1..3\"" => "seeds = \"1..\"";
     a_budget_without_a_unit_is_refused: "\"10m\"" => "\"10\"";

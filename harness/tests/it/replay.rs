@@ -103,6 +103,16 @@ fn the_longest_name_of_a_scenario_can_be_shrunk_and_what_is_shrunk_again_keeps_i
 }
 
 #[test]
+fn what_is_no_reproducer_is_not_written_over() {
+    let workspace = Workspace::new(&[("a.toml", &named("a"))]);
+    let before = workspace.read("a.toml");
+    let script = Script { bad: Some((1, Verdict::Violated)), ..Script::default() };
+    let said = workspace.ferret(&["shrink", "@a.toml", "--budget", "1", "--out", "@a.toml"], &script);
+    assert_eq!((said.code, workspace.read("a.toml")), (exit::USAGE, before));
+    assert!(said.err.contains("a.toml exists and is no reproducer"), "{}", said.err);
+}
+
+#[test]
 fn an_interrupt_of_the_first_run_tells_nothing_about_what_there_is_to_shrink() {
     let workspace = Workspace::new(&[("a.toml", &named("first"))]);
     let script = Script { interrupted: Some(Interrupt::default()), ..Script::default() };

@@ -107,6 +107,16 @@ fn a_mistake_in_stored_seeds_keeps_all_from_running() {
 }
 
 #[test]
+fn stored_seeds_of_a_scenario_that_is_not_there_keep_all_from_running() {
+    let workspace = two();
+    workspace.write("s/regressions/bb.seeds", "version = 1\nseeds = [\n  { seed = 40 },\n]\n");
+    let script = Script::default();
+    let said = run(&workspace, "out", &[], &script);
+    assert_eq!((said.code, order(script).len()), (exit::INVALID_SCENARIO, 0));
+    assert!(said.err.contains("bb.seeds: its seeds are never run: there is no ") && said.err.contains("s/bb.toml"));
+}
+
+#[test]
 fn a_spent_budget_leaves_planned_seeds_out_and_is_incomplete() {
     let workspace = two();
     let said = run(&workspace, "out", &["--budget", "0s"], &Script::default());
