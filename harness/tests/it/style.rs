@@ -1,4 +1,4 @@
-//! How the sources of all crates are written, as far as neither rustfmt nor clippy looks.
+//! How the sources of all crates and the README are written, as far as neither rustfmt nor clippy looks.
 
 use std::{
     fs,
@@ -44,4 +44,17 @@ fn comments_are_no_wider_than_code() {
     };
     let wide: Vec<String> = found.iter().flat_map(named).collect();
     assert!(wide.is_empty(), "wrap these comments at {WIDTH_MAX} columns: {}", wide.join(", "));
+}
+
+#[test]
+fn the_readme_quotes_traces_that_runs_have() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let read = |file: &str| fs::read_to_string(root.join(file)).expect(file);
+    let (readme, traces) = (read("README.md"), read("scenarios/smoke/traces.txt"));
+    let known: Vec<&str> = traces.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+    let passes: Vec<&str> = readme.lines().filter(|line| line.starts_with("pass   ")).collect();
+    let quoted = |line: &&str| line.split_once("trace ").map(|(_, rest)| rest[..16].to_owned());
+    let smoke = passes.iter().filter(|line| line.contains("leader-power-loss")).filter_map(quoted);
+    let smoke: Vec<String> = smoke.collect();
+    assert!(!smoke.is_empty() && smoke.iter().all(|hash| known.contains(&hash.as_str())), "{smoke:?} {known:?}");
 }

@@ -2,8 +2,8 @@
 //!
 //! A log writes and syncs one batch after the other, and each at once. So a sync began when what it made durable came
 //! up, or when the one before it ended, if that was later; it ended when the node was told. What the disk was asked for
-//! and never told (a read, the sync of a file that was closed) is not in the history. Syncs that end at the same time are
-//! one; one of which nothing tells when it came up has no length.
+//! and never told (a read, the sync of a file that was closed) is not in the history. Syncs that end at the same time
+//! are one; one of which nothing tells when it came up has no length.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
 //! A run as a trace for Perfetto or Chrome's `about:tracing`: what each node, client and disk did when, and the faults.
 //!
-//! One process for the run (its phases, faults and violations), one for each node (whether it runs, each
-//! sync of its disk, what it leads, how long its log waits for its disk, commit indexes), one for each client (its connections; each publish until its
-//! outcome, each delivery until it is settled). Publishes and deliveries are pipelined, so they are asynchronous
-//! spans. Times count from the start of the run.
+//! One process for the run (its phases, faults and violations), one for each node (whether it runs, each sync of its
+//! disk, what it leads, how long its log waits for its disk, commit indexes), one for each client (its connections;
+//! each publish until its outcome, each delivery until it is settled). Publishes and deliveries are pipelined, so they
+//! are asynchronous spans. Times count from the start of the run.
 
 mod disk;
 mod node;
