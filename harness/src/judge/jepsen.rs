@@ -1,7 +1,8 @@
 //! Jepsen's history: one map per event, all in one vector or one after the other.
 //!
 //! `:type` is `:invoke`, `:ok`, `:fail` (it had no effect) or `:info` (nobody knows), `:f` the operation, `:value` its
-//! argument or result, `:process` a number. Events of processes with a keyword in place of a number (the nemesis) are skipped and counted.
+//! argument or result, `:process` a number. Events of processes with a keyword in place of a number (the nemesis) are
+//! skipped and counted.
 //! <https://github.com/jepsen-io/history> describes the structure.
 //!
 //! The maps with a `:key` among Porcupine's test data are the same, but that a missing value reads as `""`.

@@ -2,8 +2,9 @@
 //!
 //! One kind is the terminal output of a Jepsen test of etcd, one event per line: `INFO  jepsen.util - 0 :invoke :read
 //! nil`, with blanks of any kind between the parts. Newer Jepsen writes more before and a colon after `jepsen.util`.
-//! Lines of other loggers and of the nemesis are skipped and counted; what looks like an operation is never skipped. A compare-and-set that `:fail`s with its values has found another one, which is
-//! a fact to be checked; any other `:fail`, such as `:fail :cas :timed-out`, is an operation without effect.
+//! Lines of other loggers and of the nemesis are skipped and counted; what looks like an operation is never skipped. A
+//! compare-and-set that `:fail`s with its values has found another one, which is a fact to be checked; any other
+//! `:fail`, such as `:fail :cas :timed-out`, is an operation without effect.
 //!
 //! The other kind is that of maps with a `:key`, which [`jepsen`](super::jepsen) reads.
 
