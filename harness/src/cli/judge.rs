@@ -25,12 +25,16 @@ Examples:
 The line format (--format jsonl) is one JSON object per operation and line, in any order:
   {\"process\": 1, \"kind\": \"register\", \"operation\": \"write\", \"value\": 3,
    \"start\": 10, \"end\": 25, \"outcome\": \"ok\"}
-  process    who did it: a number or a text
+  process    who did it: a number or a text, 1 and \"1\" are the same. It does one thing at a time,
+             except with a queue, whose publishers do not wait; after an unknown outcome it goes on
   kind       what it was done to, one of the models below, the same in all lines; may be left out;
              with --model it is ignored
-  key        which one it was done to, if there are several; each is judged apart
+  key        which one it was done to, if there are several; each is judged apart. Then all lines
+             have one, or null; 1 and \"1\" are the same
   operation  see the models
-  value      what went in or, for what returns something, what came out
+  value      what went in or, for what returns something, what came out;
+             null is nothing, and only left out where there is neither; 1 and \"1\" differ. A number
+             that 64 bits would round is refused: write it as text
   result     only for cas: false if it found another value and said so. What else was refused, a
              try for a lock, has the outcome fail
   start, end when it began and when its answer came: whole numbers, in any unit. One operation
@@ -49,10 +53,13 @@ Models:
   mutex           acquire; release, by the process that holds it
 
 Jepsen's histories (--format jepsen-edn) are maps with :type, :f, :value, :process, in a vector or
-one after the other; what processes without a number do (the nemesis) is skipped; if all values
-are pairs [key value], as jepsen.independent writes them, each key is judged apart. Porcupine's
-test data (--format porcupine) are lines such as `INFO jepsen.util - 0 :invoke :read nil`, where a
-cas that fails has found another value (unless it timed out), or maps with a :key.
+one after the other; what processes with a keyword for a number do (:nemesis) is skipped; if all
+values are pairs [key value], as jepsen.independent writes them, each key is judged apart.
+
+Porcupine's test data (--format porcupine) are lines such as `INFO jepsen.util - 0 :invoke :read
+nil`, where a cas that fails has found another value (unless it timed out), or maps with a :key.
+Other lines are skipped, unless they look like operations. How much was skipped is told with the
+verdict.
 
 A queue of distinct values is decided by a sweep, everything else by a search, which gives up when
 its budget is spent: then the history is undecided, which is not a pass.
@@ -81,7 +88,8 @@ pub(super) struct JudgeArgs {
     #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
     format: Option<Format>,
 
-    /// What a register holds before the first write, as JSON; the default is null
+    /// What a register holds before the first write, as JSON; the default is null. Queues and locks
+    /// have none
     #[arg(long, value_name = "VALUE", value_parser = json_value)]
     initial: Option<Value>,
 
@@ -117,6 +125,9 @@ fn format_parser() -> impl TypedValueParser<Value = Format> {
 }
 
 fn json_value(text: &str) -> Result<Value, String> {
+    if judge::inexact(text).is_some() {
+        return Err("this number would be rounded: write it as text, in the history too".to_owned());
+    }
     serde_json::from_str(text).map_err(|_| "write JSON, such as 0, null or '\"text\"'".to_owned())
 }
 
@@ -136,7 +147,15 @@ pub(super) fn judge(args: &JudgeArgs, interrupt: &Interrupt, streams: &mut Strea
     };
     let format = args.format.unwrap_or_else(|| judge::detect(&text));
     let options = Options { model: args.model, initial: args.initial.clone(), budget: args.budget };
-    let judged = judge::read(&path, &text, format).and_then(|history| {
+    let read = judge::read(&path, &text, format);
+    if let (Ok(history), Some(_)) = (&read, &args.initial)
+        && let model = history.model(args.model)
+        && !model.has_initial()
+    {
+        writeln!(streams.err, "ferret: a {} has no initial value: leave --initial out", model.name())?;
+        return Ok(exit::USAGE);
+    }
+    let judged = read.and_then(|history| {
         let judgement = judge::judge(&path, &text, &history, &options, interrupt.flag())?;
         Ok((history, judgement))
     });
@@ -213,7 +232,11 @@ fn summary(history: &History, judgement: &Judgement) -> String {
     };
     let checked = grouped(judgement.checked as u64);
     let unknown = grouped(judgement.unknown as u64);
-    format!("{objects}: {checked} operations, {unknown} of unknown outcome ({})", history.format.name())
+    let skipped = match history.skipped {
+        0 => String::new(),
+        count => format!(", {} skipped as not a client's", grouped(count as u64)),
+    };
+    format!("{objects}: {checked} operations, {unknown} of unknown outcome{skipped} ({})", history.format.name())
 }
 
 fn message(path: &str, history: &History, judgement: &Judgement, report: &str) -> Value {
@@ -239,6 +262,7 @@ fn message(path: &str, history: &History, judgement: &Judgement, report: &str) -
         "verdict": judgement.verdict.name(),
         "operations": judgement.checked,
         "unknown": judgement.unknown,
+        "skipped": history.skipped,
         "objects": judgement.objects,
         "violated": judgement.violated,
         "undecided": judgement.undecided,

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use serde_json::{Map, Number, Value};
 
+use super::numbers;
+
 /// How deeply collections may lie in each other.
 const DEPTH_MAX: usize = 64;
 
@@ -278,6 +280,9 @@ impl<'t> Reader<'t> {
         let float = digits.strip_suffix('M').unwrap_or(digits).parse::<f64>().ok();
         // Ratios and integers beyond 64 bits keep their digits, as text.
         let beyond = word.chars().all(|c| c.is_ascii_digit() || "+-/N".contains(c));
+        if !beyond && !numbers::is_exact(digits.strip_suffix('M').unwrap_or(digits)) {
+            return Err(self.wrong(begin, numbers::INEXACT));
+        }
         match float.filter(|_| !beyond).and_then(Number::from_f64) {
             Some(number) => Ok(Value::Number(number)),
             None if beyond => Ok(Value::String(word.to_owned())),

@@ -58,6 +58,8 @@ pub(super) struct Events {
     pairs: Pairs,
     /// A compare-and-set that "fails" with its values has found another one, rather than "had no effect".
     pub refusals: bool,
+    /// What was no event of a client.
+    pub skipped: usize,
 }
 
 #[derive(Default)]
@@ -148,6 +150,7 @@ impl Events {
             keys: self.keys.names,
             model: None,
             other_kinds: Vec::new(),
+            skipped: self.skipped,
         }
     }
 }

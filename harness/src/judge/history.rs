@@ -19,6 +19,8 @@ pub struct History {
     pub model: Option<ModelKind>,
     /// Lines that name another model, and where.
     pub other_kinds: Vec<(ModelKind, Range<usize>)>,
+    /// Lines and events that are no operations of a client, and were left out.
+    pub skipped: usize,
 }
 
 /// One operation, from its invocation to its completion.
@@ -131,6 +133,11 @@ impl ModelKind {
         }
     }
 
+    /// Whether it holds something from the beginning that can be chosen.
+    pub fn has_initial(self) -> bool {
+        !matches!(self, Self::Queue | Self::Mutex)
+    }
+
     /// The simplest model that has all of `operations`' verbs, or else one that has the first.
     pub(super) fn infer(operations: &[Operation]) -> Self {
         let order = [Self::Register, Self::CasRegister, Self::KeyValue, Self::Queue, Self::Mutex, Self::MultiRegister];
@@ -199,6 +206,11 @@ impl Verb {
         Self::ALL.into_iter().find(|verb| verb.name() == name)
     }
 
+    /// Whether its value is what goes in.
+    pub(super) fn takes(self) -> bool {
+        matches!(self, Self::Write | Self::Cas | Self::Put | Self::Append | Self::Enqueue | Self::Txn)
+    }
+
     /// Whether its value is what came out.
     pub(super) fn returns(self) -> bool {
         matches!(self, Self::Read | Self::Get | Self::Dequeue | Self::Drain)
@@ -206,6 +218,37 @@ impl Verb {
 }
 
 impl History {
+    /// What to compare it with: what was asked for, what it says, or else the simplest model that has its operations.
+    pub fn model(&self, asked: Option<ModelKind>) -> ModelKind {
+        asked.or(self.model).unwrap_or_else(|| ModelKind::infer(&self.operations))
+    }
+
+    /// Per operation that its process began while another of its own was under way: it, and the other one.
+    ///
+    /// After an operation of unknown outcome a process may go on.
+    pub(super) fn overlaps(&self) -> Vec<(usize, usize)> {
+        let mut order: Vec<usize> = (0..self.operations.len()).collect();
+        // Of what begins at one time, what ends first has come first: clocks may be coarse.
+        order.sort_by_key(|&index| {
+            let Operation { process, start, end, .. } = self.operations[index];
+            (process, start, end.unwrap_or(start), index)
+        });
+        let mut overlaps = Vec::new();
+        let mut busy: Option<usize> = None;
+        for index in order {
+            let Operation { process, start, end, .. } = self.operations[index];
+            let until = |other: usize| self.operations[other].end;
+            let other = busy.filter(|&other| self.operations[other].process == process);
+            overlaps.extend(other.filter(|&other| until(other) > Some(start)).map(|other| (index, other)));
+            if end.is_some() && other.is_none_or(|other| until(other) < end) {
+                busy = Some(index);
+            } else {
+                busy = other;
+            }
+        }
+        overlaps
+    }
+
     /// An operation as a person writes it: `read → 3`, `write 3 (unknown)`.
     pub fn describe(&self, index: usize) -> String {
         let operation = &self.operations[index];

@@ -1,7 +1,8 @@
 //! Jepsen's history: one map per event, all in one vector or one after the other.
 //!
 //! `:type` is `:invoke`, `:ok`, `:fail` (it had no effect) or `:info` (nobody knows), `:f` the operation, `:value` its
-//! argument or result, `:process` a number. Events of processes without a number (the nemesis) are skipped.
+//! argument or result, `:process` a number. Events of processes with a keyword in place of a number (the nemesis) are
+//! skipped and counted.
 //! <https://github.com/jepsen-io/history> describes the structure.
 //!
 //! The maps with a `:key` among Porcupine's test data are the same, but that a missing value reads as `""`.
@@ -60,9 +61,9 @@ fn read_maps(text: &str, reader: &mut Reader<'_>, events: &mut Events, mistakes:
         counted = begin;
         let Some(entries) = reader.map()? else { break };
         let span = begin..reader.position();
-        match event(entries, span.clone(), line) {
+        match event(text, entries, span.clone(), line) {
             Ok(Some(event)) => events.add(event, mistakes),
-            Ok(None) => {}
+            Ok(None) => events.skipped += 1,
             Err(Mistake { at, message, label, help }) => {
                 let at = at.map_or(span, |at| at);
                 mistakes.add(at, message, label, &help);
@@ -80,14 +81,14 @@ struct Mistake {
 }
 
 /// `None`: an event of the nemesis.
-fn event(entries: Entries, span: Range<usize>, line: u32) -> Result<Option<Event>, Mistake> {
-    let (mut process, mut kind, mut verb, mut value, mut key) = (None, None, None, Value::Null, None);
+fn event(text: &str, entries: Entries, span: Range<usize>, line: u32) -> Result<Option<Event>, Mistake> {
+    let (mut process, mut kind, mut verb, mut value, mut key) = (None, None, None, None, None);
     for (name, given, at) in entries {
         match name.as_str() {
-            "process" => process = Some(given),
+            "process" => process = Some((given, at)),
             "type" => kind = Some((given, at)),
             "f" => verb = Some((given, at)),
-            "value" => value = given,
+            "value" => value = Some(given),
             "key" => key = Some(given),
             _ => {}
         }
@@ -98,9 +99,18 @@ fn event(entries: Entries, span: Range<usize>, line: u32) -> Result<Option<Event
         label: "in this map",
         help: format!("such as {example}"),
     };
-    let process = process.ok_or_else(|| missing("process", ":process 0"))?;
+    let (process, process_at) = process.ok_or_else(|| missing("process", ":process 0"))?;
     if !process.is_number() {
-        return Ok(None);
+        return if text[process_at.clone()].starts_with(':') {
+            Ok(None)
+        } else {
+            Err(Mistake {
+                at: Some(process_at),
+                message: "the :process of an event is no number".to_owned(),
+                label: "whose?",
+                help: "the process of a client is a number, any other a keyword such as :nemesis".to_owned(),
+            })
+        };
     }
     let (kind, kind_at) = kind.ok_or_else(|| missing("type", ":type :invoke"))?;
     let (verb, verb_at) = verb.ok_or_else(|| missing("f", ":f :read"))?;
@@ -116,5 +126,10 @@ fn event(entries: Entries, span: Range<usize>, line: u32) -> Result<Option<Event
         label: "unknown operation",
         help: suggestion(verb.as_str().unwrap_or_default(), &Verb::ALL.map(Verb::name)),
     })?;
+    // Nothing that came out is written as nil; an invocation of a read has nothing to say.
+    if kind == Kind::Ok && verb.returns() && value.is_none() {
+        return Err(missing("value", ":value nil, if nothing came out"));
+    }
+    let value = value.unwrap_or(Value::Null);
     Ok(Some(Event { process: process.to_string(), kind, verb, value, key, span, line }))
 }

@@ -2,12 +2,13 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::Value;
 
 use super::{
     history::{Format, History, ModelKind, Names, Operation, Outcome, Verb, plain},
     mistakes::Mistakes,
+    numbers,
 };
 use crate::scenario::suggestion;
 
@@ -22,12 +23,12 @@ struct Line<'t> {
     process: Value,
     #[serde(borrow, default)]
     kind: Option<Cow<'t, str>>,
-    #[serde(default)]
-    key: Value,
+    #[serde(default, deserialize_with = "present")]
+    key: Option<Value>,
     #[serde(borrow)]
     operation: Cow<'t, str>,
-    #[serde(default)]
-    value: Value,
+    #[serde(default, deserialize_with = "present")]
+    value: Option<Value>,
     #[serde(default)]
     result: Option<bool>,
     start: u64,
@@ -39,6 +40,11 @@ struct Line<'t> {
     _note: IgnoredAny,
 }
 
+/// Tells `null`, which says something, from a field that is not there.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
+}
+
 pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> History {
     let mut history = History {
         format: Format::Jsonl,
@@ -47,8 +53,9 @@ pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> History {
         keys: Vec::new(),
         model: None,
         other_kinds: Vec::new(),
+        skipped: 0,
     };
-    let (mut processes, mut keys) = (Names::default(), Names::default());
+    let (mut processes, mut keys) = (Names::default(), Keys::default());
     let mut offset = 0;
     for (line, number) in text.split_inclusive('\n').zip(1..) {
         if mistakes.are_enough() {
@@ -67,8 +74,23 @@ pub(super) fn read(text: &str, mistakes: &mut Mistakes) -> History {
             }
         }
     }
-    (history.processes, history.keys) = (processes.names, keys.names);
+    for span in keys.missing.into_iter().filter(|_| !keys.names.names.is_empty()) {
+        if mistakes.are_enough() {
+            break;
+        }
+        let help = "give its key, or \"key\": null if it has none";
+        mistakes.add(span, "this line has no `key`, and others have one", "of which key?", help);
+    }
+    (history.processes, history.keys) = (processes.names, keys.names.names);
     history
+}
+
+/// What lines say about keys.
+#[derive(Default)]
+struct Keys {
+    names: Names,
+    /// The lines that say nothing.
+    missing: Vec<Range<usize>>,
 }
 
 struct Mistake {
@@ -85,8 +107,9 @@ fn operation(
     number: u32,
     history: &mut History,
     processes: &mut Names,
-    keys: &mut Names,
+    keys: &mut Keys,
 ) -> Result<Operation, Mistake> {
+    check_numbers(text)?;
     let line: Line<'_> = serde_json::from_str(text).map_err(|error| diagnose(text, &error))?;
     let at_value = |name: &str, message: String, label: &str, help: String| Mistake {
         at: field(text, name).map(|(_, value)| value),
@@ -137,12 +160,28 @@ fn operation(
         let message = format!("an operation ends at {end}, before it starts at {}", line.start);
         return Err(at_value("end", message, "too early", "are start and end in one unit?".to_owned()));
     }
-    let key = (!line.key.is_null()).then(|| keys.number(&plain(&line.key)));
+    let told = match outcome {
+        Outcome::Ok => verb.takes() || verb.returns(),
+        Outcome::Unknown => verb.takes(),
+        Outcome::Failed => false,
+    };
+    if told && line.value.is_none() {
+        let (message, help) = if verb.returns() {
+            (format!("a `{}` that is ok has no value", verb.name()), "say what came out, \"value\": null for nothing")
+        } else {
+            (format!("a `{}` has no value", verb.name()), "say what went in, \"value\": null for nothing")
+        };
+        return Err(at_value("operation", message, "value?", help.to_owned()));
+    }
+    if line.key.is_none() {
+        keys.missing.push(span.clone());
+    }
+    let key = line.key.filter(|key| !key.is_null()).map(|key| keys.names.number(&plain(&key)));
     Ok(Operation {
         process: processes.number(&plain(&line.process)),
         key,
         verb,
-        value: line.value,
+        value: line.value.unwrap_or_default(),
         refused: line.result == Some(false),
         start: line.start,
         end,
@@ -150,6 +189,24 @@ fn operation(
         span,
         lines: (number, number),
     })
+}
+
+/// Refuses numbers that two different ones might become.
+fn check_numbers(text: &str) -> Result<(), Mistake> {
+    if numbers::inexact(text).is_some() {
+        for (name, at) in ["process", "key", "value"].into_iter().filter_map(|name| Some((name, field(text, name)?.1)))
+        {
+            if let Some(number) = numbers::inexact(&text[at.clone()]) {
+                return Err(Mistake {
+                    at: Some(at.start + number.start..at.start + number.end),
+                    message: format!("`{name}`: {}", numbers::INEXACT),
+                    label: "it would be rounded".to_owned(),
+                    help: numbers::INEXACT_HELP.to_owned(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What serde refused, said for people: the field rather than the type.

@@ -14,6 +14,7 @@ mod jsonl;
 mod mistakes;
 mod multi;
 mod mutex;
+mod numbers;
 mod porcupine;
 mod queue;
 mod search;
@@ -28,6 +29,7 @@ use serde_json::Value;
 
 pub use edn::{Reader as EdnReader, Wrong as EdnWrong};
 pub use history::{Format, History, ModelKind, Operation, Outcome, Verb};
+pub use numbers::inexact;
 
 use crate::scenario::Problem;
 use decide::{Decision, Judging};
@@ -142,7 +144,7 @@ pub fn judge(
     options: &Options,
     stop: &AtomicBool,
 ) -> Result<Judgement, Vec<Problem>> {
-    let model = options.model.or(history.model).unwrap_or_else(|| ModelKind::infer(&history.operations));
+    let model = history.model(options.model);
     let porcupine_maps = history.format == Format::Porcupine && model == ModelKind::KeyValue;
     let nothing = if porcupine_maps { Value::String(String::new()) } else { Value::Null };
     let initial = options.initial.as_ref().unwrap_or(&nothing);
@@ -155,6 +157,20 @@ pub fn judge(
         let message = format!("this is a {}, the lines before are about a {}", kind.name(), model.name());
         let help = "a history has one kind: split the file, or name the model with --model";
         mistakes.add(at.clone(), message, "another kind", help);
+    }
+    // The events of other formats are read so. Publishers do not wait for confirms, and a queue asks nobody who he is.
+    if history.format == Format::Jsonl && model != ModelKind::Queue {
+        for (index, other) in history.overlaps() {
+            if mistakes.are_enough() {
+                break;
+            }
+            let operation = &history.operations[index];
+            let process = &history.processes[operation.process as usize];
+            let (line, when) = (history.lines(other), history.when(other));
+            let message = format!("process {process} is still busy with what it began at {line} ({when})");
+            let help = "a process does one thing at a time: give whatever is done meanwhile a process of its own";
+            mistakes.add(operation.span.clone(), message, "begun too early", help);
+        }
     }
     if !mistakes.is_empty() {
         return Err(mistakes.into_problems(path, text));
