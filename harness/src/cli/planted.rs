@@ -100,12 +100,9 @@ fn chase<S: Simulate>(bug: &Chase<'_>, simulate: &S, bounds: &Bounds<'_>) -> Cha
     let last = bug.planted.seeds.last.unwrap_or(u64::MAX);
     for seed in bug.planted.seeds.first..=last {
         for scenario in bug.scenarios {
-            chased.stopped = match () {
-                () if bounds.interrupt.asked() => Some(Stopped::Interrupt),
-                () if bounds.limits.late() => Some(Stopped::Budget),
-                () => None,
-            };
-            if chased.stopped.is_some() {
+            let interrupted = bounds.interrupt.asked();
+            if interrupted || bounds.limits.late() {
+                chased.stopped = Some(if interrupted { Stopped::Interrupt } else { Stopped::Budget });
                 return chased;
             }
             let request = Request { sabotage: Some(bug.planted.bug), ..Request::default() };

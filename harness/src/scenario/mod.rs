@@ -5,6 +5,7 @@
 //! [`Problem`]s with their places; [`Scenario::draw`] makes a concrete timeline of it for one seed. A scenario with a
 //! [`swarm`] becomes another one first, with that seed's faults in it.
 
+mod action;
 mod check;
 mod concrete;
 mod draw;
@@ -27,13 +28,13 @@ mod values;
 mod write;
 
 pub use crate::check::Invariant;
+pub use action::{Action, ClientTrouble, DiskError, Errand, Partition, Reset, StallWhat, Trouble, Weather};
 pub(crate) use check::line_of;
 pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
-    AckMode, Action, ClientKind, ClientTrouble, Cluster, Consumers, DiskError, DiskSpeed, Errand, Getters, Lockers,
-    NAME_BYTES_MAX, Net, PANIC, Partition, Placement, Publishers, Queue, QueueKind, Repro, Reset, Run, SPARES_MAX,
-    Scenario, Seeds, Spread, StallWhat, Step, Take, Trouble, Weather,
+    AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Getters, Lockers, NAME_BYTES_MAX, Net, PANIC, Placement,
+    Publishers, Queue, QueueKind, Repro, Run, SPARES_MAX, Scenario, Seeds, Spread, Step, Take,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
