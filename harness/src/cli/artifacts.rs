@@ -219,6 +219,12 @@ pub(super) fn at(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error
     move |error| io::Error::new(error.kind(), format!("cannot {what} {}: {error}", path.display()))
 }
 
+/// Why `file` is not to be written: it is there, and is no `kind`, by what `is_one` says of its text.
+pub(super) fn not_ours(file: &Path, kind: &str, is_one: impl FnOnce(&str) -> bool) -> Option<String> {
+    let ours = !file.exists() || fs::read_to_string(file).is_ok_and(|text| is_one(&text));
+    (!ours).then(|| format!("{} exists and is no {kind}: name another file, or remove it", file.display()))
+}
+
 /// A folder name for each scenario: its own name, numbered when two files use the same.
 pub(super) fn folder_names(scenarios: &[&str]) -> Vec<String> {
     let mut used: BTreeMap<&str, u32> = BTreeMap::new();

@@ -7,7 +7,7 @@ use ferret_reports::Verdict;
 
 use super::{
     Streams,
-    artifacts::at,
+    artifacts::{at, not_ours},
     exit,
     gate::{as_scenarios_say, read_baseline},
     gate_table, merge, terminal,
@@ -95,10 +95,8 @@ pub(super) fn baseline(args: &BaselineArgs, streams: &mut Streams<'_>) -> io::Re
                 writeln!(streams.err, "ferret: {why}")?;
                 return Ok(exit::INCOMPLETE);
             }
-            let is_other = |text: String| Baseline::parse(&text).is_err();
-            if fs::read_to_string(file).is_ok_and(is_other) {
-                let why = "exists and is no baseline: name another file, or remove it";
-                writeln!(streams.err, "ferret: {} {why}", file.display())?;
+            if let Some(why) = not_ours(file, "baseline", Baseline::is_one) {
+                writeln!(streams.err, "ferret: {why}")?;
                 return Ok(exit::USAGE);
             }
             fs::write(file, Baseline::of(&sweep.build, &records).render()).map_err(at("write", file))?;

@@ -13,6 +13,7 @@ use warren::platform::Sabotage;
 
 use super::{
     Streams,
+    artifacts::not_ours,
     build_id::build_id,
     check::report_invalid,
     exit,
@@ -120,9 +121,9 @@ pub(super) fn shrink<S: Simulate>(
         return Ok(exit::NOTHING_SELECTED);
     };
     let seed = args.seed.unwrap_or(scenario.run.seeds.from);
-    if let Some(out) = args.out.as_deref().filter(|out| is_no_reproducer(out)) {
-        let why = "exists and is no reproducer: name another file, or remove it";
-        writeln!(streams.err, "ferret: {} {why}", out.display())?;
+    let reproduces = |text: &str| Scenario::parse("", text).is_ok_and(|scenario| scenario.repro.is_some());
+    if let Some(why) = args.out.as_deref().and_then(|out| not_ours(out, "reproducer", reproduces)) {
+        writeln!(streams.err, "ferret: {why}")?;
         return Ok(exit::USAGE);
     }
     let mut changed = scenario.clone();
@@ -146,12 +147,6 @@ pub(super) fn shrink<S: Simulate>(
         None if interrupt.asked() => Ok(exit::INCOMPLETE),
         None => Ok(exit::PASS),
     }
-}
-
-/// Whether `file` is there and holds something else than what a search has written.
-fn is_no_reproducer(file: &Path) -> bool {
-    let reproduces = |text: String| Scenario::parse("", &text).is_ok_and(|scenario| scenario.repro.is_some());
-    file.exists() && !fs::read_to_string(file).is_ok_and(reproduces)
 }
 
 impl Search<'_> {

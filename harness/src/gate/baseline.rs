@@ -110,6 +110,11 @@ impl Baseline {
         Self { version: BASELINE_VERSION, build: build.to_owned(), runs }
     }
 
+    /// Whether the text is a baseline, if perhaps one that must be saved anew.
+    pub fn is_one(text: &str) -> bool {
+        serde_json::from_str::<Self>(text).is_ok()
+    }
+
     /// # Errors
     /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {

@@ -275,6 +275,21 @@ fn what_is_no_baseline_is_not_written_over() {
     assert_eq!((said.code, workspace.read("gate.toml")), (exit::USAGE, before));
     assert!(said.err.contains("gate.toml exists and is no baseline"), "{}", said.err);
     assert_eq!(workspace.ferret(&["baseline", "save", "@base", "@base.json"], &good()).code, exit::PASS);
+    std::fs::write(workspace.path("binary"), [0xff, 0xfe]).expect("it can be written");
+    assert_eq!(workspace.ferret(&["baseline", "save", "@base", "@binary"], &good()).code, exit::USAGE);
+}
+
+#[test]
+fn a_baseline_that_must_be_saved_anew_can_be() {
+    let workspace = workspace();
+    let saved = workspace.read("base.json");
+    let line = saved.lines().find(|line| line.contains("\"seed\":1,")).expect("a run").trim_end_matches(',');
+    workspace.write("base.json", &saved.replacen(line, &format!("{line},\n{line}"), 1));
+    let said = workspace.ferret(&["baseline", "compare", "@base", "@base.json"], &good());
+    assert_eq!(said.code, exit::INVALID_SCENARIO, "{}", said.err);
+    assert!(said.err.contains("stands twice"), "{}", said.err);
+    assert_eq!(workspace.ferret(&["baseline", "save", "@base", "@base.json"], &good()).code, exit::PASS);
+    assert_eq!(workspace.read("base.json"), saved);
 }
 
 #[test]
