@@ -1,7 +1,7 @@
 //! One channel: takes its client's requests and the cluster's events, in order, one at a time.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::pin,
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Server,
+    blockade::Blockade,
     confirm::{Confirm, Confirms},
     connection::Ending,
     consume::Consumer,
@@ -56,6 +57,9 @@ pub(super) struct Parts<P: Platform> {
     /// The client understands `basic.cancel` from the broker.
     pub(super) cancel_notify: bool,
     pub(super) outgoing: Outgoing,
+    pub(super) blockade: Rc<Blockade>,
+    /// The last publish of earlier channels of each number, for a planted bug.
+    pub(super) tags: Rc<RefCell<BTreeMap<u16, u64>>>,
     pub(super) inbox: Rc<Inbox>,
     pub(super) events: mpsc::UnboundedReceiver<ChannelEvent>,
     /// Shared with the connection's reader.
@@ -123,6 +127,10 @@ impl<P: Platform> Channel<P> {
     pub(super) async fn run(mut self) {
         let result = self.work().await;
         self.tell_confirms();
+        self.go_on();
+        if let Some(confirms) = &self.confirms {
+            self.parts.tags.borrow_mut().insert(self.parts.number, confirms.latest());
+        }
         let Parts { number, id, outgoing, inbox, state, endings, server, .. } = &self.parts;
         let (end_state, ending) = match result {
             Ok(End::ByClient) => {
@@ -176,18 +184,24 @@ impl<P: Platform> Channel<P> {
 
     /// Waits until a request may be taken or an event is there, which it handles.
     async fn something_to_do(&mut self) {
+        let backlog_low = self.parts.server.config.backlog_max / 2;
         let Parts { outgoing, inbox, events, server, .. } = &mut self.parts;
         outgoing.room().await;
         let request_allowed = async {
             match self.backlogged {
-                Some(group) => server.cluster.backlog_below(group, super::publish::BACKLOG_RESUME).await,
+                Some(group) => server.cluster.backlog_below(group, backlog_low).await,
                 None => inbox.arrival().await,
             }
         };
         tokio::select! {
             biased;
             Some(event) = events.recv() => self.on_event(event),
-            () = request_allowed => self.backlogged = None,
+            () = request_allowed => {
+                if self.backlogged.is_some() && self.cluster().platform().sabotaged(Sabotage::BlockedDropped) {
+                    self.drop_waiting();
+                }
+                self.go_on();
+            }
         }
     }
 
@@ -223,7 +237,9 @@ impl<P: Platform> Channel<P> {
             AMQPClass::Queue(method) => self.queue_method(method).await?,
             AMQPClass::Basic(method) => self.basic_method(method).await?,
             AMQPClass::Confirm(confirm::AMQPMethod::Select(select)) => {
-                self.confirms.get_or_insert_default();
+                let goes_on = self.cluster().platform().sabotaged(Sabotage::TagsGoOn);
+                let before = if goes_on { self.parts.tags.borrow().get(&self.parts.number).copied() } else { None };
+                self.confirms.get_or_insert_with(|| Confirms::after(before.unwrap_or(0)));
                 if !select.nowait {
                     self.reply(AMQPClass::Confirm(confirm::AMQPMethod::SelectOk(confirm::SelectOk {})));
                 }

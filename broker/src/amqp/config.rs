@@ -15,6 +15,9 @@ pub struct AmqpConfig {
     pub channel_max: u16,
     /// Bytes in a message's body.
     pub message_size_max: u64,
+    /// Bytes submitted to a queue and not yet applied here, beyond which its publishers are stopped until it is half of
+    /// that.
+    pub backlog_max: usize,
     /// How long a client may take to log in.
     pub handshake_timeout: Duration,
 }
@@ -30,6 +33,7 @@ impl Default for AmqpConfig {
             frame_max: 131_072,
             channel_max: 2047,
             message_size_max: 128 << 20,
+            backlog_max: 8 << 20,
             handshake_timeout: Duration::from_secs(10),
         }
     }

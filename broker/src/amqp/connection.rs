@@ -1,6 +1,12 @@
 //! One client connection: handshake, reading, dispatch to channels, heartbeats, and the end.
 
-use std::{cell::Cell, collections::BTreeMap, pin::pin, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    pin::pin,
+    rc::Rc,
+    time::Duration,
+};
 
 use amq_protocol::protocol::{AMQPClass, channel as channel_class, connection};
 use tokio::{
@@ -11,6 +17,7 @@ use tokio::{
 
 use super::{
     Server,
+    blockade::Blockade,
     channel::{self, Channel},
     codec::Frame,
     content::{Assembly, Request},
@@ -68,7 +75,9 @@ pub(super) async fn serve<P: Platform>(server: Rc<Server<P>>, stream: P::Stream,
         // Nobody listens if the connection ended first.
         let _ = broken.send(Ending::Broken);
     }));
-    let connection = Connection { server, agreed, peer, outgoing, endings, channels: BTreeMap::new() };
+    let blockade = Rc::new(Blockade::new(outgoing.clone(), agreed.blocked_notify));
+    let (channels, tags) = (BTreeMap::new(), Rc::default());
+    let connection = Connection { server, agreed, peer, outgoing, blockade, endings, channels, tags };
     connection.run(incoming, endings_in).await;
 }
 
@@ -111,8 +120,10 @@ struct Connection<P: Platform> {
     /// The client's address.
     peer: String,
     outgoing: Outgoing,
+    blockade: Rc<Blockade>,
     endings: mpsc::UnboundedSender<Ending>,
     channels: BTreeMap<u16, Slot>,
+    tags: Rc<RefCell<BTreeMap<u16, u64>>>,
 }
 
 /// The reader's side of a channel.
@@ -318,6 +329,8 @@ impl<P: Platform> Connection<P> {
             user: self.agreed.user.clone(),
             cancel_notify: self.agreed.consumer_cancel_notify,
             outgoing: self.outgoing.clone(),
+            blockade: Rc::clone(&self.blockade),
+            tags: Rc::clone(&self.tags),
             inbox: Rc::clone(&inbox),
             events,
             state: Rc::clone(&state),

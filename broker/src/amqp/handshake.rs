@@ -27,6 +27,8 @@ pub(super) struct Agreed {
     pub(super) heartbeat: Duration,
     /// The client understands `basic.cancel` from the broker.
     pub(super) consumer_cancel_notify: bool,
+    /// The client understands `connection.blocked` from the broker.
+    pub(super) blocked_notify: bool,
 }
 
 /// Why there will be no connection.
@@ -80,6 +82,7 @@ pub(super) async fn accept<P: Platform>(
         Err(error) => return Err(HandshakeError::Gone(error.to_string())),
     };
     let consumer_cancel_notify = capable("consumer_cancel_notify");
+    let blocked_notify = capable("connection.blocked");
     let heartbeat = u16::try_from(config.heartbeat.as_secs()).unwrap_or(u16::MAX);
     let offer = connection::Tune { channel_max: config.channel_max, frame_max: config.frame_max, heartbeat };
     send(output, connection::AMQPMethod::Tune(offer)).await?;
@@ -106,6 +109,7 @@ pub(super) async fn accept<P: Platform>(
         channel_max: tune_ok.channel_max,
         heartbeat: Duration::from_secs(tune_ok.heartbeat.into()),
         consumer_cancel_notify,
+        blocked_notify,
     })
 }
 
@@ -149,7 +153,7 @@ fn start() -> connection::Start {
         ("per_consumer_qos", true),
         ("authentication_failure_close", true),
         ("exchange_exchange_bindings", false),
-        ("connection.blocked", false),
+        ("connection.blocked", true),
     ];
     let mut capabilities = FieldTable::default();
     for (name, value) in flags {

@@ -40,6 +40,12 @@ impl Inbox {
         Some(request)
     }
 
+    /// Undoes a [`Self::pop`].
+    pub(super) fn put_back(&self, request: Request) {
+        self.bytes.set(self.bytes.get() + request.weight());
+        self.requests.borrow_mut().push_front(request);
+    }
+
     /// Drops what is queued and whatever comes.
     pub(super) fn close(&self) {
         self.closed.set(true);

@@ -9,6 +9,7 @@
 //! Back-pressure goes the whole way: a queue that cannot take more stops the channel, its full inbox stops the reader,
 //! and the socket's window the client. A client that does not read fills its output buffer, which stops its channels.
 
+mod blockade;
 mod channel;
 pub mod codec;
 mod config;

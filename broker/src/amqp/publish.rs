@@ -7,19 +7,14 @@ use amq_protocol::protocol::{
 
 use super::{
     channel::Channel,
-    content::Content,
+    content::{Content, Request},
     error::{AmqpError, ReplyCode},
 };
 use crate::{
-    platform::{Platform, Sabotage},
+    platform::{GroupId, Platform, Sabotage},
     queue::{Message, Operation},
     routing::Refusal,
 };
-
-/// Bytes submitted to a queue and not yet applied here, beyond which its publishers are stopped…
-const BACKLOG_MAX: usize = 8 << 20;
-/// …until there are no more than this.
-pub(super) const BACKLOG_RESUME: usize = BACKLOG_MAX / 2;
 
 impl<P: Platform> Channel<P> {
     pub(super) fn publish(&mut self, publish: &Publish, mut content: Content) -> Result<(), AmqpError> {
@@ -64,14 +59,41 @@ impl<P: Platform> Channel<P> {
                 continue;
             }
             operations.push((group, sequence));
-            if self.cluster().backlog_bytes(group) > BACKLOG_MAX {
-                self.backlogged = Some(group);
+            if self.cluster().backlog_bytes(group) > self.parts.server.config.backlog_max {
+                self.stop_for(group);
             }
         }
         if let Some(confirms) = &mut self.confirms {
             confirms.published(operations);
         }
         Ok(())
+    }
+
+    /// No request is taken until the queue has caught up.
+    fn stop_for(&mut self, group: GroupId) {
+        if self.backlogged.replace(group).is_none() {
+            self.parts.blockade.stop();
+        }
+    }
+
+    /// Takes requests again, if none were taken.
+    pub(super) fn go_on(&mut self) {
+        if self.backlogged.take().is_some() {
+            self.parts.blockade.go_on();
+        }
+    }
+
+    /// A planted bug: confirms what waits, up to a request that is no publish, and keeps nothing of it.
+    pub(super) fn drop_waiting(&mut self) {
+        while let Some(request) = self.parts.inbox.pop() {
+            let Request::Publish(..) = request else {
+                self.parts.inbox.put_back(request);
+                return;
+            };
+            if let Some(confirms) = &mut self.confirms {
+                confirms.published([]);
+            }
+        }
     }
 
     fn give_back(&self, publish: &Publish, content: &Content) {

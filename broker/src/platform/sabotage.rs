@@ -107,6 +107,9 @@ planted! {
     CloseForgetsHeld, "close-forgets-held", "what a closed channel held is not given back", ["no-confirmed-loss", "liveness", "single-owner"];
     CloseWithoutLeader, "close-without-leader", "what a channel holds that is closed while its queue has no leader is not given back", ["no-confirmed-loss", "liveness", "single-owner"];
     StaleEmptyGet, "stale-empty-get", "a get is answered from the node's own replica if that is empty", ["queue-linearizable"];
+    // Back-pressure and channels.
+    BlockedDropped, "blocked-dropped", "what waits for a blocked channel is confirmed and dropped once the channel goes on", ["no-confirmed-loss", "queue-linearizable"];
+    TagsGoOn, "tags-go-on", "a channel whose number was used before counts its publishes on from there", ["confirm-protocol", "liveness"];
     // Metadata and routing.
     RouteAroundLeaderless, "route-around-leaderless", "a publish to a queue without a leader is confirmed and kept nowhere", ["no-confirmed-loss", "confirm-protocol"];
     PublishToAll, "publish-to-all", "one publish in fifty reaches every queue", ["no-phantom"];

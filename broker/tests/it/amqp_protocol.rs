@@ -19,6 +19,9 @@ const CLIENTS: &str = "clients:5672";
 /// What the tests' broker takes as a message's body at most, in bytes.
 const MESSAGE_SIZE_MAX: u64 = 100_000;
 
+/// Bytes that may wait for a queue there before its publishers are stopped.
+const BACKLOG_MAX: usize = 50_000;
+
 /// Where a test's clients come from.
 struct Broker {
     platform: MemoryPlatform,
@@ -48,6 +51,7 @@ fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(Broker) -> F) {
         let peers = BTreeMap::from([(node, "n1:25672".to_owned())]);
         let mut config = Config::new(node, CLIENTS, peers);
         config.clients.message_size_max = MESSAGE_SIZE_MAX;
+        config.clients.backlog_max = BACKLOG_MAX;
         tokio::select! {
             biased;
             end = node::run(platform.clone(), config) => panic!("the broker ended: {:?}", end.err()),
@@ -386,6 +390,38 @@ fn confirms_cover_every_publish_once() {
             confirmed = ack.delivery_tag;
         }
         assert_eq!(client.declare(1, "q").await.message_count, 500);
+    });
+}
+
+#[test]
+fn who_can_hear_it_is_told_that_a_queue_is_behind_and_when_it_has_caught_up() {
+    with_broker(|broker| async move {
+        let stream = broker.platform.connect_when_bound(CLIENTS).await;
+        let mut told = RawClient::login_with(stream, 0, &["connection.blocked"]).await;
+        told.open_channel(1).await;
+        told.declare(1, "q").await;
+        told.select_confirms(1).await;
+        told.publish(1, to_queue("q"), &[7; BACKLOG_MAX + 1]).await;
+        let AMQPClass::Connection(connection::AMQPMethod::Blocked(blocked)) = told.method(0).await else {
+            panic!("not told that it is blocked");
+        };
+        assert!(blocked.reason.as_str().contains("queue"), "{blocked:?}");
+        // The confirm is of channel 1, and what says that it may go on of channel 0: in either order.
+        let mut rest = Vec::new();
+        for _ in 0..2 {
+            let Some(Frame::Method(channel, method)) = told.frame().await else { panic!("no method") };
+            rest.push((channel, method));
+        }
+        rest.sort_by_key(|(channel, _)| *channel);
+        let unblocked = AMQPClass::Connection(connection::AMQPMethod::Unblocked(connection::Unblocked {}));
+        assert_eq!(rest, [(0, unblocked), (1, ack(1, false))]);
+
+        let mut untold = broker.client_with_channel().await;
+        untold.select_confirms(1).await;
+        untold.publish(1, to_queue("q"), &[7; BACKLOG_MAX + 1]).await;
+        assert_eq!(untold.method(1).await, ack(1, false));
+        untold.publish(1, to_queue("q"), b"small").await;
+        assert_eq!(untold.method(1).await, ack(2, false));
     });
 }
 

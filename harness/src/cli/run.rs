@@ -275,6 +275,11 @@ pub(super) fn run<S: Simulate>(
         writeln!(streams.err, "nothing to plant: no `matching-sabotage` in {}", unmatched.join(", "))?;
         return Ok(exit::USAGE);
     }
+    let refused = selection.scenarios.iter().find_map(|scenario| impossible(args.client?, scenario, args.swarm));
+    if let Some(why) = refused {
+        writeln!(streams.err, "ferret: {why}")?;
+        return Ok(exit::USAGE);
+    }
     let inputs: Vec<&Path> = selection.scenarios.iter().map(|scenario| Path::new(scenario.path.as_str())).collect();
     let artifacts = match Artifacts::anew(args.out.as_deref(), &inputs, streams)? {
         Ok(artifacts) => artifacts,
@@ -335,6 +340,16 @@ pub(super) fn run<S: Simulate>(
     Ok(match swept.verdict() {
         Verdict::Pass | Verdict::Violated if !missed.is_empty() => Verdict::Vacuous.exit_code(),
         verdict => verdict.exit_code(),
+    })
+}
+
+/// Why no run of the scenario is possible with this client, if a step of its own asks for more than the client can do.
+pub(super) fn impossible(client: ClientKind, scenario: &Scenario, swarm: bool) -> Option<String> {
+    let own_steps = scenario.swarm.as_ref().map_or(!swarm, |swarm| swarm.keeps());
+    let step = scenario.steps.iter().find(|step| step.action.is_native_only())?;
+    (client != ClientKind::Native && own_steps).then(|| {
+        let (path, line, kind) = (&scenario.path, step.line, step.action.kind());
+        format!("{path}:{line}: only the native client can do `{kind}`: leave out --client, or the step")
     })
 }
 

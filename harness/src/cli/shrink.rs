@@ -126,6 +126,10 @@ pub(super) fn shrink<S: Simulate>(
         writeln!(streams.err, "ferret: {why}")?;
         return Ok(exit::USAGE);
     }
+    if let Some(why) = args.client.and_then(|client| super::run::impossible(client, scenario, false)) {
+        writeln!(streams.err, "ferret: {why}")?;
+        return Ok(exit::USAGE);
+    }
     let mut changed = scenario.clone();
     changed.sabotage = args.sabotage.or(scenario.sabotage);
     changed.run.client = args.client.unwrap_or(scenario.run.client);

@@ -84,13 +84,24 @@ impl Nemesis {
             Action::Trouble { node, trouble } => self.trouble(fault, &node.nodes, trouble),
             Action::Client { client, trouble: ClientTrouble::Crash } => self.crash(fault, client),
             Action::Client { client, trouble: ClientTrouble::Slow { poll } } => {
-                let machines = self.clients.get(client).into_iter().flatten();
-                let processors = machines.map(|machine| Thing::Processor(*machine)).collect();
+                let processors = self.machines_of(client).map(Thing::Processor).collect();
                 self.hold(fault, processors, &Grip::SlowCpu(*poll))
+            }
+            Action::Client { client, trouble: ClientTrouble::ChannelClose { how, every } } => {
+                let channels = self.machines_of(client).map(Thing::Channel).collect();
+                self.hold(fault, channels, &Grip::EndChannels(*how, *every))
+            }
+            Action::Client { client, trouble: ClientTrouble::IgnoreFlow } => {
+                let flows = self.machines_of(client).map(Thing::Flow).collect();
+                self.hold(fault, flows, &Grip::IgnoreFlow)
             }
             // The answer is awaited from beat to beat.
             Action::Operate { .. } => Vec::new(),
         }
+    }
+
+    fn machines_of(&self, client: &str) -> impl Iterator<Item = MachineId> {
+        self.clients.get(client).into_iter().flatten().copied()
     }
 
     pub(super) fn hold(&mut self, fault: u32, things: Vec<Thing>, grip: &Grip) -> Vec<Thing> {

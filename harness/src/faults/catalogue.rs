@@ -200,6 +200,18 @@ pub const CATALOGUE: &[Listed] = &[
         r#"{ at = "5s", churn = { client = "con", every = "500ms" }, for = "6s" }"#,
     ),
     listed(
+        "client",
+        "channel-close",
+        "publishers' channels end behind publishes without an answer; the connection stays, unless a message breaks off",
+        r#"{ at = "5s", channel-close = { client = "pub", every = "500ms", how = "error" }, for = "6s" }"#,
+    ),
+    listed(
+        "client",
+        "ignore-flow",
+        "publishers heed neither connection.blocked nor their own window of open publishes",
+        r#"{ at = "5s", ignore-flow = { client = "pub" }, for = "6s", may-miss = true }"#,
+    ),
+    listed(
         "cluster",
         "transfer-leader",
         "an operator lets another voter lead a queue",

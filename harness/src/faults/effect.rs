@@ -113,6 +113,8 @@ pub(super) fn nothing(kind: &str) -> &'static str {
         "transfer-leader" | "grow" | "shrink" | "add-member" | "remove-member" => "nothing: there was no such node",
         "client-crash" => "nothing: no such client was running",
         "churn" => "nothing: no connection was established",
+        "channel-close" => "nothing: no such client published meanwhile",
+        "ignore-flow" => "nothing: no such client had to hold back",
         "heal" => "nothing: no fault was under way and no node was down",
         _ => "nothing",
     }
@@ -129,6 +131,8 @@ pub(super) fn felt_as(kind: &str) -> (&'static str, &'static str) {
         "slow-cpu" | "slow-consumer" => ("delayed", "poll"),
         "disk-error" => ("failed", "disk operation"),
         "client-crash" => ("crashed", "client"),
+        "channel-close" => ("ended", "channel"),
+        "ignore-flow" => ("forced", "message"),
         "bit-rot" => ("flipped", "bit"),
         "misdirect" => ("misdirected", "sector"),
         "clock-jump" | "clock-freeze" | "clock-drift" => ("falsified", "reading"),

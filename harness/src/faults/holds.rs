@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    rc::Rc,
     time::Duration,
 };
 
@@ -14,8 +15,9 @@ use warren::platform::NodeId;
 
 use super::effect::Effect;
 use crate::{
-    scenario::{DiskError, Weather},
+    scenario::{ChannelEnd, DiskError, Weather},
     sim::{Bandwidth, ClockRate, DiskFault, MachineId, Reorder, World},
+    workload::conduct::Conduct,
 };
 
 /// What a fault can hold.
@@ -45,7 +47,14 @@ pub enum Thing {
     /// The rate of both clocks.
     Clock(MachineId),
     WallClock(MachineId),
+    /// How a publisher's channel ends.
+    Channel(MachineId),
+    /// Whether a publisher holds back.
+    Flow(MachineId),
 }
+
+/// How to bid publishers, by their machines.
+pub type Conducts = BTreeMap<MachineId, Rc<Conduct>>;
 
 /// A property of a link that can be worse than usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +95,8 @@ pub enum Grip {
     Rate(ClockRate),
     WallJump(i64),
     WallFreeze,
+    EndChannels(ChannelEnd, Duration),
+    IgnoreFlow,
 }
 
 impl Grip {
@@ -103,6 +114,7 @@ impl Grip {
 /// Everything that faults hold at present, and the effects of all of them.
 pub struct Holds {
     world: World,
+    conducts: Conducts,
     grips: BTreeMap<Thing, Vec<Hold>>,
     effects: Vec<Effect>,
     /// Faults that were never in force on something they held.
@@ -135,8 +147,9 @@ struct Counters {
 
 impl Holds {
     /// For so many faults.
-    pub fn new(world: World, faults: usize) -> Self {
-        Self { world, grips: BTreeMap::new(), effects: vec![Effect::default(); faults], covered: BTreeSet::new() }
+    pub fn new(world: World, conducts: Conducts, faults: usize) -> Self {
+        let effects = vec![Effect::default(); faults];
+        Self { world, conducts, grips: BTreeMap::new(), effects, covered: BTreeSet::new() }
     }
 
     pub fn effect(&mut self, fault: u32) -> &mut Effect {
@@ -197,7 +210,9 @@ impl Holds {
             | Grip::Misdirect(_)
             | Grip::Rate(_)
             | Grip::WallJump(_)
-            | Grip::WallFreeze => effect.felt += now.felt - before.felt,
+            | Grip::WallFreeze
+            | Grip::EndChannels(..)
+            | Grip::IgnoreFlow => effect.felt += now.felt - before.felt,
         }
     }
 
@@ -255,7 +270,13 @@ impl Holds {
             ),
             Thing::Process(_, machine) => world.pause(machine),
             Thing::Link { .. } | Thing::Node(_) | Thing::Client(_) => {}
-            Thing::Weather { .. } | Thing::Processor(_) | Thing::Platter(_) | Thing::Clock(_) | Thing::WallClock(_) => {
+            Thing::Weather { .. }
+            | Thing::Processor(_)
+            | Thing::Platter(_)
+            | Thing::Clock(_)
+            | Thing::WallClock(_)
+            | Thing::Channel(_)
+            | Thing::Flow(_) => {
                 // Whatever another grip did is undone first, so that the two do not add up.
                 self.free(thing);
                 self.trouble(thing, grip);
@@ -284,6 +305,10 @@ impl Holds {
             (Thing::Clock(machine), Grip::Rate(rate)) => world.set_clock_rate(machine, *rate),
             (Thing::WallClock(machine), Grip::WallJump(by)) => world.jump_wall_clock(machine, *by),
             (Thing::WallClock(machine), Grip::WallFreeze) => world.freeze_wall_clock(machine, true),
+            (Thing::Channel(machine), Grip::EndChannels(how, every)) => {
+                self.conducts[&machine].end_channels(Some((*how, *every)));
+            }
+            (Thing::Flow(machine), Grip::IgnoreFlow) => self.conducts[&machine].flood(true),
             _ => unreachable!("{grip:?} is no grip on {thing:?}"),
         }
     }
@@ -311,6 +336,8 @@ impl Holds {
                 self.world.freeze_wall_clock(machine, false);
                 self.world.set_wall_clock_right(machine);
             }
+            Thing::Channel(machine) => self.conducts[&machine].end_channels(None),
+            Thing::Flow(machine) => self.conducts[&machine].flood(false),
         }
     }
 
@@ -337,9 +364,13 @@ impl Holds {
                 Counters { polls_held: self.world.machine_counters(machine).polls_held, ..Counters::default() }
             }
             Thing::Node(_) | Thing::Client(_) => Counters::default(),
-            Thing::Weather { .. } | Thing::Processor(_) | Thing::Platter(_) | Thing::Clock(_) | Thing::WallClock(_) => {
-                Counters { felt: self.felt(thing), ..Counters::default() }
-            }
+            Thing::Weather { .. }
+            | Thing::Processor(_)
+            | Thing::Platter(_)
+            | Thing::Clock(_)
+            | Thing::WallClock(_)
+            | Thing::Channel(_)
+            | Thing::Flow(_) => Counters { felt: self.felt(thing), ..Counters::default() },
         }
     }
 }
@@ -365,6 +396,8 @@ impl Holds {
                 clock.monotonic_skewed + clock.timers_skewed
             }
             Thing::WallClock(machine) => self.world.machine_counters(machine).clock.wall_skewed,
+            Thing::Channel(machine) => self.conducts[&machine].channels_ended(),
+            Thing::Flow(machine) => self.conducts[&machine].forced(),
             Thing::Link { .. } | Thing::Disk(_) | Thing::Process(..) | Thing::Node(_) | Thing::Client(_) => 0,
         }
     }

@@ -18,5 +18,6 @@ mod wording;
 
 pub use catalogue::{BEGINNINGS, CATALOGUE, Listed};
 pub use cluster_view::ClusterView;
+pub use holds::Conducts;
 pub use nemesis::Nemesis;
 pub use operator::Operator;

@@ -14,7 +14,7 @@ use warren::platform::NodeId;
 use super::{
     ClusterView,
     effect::{self, Effect},
-    holds::{Holds, Thing},
+    holds::{Conducts, Holds, Thing},
     operator::Operator,
     pulse::Pulse,
     watch::{self, Watch},
@@ -77,17 +77,17 @@ impl Active {
 }
 
 impl Nemesis {
-    /// `nodes` and `clients` are machines, those of clients by the name of their group.
+    /// `nodes` and `clients` are machines, those of clients by the name of their group; `conducts` bid publishers.
     pub fn new(
         (world, view): (World, Rc<RefCell<ClusterView>>),
         recorder: Rc<Recorder>,
         scenario: Rc<Scenario>,
-        (nodes, clients): (BTreeMap<NodeId, MachineId>, BTreeMap<String, Vec<MachineId>>),
+        (nodes, clients, conducts): (BTreeMap<NodeId, MachineId>, BTreeMap<String, Vec<MachineId>>, Conducts),
         operator: Operator,
         drawn: Vec<DrawnStep>,
     ) -> Self {
         let records: Vec<FaultRecord> = drawn.iter().map(|step| blank_record(&scenario, step)).collect();
-        let holds = Holds::new(world.clone(), records.len());
+        let holds = Holds::new(world.clone(), conducts, records.len());
         let waits = |(_, step): &(u32, DrawnStep)| scenario.steps[step.step].trigger.is_some();
         let (awaiting, pending) = (0u32..).zip(drawn).partition(waits);
         let absent = scenario.cluster.spare_ids().collect();

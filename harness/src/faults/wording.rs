@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use warren::platform::NodeId;
 
 use crate::scenario::{
-    Action, ClientTrouble, DiskError, DrawnTarget, Errand, Partition, Queue, Reset, Spread, StallWhat, Target, Trouble,
-    Weather,
+    Action, ChannelEnd, ClientTrouble, DiskError, DrawnTarget, Errand, Partition, Queue, Reset, Spread, StallWhat,
+    Target, Trouble, Weather,
 };
 
 /// Whom a step hits, and how to call them.
@@ -183,6 +183,17 @@ pub fn describe(action: &Action<Named>, lasts: Option<Duration>, queues: &[Queue
         Action::Client { client, trouble: ClientTrouble::Crash } => format!("crash the {client} clients"),
         Action::Client { client, trouble: ClientTrouble::Churn { every } } => {
             format!("break the connections of the {client} clients every {}", length(*every))
+        }
+        Action::Client { client, trouble: ClientTrouble::ChannelClose { how, every } } => {
+            let every = length(*every);
+            match how {
+                ChannelEnd::Clean => format!("close the channels of the {client} clients every {every}"),
+                ChannelEnd::Error => format!("have the channels of the {client} clients closed every {every}"),
+                ChannelEnd::Half => format!("break off messages of the {client} clients every {every}"),
+            }
+        }
+        Action::Client { client, trouble: ClientTrouble::IgnoreFlow } => {
+            format!("let the {client} clients send without holding back")
         }
         Action::Operate { node, errand } => match errand {
             Errand::TransferLeader { queue } => format!("let {} lead {}", node.words, queues[*queue].name),

@@ -9,12 +9,13 @@ use warren::{
 
 use super::timeline::ClientRole;
 use crate::{
-    faults::{ClusterView, Operator},
+    faults::{ClusterView, Conducts, Operator},
     history::{ClientId, History, QueueId},
-    scenario::{AckMode, Action, Placement, Scenario, Target},
+    scenario::{AckMode, Action, Cluster, Placement, Scenario, Target},
     sim::{MachineId, SimPlatform, World},
     workload::{
         Floor, Role,
+        conduct::Conduct,
         consumer::{self, ConsumerPlan},
         drain::{self, DrainPlan},
         getter::{self, GetterPlan},
@@ -76,7 +77,7 @@ pub(crate) fn cluster_address(node: NodeId) -> String {
 pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, MachineId> {
     let peers: BTreeMap<NodeId, String> =
         scenario.cluster.node_ids().map(|node| (node, cluster_address(node))).collect();
-    let compact_after = scenario.cluster.compact_after;
+    let Cluster { compact_after, backlog, .. } = scenario.cluster;
     let boot = |node: NodeId| {
         let (founders, mut peers) = (peers.keys().copied().collect::<Vec<_>>(), peers.clone());
         peers.insert(node, cluster_address(node));
@@ -86,6 +87,7 @@ pub fn add_nodes(world: &World, scenario: &Scenario) -> BTreeMap<NodeId, Machine
             config.compaction.entries = compact_after;
             config.compaction.tail = compact_after / 4;
             config.wal.segment_bytes = SEGMENT_BYTES;
+            config.clients.backlog_max = usize::try_from(backlog).expect("a backlog fits in memory");
             let running = async move {
                 let Err(error) = node::run(platform, config).await;
                 tracing::warn!(%node, %error, "the node ended");
@@ -112,16 +114,18 @@ pub fn add_operator(world: &World, scenario: &Scenario) -> (Operator, Option<Mac
     (operator, machine)
 }
 
-/// Adds the clients to the world; gives the machines of each group by its name.
+/// Adds the clients to the world; gives the machines of each group by its name, and how to bid the publishers.
 pub fn add_clients(
     world: &World,
     scenario: &Rc<Scenario>,
     floor: &Rc<Floor>,
     view: &Rc<RefCell<ClusterView>>,
-) -> BTreeMap<String, Vec<MachineId>> {
+) -> (BTreeMap<String, Vec<MachineId>>, Conducts) {
+    let mut conducts = Conducts::new();
     let mut cast = Cast { world, scenario, floor, view, client_next: 0, machines: BTreeMap::new() };
     for group in &scenario.publishers {
         for member in 0..group.count {
+            let conduct = Rc::<Conduct>::default();
             let plan = PublisherPlan {
                 role: cast.role(group.queue, group.node, member, group.confirms, 0),
                 interval: interval(group.rate),
@@ -131,8 +135,10 @@ pub fn add_clients(
                 retry: group.retry,
                 timeout: scenario.run.publish_timeout,
                 sequence_last: Rc::default(),
+                conduct: Rc::clone(&conduct),
             };
-            cast.add(&group.name, move |platform, floor| publisher::run(platform, plan.clone(), floor));
+            let machine = cast.add(&group.name, move |platform, floor| publisher::run(platform, plan.clone(), floor));
+            conducts.insert(machine, conduct);
         }
     }
     for group in &scenario.consumers {
@@ -184,7 +190,7 @@ pub fn add_clients(
         limit: scenario.run.drain,
     };
     cast.add("drain", move |platform, floor| drain::run(platform, plan.clone(), floor));
-    cast.machines
+    (cast.machines, conducts)
 }
 
 struct Cast<'a> {
@@ -241,7 +247,7 @@ impl Cast<'_> {
         })
     }
 
-    fn add<F>(&mut self, group: &str, play: impl Fn(SimPlatform, Rc<Floor>) -> F + 'static)
+    fn add<F>(&mut self, group: &str, play: impl Fn(SimPlatform, Rc<Floor>) -> F + 'static) -> MachineId
     where
         F: Future<Output = ()> + 'static,
     {
@@ -253,6 +259,7 @@ impl Cast<'_> {
         };
         let machine = self.world.add_machine(&name, NodeId(0), boot);
         self.machines.entry(group.to_owned()).or_default().push(machine);
+        machine
     }
 }
 

@@ -129,7 +129,7 @@ impl Stage {
             client_kind: scenario.run.client,
         });
         let nodes = cast::add_nodes(&world, &scenario);
-        let mut clients = cast::add_clients(&world, &scenario, &floor, &view);
+        let (mut clients, conducts) = cast::add_clients(&world, &scenario, &floor, &view);
         let (operator, its_machine) = cast::add_operator(&world, &scenario);
         // A black hole swallows the operator's packets as it does those of clients.
         clients.entry(OPERATOR.to_owned()).or_default().extend(its_machine);
@@ -138,7 +138,7 @@ impl Stage {
         }
         let sampler = Sampler::new(&nodes, clients.values().flatten().copied());
         let drawn = scenario.draw(seed);
-        let (cast, cluster) = ((nodes.clone(), clients), (world.clone(), view.clone()));
+        let (cast, cluster) = ((nodes.clone(), clients, conducts), (world.clone(), view.clone()));
         let nemesis = Nemesis::new(cluster, recorder.clone(), scenario.clone(), cast, operator, drawn);
         Self {
             scenario,

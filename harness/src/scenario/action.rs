@@ -190,6 +190,39 @@ pub enum ClientTrouble {
     Crash,
     /// All connections of the group break this often.
     Churn { every: Duration },
+    /// The channels of publishers end this often, right behind a publish that has no answer yet.
+    ChannelClose { how: ChannelEnd, every: Duration },
+    /// Publishers heed neither `connection.blocked` nor their own window.
+    IgnoreFlow,
+}
+
+/// How a publisher's channel ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelEnd {
+    /// The client closes it, and opens it again on the same connection.
+    Clean,
+    /// The client asks for what is not there: the broker closes it, and drops what was sent behind. The client opens it
+    /// again on the same connection.
+    Error,
+    /// The client closes it in the middle of a message, which is no AMQP: the broker must close the connection.
+    Half,
+}
+
+impl ChannelEnd {
+    pub const ALL: [Self; 3] = [Self::Clean, Self::Error, Self::Half];
+
+    /// As in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Error => "error",
+            Self::Half => "half",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|end| end.name() == name)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -221,6 +254,12 @@ pub enum StallWhat {
 }
 
 impl<N> Action<N> {
+    /// Whether only the native client can be made to do it.
+    pub fn is_native_only(&self) -> bool {
+        use ClientTrouble::{ChannelClose, Crash, IgnoreFlow};
+        matches!(self, Self::Client { trouble: Crash | ChannelClose { .. } | IgnoreFlow, .. })
+    }
+
     /// The action's key in the file.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -257,6 +296,8 @@ impl<N> Action<N> {
             Self::Client { trouble: ClientTrouble::Slow { .. }, .. } => "slow-consumer",
             Self::Client { trouble: ClientTrouble::Crash, .. } => "client-crash",
             Self::Client { trouble: ClientTrouble::Churn { .. }, .. } => "churn",
+            Self::Client { trouble: ClientTrouble::ChannelClose { .. }, .. } => "channel-close",
+            Self::Client { trouble: ClientTrouble::IgnoreFlow, .. } => "ignore-flow",
             Self::Operate { errand: Errand::TransferLeader { .. }, .. } => "transfer-leader",
             Self::Operate { errand: Errand::Grow { .. }, .. } => "grow",
             Self::Operate { errand: Errand::Shrink { .. }, .. } => "shrink",

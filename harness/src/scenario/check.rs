@@ -9,8 +9,8 @@ use std::{
 use warren::platform::Sabotage;
 
 use super::{
-    AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Expect, Getters, Invariant, Metric, NAME_BYTES_MAX, Net,
-    Placement, Publishers, Queue, QueueKind, Repro, Run, SPARES_MAX, Scenario, Seeds, Sometimes, Spread, Target,
+    AckMode, BACKLOG, ClientKind, Cluster, Consumers, DiskSpeed, Expect, Getters, Invariant, Metric, NAME_BYTES_MAX,
+    Net, Placement, Publishers, Queue, QueueKind, Repro, Run, SPARES_MAX, Scenario, Seeds, Sometimes, Spread, Target,
     Threshold,
     file::{ConsumersTable, ExpectTable, File, GettersTable, PublishersTable, QueueTable, ReproTable, RunTable},
     problem::{Problem, Problems},
@@ -18,7 +18,7 @@ use super::{
     steps::Steps,
     target::Roles,
     text::{self, Wrong},
-    values::{At, Field, Name},
+    values::{At, Field, Name, SizeRangeText},
 };
 use crate::workload::body::BODY_BYTES_MIN;
 
@@ -78,14 +78,21 @@ impl Checker<'_> {
         let queues = self.queues(&file.queues, nodes);
         let queue_names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
         let roles = Roles { queues: &queues, nodes, spares };
-        let publishers =
+        let publishers: Vec<Publishers> =
             file.publishers.iter().map(|table| self.publishers(&table.value, &queue_names, roles)).collect();
         let consumers = file.consumers.iter().map(|table| self.consumers(&table.value, &queue_names, roles)).collect();
         let getters = file.getters.iter().map(|table| self.getters(&table.value, &queue_names, roles)).collect();
         let lockers = file.lockers.iter().map(|table| self.lockers(&table.value, &queue_names, roles)).collect();
         self.locks_are_alone(&file);
         let clients = self.client_names(&file);
-        let mut steps = Steps { problems: self.problems, text: self.text, roles, clients: &clients, run: &run };
+        let mut steps = Steps {
+            problems: self.problems,
+            text: self.text,
+            roles,
+            clients: &clients,
+            publishers: &publishers,
+            run: &run,
+        };
         let steps = steps.check(&file.timeline.steps);
         let swarm = self.swarm(&file.swarm);
         let mut scenario = Scenario {
@@ -97,7 +104,12 @@ impl Checker<'_> {
             sabotage: named(&file.sabotage, Sabotage::from_name),
             matching_sabotage: named(&file.matching_sabotage, Sabotage::from_name),
             run,
-            cluster: Cluster { nodes, spares, compact_after: file.cluster.compact_after.or(4096) },
+            cluster: Cluster {
+                nodes,
+                spares,
+                compact_after: file.cluster.compact_after.or(4096),
+                backlog: self.backlog(&file.cluster.backlog),
+            },
             queues,
             publishers,
             consumers,
@@ -318,6 +330,22 @@ impl Checker<'_> {
             self.problems.add(&at.span, "`rate` is out of range", label, Some(help));
         }
         at.value
+    }
+
+    /// One size above 0, in bytes.
+    fn backlog(&mut self, field: &Field<SizeRangeText>) -> u64 {
+        let Field(Some(at)) = field else { return BACKLOG };
+        match text::size_range(at.value.as_ref()) {
+            Ok(spread) if spread.min == spread.max && spread.min > 0 => spread.min,
+            Ok(_) => {
+                self.problems.add(&at.span, "`backlog` must be one size", "above 0, and no range", None);
+                BACKLOG
+            }
+            Err(wrong) => {
+                self.wrong(&at.span, "this is no size", wrong);
+                BACKLOG
+            }
+        }
     }
 
     fn body(&mut self, table: &PublishersTable) -> Spread<u64> {

@@ -136,6 +136,9 @@ pub(super) struct ClusterTable {
     /// Log entries after which a queue's log is cut behind a snapshot. Default 4096.
     #[schemars(range(min = 16, max = 1_000_000))]
     pub(super) compact_after: Field<u64>,
+    /// Bytes that may wait for a queue at a node; beyond that the node stops the queue's publishers and tells them so
+    /// (`connection.blocked`), until half of it is left. Default 8MiB.
+    pub(super) backlog: Field<SizeRangeText>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

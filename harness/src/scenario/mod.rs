@@ -28,13 +28,13 @@ mod values;
 mod write;
 
 pub use crate::check::Invariant;
-pub use action::{Action, ClientTrouble, DiskError, Errand, Partition, Reset, StallWhat, Trouble, Weather};
+pub use action::{Action, ChannelEnd, ClientTrouble, DiskError, Errand, Partition, Reset, StallWhat, Trouble, Weather};
 pub(crate) use check::line_of;
 pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
-    AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Getters, Lockers, NAME_BYTES_MAX, Net, PANIC, Placement,
-    Publishers, Queue, QueueKind, Repro, Run, SPARES_MAX, Scenario, Seeds, Spread, Step, Take,
+    AckMode, BACKLOG, ClientKind, Cluster, Consumers, DiskSpeed, Getters, Lockers, NAME_BYTES_MAX, Net, PANIC,
+    Placement, Publishers, Queue, QueueKind, Repro, Run, SPARES_MAX, Scenario, Seeds, Spread, Step, Take,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};

@@ -160,7 +160,12 @@ pub struct Cluster {
     pub spares: u64,
     /// Applied entries after which a group's log is cut behind a snapshot; a quarter as many stay for slow followers.
     pub compact_after: u64,
+    /// Bytes that may wait for a queue at a node before the node stops the queue's publishers.
+    pub backlog: u64,
 }
+
+/// The backlog of a cluster whose file names none, in bytes: the broker's own default.
+pub const BACKLOG: u64 = 8 << 20;
 
 impl Cluster {
     /// Those that begin the cluster.

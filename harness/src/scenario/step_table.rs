@@ -91,6 +91,10 @@ pub(super) struct StepTable {
     pub(super) client_crash: Field<ClientTable>,
     /// Break all connections of a group of clients, over and over.
     pub(super) churn: Field<ChurnTable>,
+    /// End the channels of a group of publishers behind publishes that have no answer yet, over and over.
+    pub(super) channel_close: Field<ChannelCloseTable>,
+    /// Let the publishers of a group go on sending when they should hold back.
+    pub(super) ignore_flow: Field<PublisherTable>,
     /// Ask the cluster to let another voter lead a queue.
     pub(super) transfer_leader: Field<TransferTable>,
     /// Ask the cluster to give a node a vote in a queue.
@@ -340,6 +344,28 @@ pub(super) struct ChurnTable {
     pub(super) client: Field<String>,
     /// How often.
     pub(super) every: Field<DurationText>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["client", "every"]))]
+pub(super) struct ChannelCloseTable {
+    /// A name among publishers.
+    pub(super) client: Field<String>,
+    /// How often, each of them.
+    pub(super) every: Field<DurationText>,
+    /// `clean`: the client closes the channel. `error`: it asks for a queue that does not exist, so that the broker
+    /// does. `half`: it closes the channel in the middle of a message, for which the broker closes the connection.
+    /// Default `clean`.
+    pub(super) how: Field<Name<names::ChannelEndName>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("required" = ["client"]))]
+pub(super) struct PublisherTable {
+    /// A name among publishers.
+    pub(super) client: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

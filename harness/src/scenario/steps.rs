@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use super::{
-    Action, Errand, Partition, Reset, Run, Spread, StallWhat, Step, Target, Trouble,
+    Action, Errand, Partition, Publishers, Reset, Run, Spread, StallWhat, Step, Target, Trouble,
     check::line_of,
     problem::{Problems, suggestion},
     step_table::{OneWayTable, PartitionTable, ResetTable, StepTable},
@@ -16,7 +16,7 @@ use super::{
 const ACTIONS: &str = "partition, one-way, kill, power-loss, disk-stall, disk-slow, reset, pause, heal, restart, \
     latency, loss, duplicate, reorder, bandwidth, black-hole, flap, rolling-restart, wipe, \
     slow-cpu, disk-error, bit-rot, misdirect, clock-jump, clock-drift, clock-freeze, slow-consumer, client-crash, \
-    churn, transfer-leader, grow, shrink, add-member, remove-member";
+    churn, channel-close, ignore-flow, transfer-leader, grow, shrink, add-member, remove-member";
 
 /// Checks steps against the rest of the scenario.
 pub(super) struct Steps<'a> {
@@ -25,6 +25,7 @@ pub(super) struct Steps<'a> {
     pub(super) roles: Roles<'a>,
     /// Names of the groups of clients.
     pub(super) clients: &'a [String],
+    pub(super) publishers: &'a [Publishers],
     pub(super) run: &'a Run,
 }
 
@@ -124,6 +125,8 @@ impl Steps<'_> {
             slow_consumer,
             client_crash,
             churn,
+            channel_close,
+            ignore_flow,
             transfer_leader,
             grow,
             shrink,
@@ -160,6 +163,8 @@ impl Steps<'_> {
             ("slow-consumer", span(slow_consumer)),
             ("client-crash", span(client_crash)),
             ("churn", span(churn)),
+            ("channel-close", span(channel_close)),
+            ("ignore-flow", span(ignore_flow)),
             ("transfer-leader", span(transfer_leader)),
             ("grow", span(grow)),
             ("shrink", span(shrink)),
@@ -317,6 +322,21 @@ impl Steps<'_> {
         let help = suggestion(&client.value, &known);
         let message = format!("unknown client `{}`", client.value);
         self.problems.add(&client.span, message, "no such group of clients", Some(help));
+        None
+    }
+
+    /// The name of a group of publishers.
+    pub(super) fn publishing_group(&mut self, client: &At<String>) -> Option<String> {
+        let group = self.group(client)?;
+        let known: Vec<&str> = self.publishers.iter().map(|group| group.name.as_str()).collect();
+        if known.contains(&group.as_str()) {
+            return Some(group);
+        }
+        let help = match known.first() {
+            Some(_) => format!("name one of {}", known.join(", ")),
+            None => "the scenario has no publishers".to_owned(),
+        };
+        self.problems.add(&client.span, format!("`{group}` does not publish"), "no group of publishers", Some(help));
         None
     }
 

@@ -1,9 +1,9 @@
 //! Steps that worsen links, machines and clients without taking them away.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use super::{
-    Action, ClientKind, ClientTrouble, DiskError, Spread, Target, Trouble, Weather,
+    Action, ChannelEnd, ClientKind, ClientTrouble, DiskError, Spread, Target, Trouble, Weather,
     step_table::StepTable,
     steps::Steps,
     text,
@@ -110,14 +110,14 @@ impl Steps<'_> {
 
     /// A step that troubles clients.
     pub(super) fn client(&mut self, table: &StepTable) -> Option<Action<Vec<Target>>> {
+        if table.channel_close.0.is_some() || table.ignore_flow.0.is_some() {
+            return self.publisher(table);
+        }
         let (client, trouble) = if let Field(Some(at)) = &table.slow_consumer {
             (&at.value.client, self.time(&at.value.poll, None).map(|poll| ClientTrouble::Slow { poll }))
         } else if let Field(Some(at)) = &table.client_crash {
-            if self.run.client != ClientKind::Native {
-                let help = "the lapin client's thread cannot be ended from outside; use `churn`".to_owned();
-                let message = "only the native client can crash";
-                self.problems.add(&at.span, message, "`client` under `[run]` is another one", Some(help));
-            }
+            let help = "the lapin client's thread cannot be ended from outside; use `churn`";
+            self.native_only(&at.span, "only the native client can crash", help);
             (&at.value.client, Some(ClientTrouble::Crash))
         } else if let Field(Some(at)) = &table.churn {
             (&at.value.client, self.time(&at.value.every, None).map(|every| ClientTrouble::Churn { every }))
@@ -126,6 +126,33 @@ impl Steps<'_> {
         };
         let client = client.0.as_ref().and_then(|client| self.group(client));
         Some(Action::Client { client: client?, trouble: trouble? })
+    }
+
+    /// A step that lets publishers misbehave.
+    fn publisher(&mut self, table: &StepTable) -> Option<Action<Vec<Target>>> {
+        let (client, trouble) = if let Field(Some(at)) = &table.channel_close {
+            let help = "lapin closes its channels by itself alone; use `churn`";
+            self.native_only(&at.span, "only the native client can end its channels at will", help);
+            let how = at.value.how.0.as_ref().and_then(|how| ChannelEnd::from_name(&how.value.text));
+            let how = how.unwrap_or(ChannelEnd::Clean);
+            let every = self.time(&at.value.every, None);
+            (&at.value.client, every.map(|every| ClientTrouble::ChannelClose { how, every }))
+        } else if let Field(Some(at)) = &table.ignore_flow {
+            let help = "lapin holds publishes back by itself";
+            self.native_only(&at.span, "only the native client can ignore what it is told", help);
+            (&at.value.client, Some(ClientTrouble::IgnoreFlow))
+        } else {
+            return None;
+        };
+        let client = client.0.as_ref().and_then(|client| self.publishing_group(client));
+        Some(Action::Client { client: client?, trouble: trouble? })
+    }
+
+    fn native_only(&mut self, span: &Range<usize>, message: &str, help: &str) {
+        if self.run.client != ClientKind::Native {
+            let help = Some(help.to_owned());
+            self.problems.add(span, message, "`client` under `[run]` is another one", help);
+        }
     }
 
     /// A time above 0; `default` if the key is not there.

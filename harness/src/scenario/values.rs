@@ -201,7 +201,7 @@ pub(crate) mod names {
     use warren::platform::Sabotage;
 
     use super::{
-        super::{ClientKind, PANIC, SwarmKind},
+        super::{ChannelEnd, ClientKind, PANIC, SwarmKind},
         Invariant, Names, Sometimes,
     };
 
@@ -231,6 +231,7 @@ pub(crate) mod names {
         HealName, "thing to heal", vec!["all"];
         RingName, "ring", vec!["all"];
         DiskErrorName, "kind of disk error", vec!["sync", "read", "no-space"];
+        ChannelEndName, "way for a channel to end", ChannelEnd::ALL.into_iter().map(ChannelEnd::name).collect();
         FreezeName, "kind of freeze", vec!["both", "wall"];
         SwarmKindName, "fault", SwarmKind::ALL.into_iter().map(SwarmKind::name).collect();
         InvariantName, "invariant", Invariant::ALL.into_iter().map(Invariant::name).collect();

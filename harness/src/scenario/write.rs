@@ -7,8 +7,9 @@ use std::{fmt::Write, time::Duration};
 use warren::platform::NodeId;
 
 use super::{
-    AckMode, Action, ClientKind, ClientTrouble, DiskError, Errand, Happening, Partition, Placement, Publishers,
-    QueueKind, Repeat, Reset, Scenario, Spread, StallWhat, Step, Take, Target, Trigger, Trouble, Weather,
+    AckMode, Action, BACKLOG, ChannelEnd, ClientKind, ClientTrouble, DiskError, Errand, Happening, Partition,
+    Placement, Publishers, QueueKind, Repeat, Reset, Scenario, Spread, StallWhat, Step, Take, Target, Trigger, Trouble,
+    Weather,
 };
 
 impl Scenario {
@@ -39,6 +40,9 @@ impl Scenario {
         }
         if self.cluster.compact_after != 4096 {
             line(out, "compact-after", self.cluster.compact_after);
+        }
+        if self.cluster.backlog != BACKLOG {
+            line(out, "backlog", quoted(&format!("{}B", self.cluster.backlog)));
         }
         for queue in &self.queues {
             out.push_str("\n[[queues]]\n");
@@ -322,6 +326,13 @@ impl Scenario {
                     ClientTrouble::Slow { poll } => format!(", poll = {}", time(*poll)),
                     ClientTrouble::Crash => String::new(),
                     ClientTrouble::Churn { every } => format!(", every = {}", time(*every)),
+                    ClientTrouble::ChannelClose { how: ChannelEnd::Clean, every } => {
+                        format!(", every = {}", time(*every))
+                    }
+                    ClientTrouble::ChannelClose { how, every } => {
+                        format!(", every = {}, how = {}", time(*every), quoted(how.name()))
+                    }
+                    ClientTrouble::IgnoreFlow => String::new(),
                 };
                 format!("{{ client = {}{how} }}", quoted(client))
             }
@@ -449,7 +460,7 @@ version = 1
 name = "actions"
 description = "A \"quoted\" name"
 run = { duration = "60s", client = "native", tick = "500us" }
-cluster = { nodes = 5 }
+cluster = { nodes = 5, backlog = "16KiB" }
 queues = [{ name = "orders", group-size = 5 }]
 publishers = [{ name = "pub", queue = "orders", rate = 0.5, messages = 7, confirms = false, retry = false }]
 [timeline]
@@ -473,6 +484,9 @@ steps = [
   { at = "17s", slow-consumer = { client = "pub", poll = "1ms" }, for = "1s" },
   { at = "18s", client-crash = { client = "pub" }, for = "1s" },
   { at = "19s", churn = { client = "pub", every = "300ms" }, for = "1s" },
+  { at = "19s", channel-close = { client = "pub", every = "300ms" }, for = "1s" },
+  { at = "19s", channel-close = { client = "pub", every = "300ms", how = "error" }, for = "1s" },
+  { at = "19s", ignore-flow = { client = "pub" }, for = "1s" },
   { at = "20s", reset = { client = "pub" } },
   { at = "21s", wipe = { node = "n2" }, for = "1s" },
   { at = "22s", restart = { node = "n2" } },

@@ -29,7 +29,7 @@ pub struct ConsumerPlan {
 /// Consumes until the drain begins.
 pub async fn run<P: Platform>(platform: P, plan: ConsumerPlan, floor: Rc<Floor>) {
     let mut hop = 0;
-    while let Some((mut link, channel)) = plan.role.connect(&platform, &floor, &mut hop, Phase::Drain).await {
+    while let Some((mut link, channel, _)) = plan.role.connect(&platform, &floor, &mut hop, Phase::Drain).await {
         let open = OpenChannel::new(&floor, channel);
         let reason = consume_over(&platform, &plan, &floor, &mut link, channel).await;
         open.lost(reason);
@@ -86,7 +86,7 @@ async fn consume_over<P: Platform>(
                     }
                 }
                 LinkEvent::Closed(reason) => return reason,
-                LinkEvent::Outcome { .. } | LinkEvent::Returned(_) | LinkEvent::Got(_) => {}
+                _ => {}
             },
             () = platform.sleep(pause) => {}
         }

@@ -24,7 +24,7 @@ pub struct GetterPlan {
 /// Polls until the drain begins.
 pub async fn run<P: Platform>(platform: P, plan: GetterPlan, floor: Rc<Floor>) {
     let mut hop = 0;
-    while let Some((mut link, channel)) = plan.role.connect(&platform, &floor, &mut hop, Phase::Drain).await {
+    while let Some((mut link, channel, _)) = plan.role.connect(&platform, &floor, &mut hop, Phase::Drain).await {
         let open = OpenChannel::new(&floor, channel);
         let reason = poll_over(&platform, &plan, &floor, &mut link, channel).await;
         open.lost(reason);
@@ -74,7 +74,7 @@ async fn poll_over<P: Platform>(
                     }
                 }
                 LinkEvent::Closed(reason) => return reason,
-                LinkEvent::Outcome { .. } | LinkEvent::Returned(_) | LinkEvent::Delivered(_) => {}
+                _ => {}
             },
             () = platform.sleep(pause) => {}
         }

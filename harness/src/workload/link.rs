@@ -6,7 +6,7 @@ use warren::platform::Platform;
 use super::{lapin_link::LapinLink, native::NativeLink};
 use crate::{
     history::{PublishOutcome, Settle},
-    scenario::ClientKind,
+    scenario::{ChannelEnd, ClientKind},
 };
 
 /// What a client needs of its channel before it starts work.
@@ -37,6 +37,12 @@ pub enum LinkEvent {
     Got(Option<Incoming>),
     /// Channel and connection are gone; nothing follows.
     Closed(String),
+    /// The channel that [`Link::end_channel`] was to end is gone; the connection is there, for [`Link::reopen`].
+    ChannelClosed(String),
+    /// The channel that [`Link::reopen`] asked for is ready.
+    Reopened,
+    /// The broker asks not to publish for now, or lets publishes come again.
+    Blocked(bool),
 }
 
 /// A message as it arrived.
@@ -99,6 +105,37 @@ impl Link {
         match self {
             Self::Native(link) => link.settle(tag, settle),
             Self::Lapin(link) => link.settle(tag, settle),
+        }
+    }
+
+    /// Ends the channel, as faults want it; `body` is what breaks off in the middle, if anything is to. Nothing may be
+    /// published behind it unless the broker is to be the one that closes.
+    ///
+    /// # Panics
+    /// For lapin, which no scenario asks this of.
+    pub fn end_channel(&mut self, how: ChannelEnd, queue: &str, body: &[u8]) {
+        match self {
+            Self::Native(link) => link.end_channel(how, queue, body),
+            Self::Lapin(_) => unreachable!("lapin ends its channels by itself"),
+        }
+    }
+
+    /// Whether the channel takes publishes.
+    pub fn takes_publishes(&self) -> bool {
+        match self {
+            Self::Native(link) => link.takes_publishes(),
+            Self::Lapin(_) => true,
+        }
+    }
+
+    /// Opens a channel in the place of one that [`Link::end_channel`] ended.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn reopen(&mut self, setup: &LinkSetup) {
+        match self {
+            Self::Native(link) => link.reopen(setup),
+            Self::Lapin(_) => unreachable!("lapin ends its channels by itself"),
         }
     }
 

@@ -38,7 +38,7 @@ const LOCK_BYTES: usize = 80;
 /// Puts the one message into the queue, and learns what became of it.
 pub async fn seed<P: Platform>(platform: P, role: Role, floor: Rc<Floor>) {
     let mut hop = 0;
-    let Some((mut link, channel)) = role.connect(&platform, &floor, &mut hop, Phase::Settle).await else { return };
+    let Some((mut link, channel, _)) = role.connect(&platform, &floor, &mut hop, Phase::Settle).await else { return };
     let open = OpenChannel::new(&floor, channel);
     let message = MessageId { publisher: role.client, sequence: 1, attempt: 1 };
     floor.recorder.record(EventKind::Publish { message, queue: role.queue, channel });
@@ -47,7 +47,7 @@ pub async fn seed<P: Platform>(platform: P, role: Role, floor: Rc<Floor>) {
         match link.next().await {
             LinkEvent::Outcome { outcome, .. } => break (outcome, None),
             LinkEvent::Closed(reason) => break (PublishOutcome::Unknown, Some(reason)),
-            LinkEvent::Returned(_) | LinkEvent::Delivered(_) | LinkEvent::Got(_) => {}
+            _ => {}
         }
     };
     floor.recorder.record(EventKind::PublishOutcome { message, outcome });
@@ -60,7 +60,7 @@ pub async fn seed<P: Platform>(platform: P, role: Role, floor: Rc<Floor>) {
 /// Takes the lock and gives it back, over and over, until the load ends.
 pub async fn run<P: Platform>(platform: P, plan: LockerPlan, floor: Rc<Floor>) {
     let mut hop = 0;
-    while let Some((mut link, channel)) = plan.role.connect(&platform, &floor, &mut hop, Phase::Settle).await {
+    while let Some((mut link, channel, _)) = plan.role.connect(&platform, &floor, &mut hop, Phase::Settle).await {
         let open = OpenChannel::new(&floor, channel);
         let chance = Pcg64::new(u128::from(platform.random()), 0);
         let locker = Locker { platform: &platform, plan: &plan, floor: &floor, channel, chance };
@@ -154,7 +154,7 @@ impl<P: Platform> Locker<'_, P> {
                         state = self.taken(&incoming);
                     }
                     LinkEvent::Closed(reason) => return reason,
-                    LinkEvent::Outcome { .. } | LinkEvent::Returned(_) => {}
+                    _ => {}
                 },
                 () = self.platform.sleep(pause.min(PHASE_POLL)) => {}
             }

@@ -4,6 +4,7 @@
 //! sees, honestly: an outcome that it cannot know is recorded as unknown.
 
 pub mod body;
+pub mod conduct;
 pub mod consumer;
 pub mod drain;
 pub mod getter;
@@ -67,12 +68,12 @@ impl Role {
         floor: &Floor,
         hop: &mut usize,
         until: Phase,
-    ) -> Option<(Link, ChannelId)> {
+    ) -> Option<(Link, ChannelId, NodeId)> {
         while floor.phase.get() < until {
             let (node, address) = (self.choose)(*hop);
             *hop += 1;
             match Link::open(floor.client_kind, platform, &address, &self.setup).await {
-                Ok(link) => return Some((link, floor.recorder.channel_opened(self.client, node))),
+                Ok(link) => return Some((link, floor.recorder.channel_opened(self.client, node), node)),
                 Err(reason) => {
                     tracing::debug!(client = self.client.0, node = node.0, reason, "could not connect");
                     platform.sleep(RECONNECT_PAUSE).await;

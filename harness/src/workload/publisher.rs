@@ -12,7 +12,9 @@ use rand_pcg::Pcg64;
 use warren::platform::Platform;
 
 use super::{
-    Floor, OpenChannel, PHASE_POLL, Phase, RECONNECT_PAUSE, Role, body,
+    Floor, OpenChannel, PHASE_POLL, Phase, RECONNECT_PAUSE, Role,
+    body::{self, BODY_BYTES_MIN},
+    conduct::Conduct,
     link::{Link, LinkEvent},
 };
 use crate::{
@@ -22,6 +24,9 @@ use crate::{
 
 /// A publisher that was held up sends at most this much of its arrears at once.
 const ARREARS_MAX: Duration = Duration::from_millis(100);
+
+/// A channel that is not there again by then takes its connection with it.
+const REOPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub struct PublisherPlan {
@@ -40,13 +45,14 @@ pub struct PublisherPlan {
     pub timeout: Duration,
     /// The last sequence published. It outlasts the process: a client that comes back does not count from 1 again.
     pub sequence_last: Rc<Cell<u64>>,
+    pub conduct: Rc<Conduct>,
 }
 
 /// Publishes until the load phase ends, then waits for the last outcomes.
 pub async fn run<P: Platform>(platform: P, plan: PublisherPlan, floor: Rc<Floor>) {
     let _busy = Busy::new(&floor);
     let chance = Pcg64::new(u128::from(platform.random()), 0);
-    let mut publisher = Publisher { platform, plan, floor, chance, again: VecDeque::new() };
+    let mut publisher = Publisher { platform, plan, floor, chance, again: VecDeque::new(), blocked: false };
     publisher.run().await;
 }
 
@@ -57,6 +63,15 @@ struct Publisher<P: Platform> {
     chance: Pcg64,
     /// Sequences to try again, with the number of the next attempt.
     again: VecDeque<(u64, u32)>,
+    /// The broker has asked to hold back.
+    blocked: bool,
+}
+
+/// How the work over a channel ended, and why.
+enum Over {
+    /// The channel is gone; the connection stays.
+    Channel(String),
+    Connection(String),
 }
 
 /// Counts among the busy for as long as it lives, which is at most as long as its process.
@@ -103,32 +118,72 @@ impl<P: Platform> Publisher<P> {
         let role = self.plan.role.clone();
         let floor = self.floor.clone();
         let platform = self.platform.clone();
-        while let Some((mut link, channel)) = role.connect(&platform, &floor, &mut hop, Phase::Settle).await {
-            let open = OpenChannel::new(&floor, channel);
-            let reason = self.publish_over(&mut link, channel).await;
-            open.lost(reason);
+        while let Some((mut link, mut channel, node)) = role.connect(&platform, &floor, &mut hop, Phase::Settle).await {
+            self.blocked = false;
+            loop {
+                let open = OpenChannel::new(&floor, channel);
+                match self.publish_over(&mut link, channel).await {
+                    Over::Connection(reason) => {
+                        open.lost(reason);
+                        break;
+                    }
+                    Over::Channel(reason) => open.lost(reason),
+                }
+                if !self.reopen(&mut link, channel).await {
+                    break;
+                }
+                channel = floor.recorder.channel_opened(role.client, node);
+            }
             drop(link);
             platform.sleep(RECONNECT_PAUSE).await;
         }
     }
 
+    /// Opens a channel in the place of one that ended. Whether there is one.
+    async fn reopen(&mut self, link: &mut Link, ended: ChannelId) -> bool {
+        link.reopen(&self.plan.role.setup);
+        let late = self.platform.sleep(REOPEN_TIMEOUT);
+        tokio::pin!(late);
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = link.next() => event,
+                () = &mut late => return false,
+            };
+            match event {
+                LinkEvent::Reopened => return true,
+                LinkEvent::Closed(_) => return false,
+                LinkEvent::Blocked(blocked) => self.blocked = blocked,
+                // Nothing that the channel published is open any more.
+                LinkEvent::Outcome { tag, outcome } => self.stray(ended, Stray::Outcome { tag, outcome }),
+                LinkEvent::Returned(body) => self.stray(ended, Stray::Return { message: body::decode(&body) }),
+                LinkEvent::Delivered(_) | LinkEvent::Got(_) | LinkEvent::ChannelClosed(_) => {}
+            }
+        }
+    }
+
     /// Publishes over one channel until it is lost or all is done; tells why it ended.
-    async fn publish_over(&mut self, link: &mut Link, channel: ChannelId) -> String {
+    async fn publish_over(&mut self, link: &mut Link, channel: ChannelId) -> Over {
         let mut left = Outstanding { floor: Rc::clone(&self.floor), by_tag: BTreeMap::new() };
         let outstanding = &mut left.by_tag;
         let mut due = self.platform.now();
-        let reason = loop {
+        let over = loop {
             let now = self.platform.now();
             let loading = self.floor.phase.get() == Phase::Load;
             if !loading && outstanding.is_empty() {
                 link.close().await;
-                return "load stopped".into();
+                return Over::Connection("load stopped".into());
             }
             if outstanding.first_key_value().is_some_and(|(_, first)| now - first.since > self.plan.timeout) {
-                break format!("no outcome within {:?}", self.plan.timeout);
+                break Over::Connection(format!("no outcome within {:?}", self.plan.timeout));
             }
             due = due.max(now.saturating_sub(ARREARS_MAX));
-            while loading && self.has_more() && due <= now && outstanding.len() < self.plan.in_flight {
+            while loading
+                && self.has_more()
+                && due <= now
+                && link.takes_publishes()
+                && (self.may_publish(outstanding.len()) || self.plan.conduct.forces())
+            {
                 let (tag, message) = self.publish(link, channel);
                 if self.plan.role.setup.confirms {
                     outstanding.insert(tag, Waiting { message, since: now, returned: false });
@@ -136,8 +191,10 @@ impl<P: Platform> Publisher<P> {
                     self.floor.recorder.record(EventKind::PublishOutcome { message, outcome: PublishOutcome::Unknown });
                 }
                 due += self.plan.interval;
+                self.end_channel_if_bidden(link, now);
             }
-            let free = loading && self.has_more() && outstanding.len() < self.plan.in_flight;
+            let may = self.may_publish(outstanding.len()) || self.plan.conduct.floods();
+            let free = loading && self.has_more() && may && link.takes_publishes();
             let pause = if free { due.saturating_sub(now).min(PHASE_POLL) } else { PHASE_POLL };
             tokio::select! {
                 biased;
@@ -158,8 +215,10 @@ impl<P: Platform> Publisher<P> {
                             None => self.stray(channel, Stray::Return { message }),
                         }
                     }
-                    LinkEvent::Closed(reason) => break reason,
-                    LinkEvent::Delivered(_) | LinkEvent::Got(_) => {}
+                    LinkEvent::Blocked(blocked) => self.blocked = blocked,
+                    LinkEvent::Closed(reason) => break Over::Connection(reason),
+                    LinkEvent::ChannelClosed(reason) => break Over::Channel(reason),
+                    LinkEvent::Delivered(_) | LinkEvent::Got(_) | LinkEvent::Reopened => {}
                 },
                 () = self.platform.sleep(pause) => {}
             }
@@ -167,7 +226,21 @@ impl<P: Platform> Publisher<P> {
         for waiting in mem::take(outstanding).into_values() {
             self.settle(waiting.message, PublishOutcome::Unknown);
         }
-        reason
+        over
+    }
+
+    /// Whether one more publish may be made while so many have no outcome.
+    fn may_publish(&self, open: usize) -> bool {
+        !self.blocked && open < self.plan.in_flight
+    }
+
+    /// Right behind a publish, so that one at least has no answer yet.
+    fn end_channel_if_bidden(&self, link: &mut Link, now: Duration) {
+        let Some(how) = self.plan.conduct.ends_now(now) else { return };
+        // What breaks off was never published: nobody may ever receive it.
+        let sequence = self.plan.sequence_last.get() + 1;
+        let message = MessageId { publisher: self.plan.role.client, sequence, attempt: 0 };
+        link.end_channel(how, &self.plan.role.setup.queue, &body::encode(message, BODY_BYTES_MIN));
     }
 
     /// Whether there is anything left to publish.

@@ -421,6 +421,17 @@ fn wrong_usage_says_what_is_right() {
 }
 
 #[test]
+fn a_client_that_cannot_do_what_a_step_asks_is_refused_before_anything_runs() {
+    let step = "\n[timeline]\nsteps = [{ at = \"1s\", ignore-flow = { client = \"pub\" }, for = \"1s\" }]\n";
+    let text = format!("{}{step}", named("first"));
+    let call = ferret("run", &[("a.toml", &text)], &["--client", "lapin"], &Script::default());
+    assert_eq!(call.code, exit::USAGE);
+    assert!(call.err.contains("only the native client can do `ignore-flow`"), "{}", call.err);
+    let drawn = ferret("run", &[("a.toml", &text)], &["--client", "lapin", "--swarm"], &Script::default());
+    assert_eq!(drawn.code, exit::PASS, "the swarm's steps come instead: {}", drawn.err);
+}
+
+#[test]
 fn check_lists_what_is_valid() {
     let (first, second) = two();
     let call = ferret("check", &[("a.toml", &first), ("b.toml", &second)], &[], &Script::default());

@@ -17,6 +17,7 @@ mod machine;
 mod membership;
 mod more_faults;
 mod play;
+mod publisher_faults;
 mod replay;
 mod reproducer;
 mod scenario_errors;

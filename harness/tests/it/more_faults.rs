@@ -67,6 +67,12 @@ fn mistakes_in_these_steps_are_told() {
         (r#"clock-jump = { node = "n1" }"#, "a clock jump has either `forward` or `back`"),
         (r#"clock-jump = { node = "n1", back = "1s", forward = "1s" }"#, "a clock jump has either `forward` or `back`"),
         (r#"churn = { client = "pubs", every = "1s" }"#, "unknown client `pubs`"),
+        (r#"ignore-flow = { client = "con" }"#, "`con` does not publish"),
+        (r#"channel-close = { client = "pub" }"#, "`channel-close` lacks `every`"),
+        (
+            r#"channel-close = { client = "pub", every = "1s", how = "rude" }"#,
+            "unknown way for a channel to end `rude`",
+        ),
         (r#"bit-rot = { node = "n1" }, for = "1s""#, "`bit-rot` has its own end"),
         (r#"disk-error = { node = "n1", what = "sink" }"#, "unknown kind of disk error `sink`"),
         (r#"rolling-restat = { node = "n1" }"#, "unknown key `rolling-restat`"),

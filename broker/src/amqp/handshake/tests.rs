@@ -77,7 +77,8 @@ fn code(result: &Result<Agreed, HandshakeError>) -> Option<u16> {
 
 #[test]
 fn a_client_with_the_right_password_agrees_on_the_lower_limits() {
-    let replies = vec![start_ok(GUEST, &["consumer_cancel_notify"]), tune_ok(100, 8192, 7), open("/")];
+    let replies =
+        vec![start_ok(GUEST, &["consumer_cancel_notify", "connection.blocked"]), tune_ok(100, 8192, 7), open("/")];
     let (result, received) = shake(&codec::PROTOCOL_HEADER, replies);
     let agreed = Agreed {
         user: "guest".into(),
@@ -85,6 +86,7 @@ fn a_client_with_the_right_password_agrees_on_the_lower_limits() {
         channel_max: 100,
         heartbeat: Duration::from_secs(7),
         consumer_cancel_notify: true,
+        blocked_notify: true,
     };
     assert_eq!(result.expect("a connection"), agreed);
     let [Method::Start(start), Method::Tune(tune), Method::OpenOk(_)] = received.as_slice() else {
@@ -92,7 +94,8 @@ fn a_client_with_the_right_password_agrees_on_the_lower_limits() {
     };
     assert_eq!(start.mechanisms.as_bytes(), b"PLAIN");
     assert!(is_capable(&start.server_properties, "publisher_confirms"));
-    assert!(!is_capable(&start.server_properties, "connection.blocked"));
+    assert!(is_capable(&start.server_properties, "connection.blocked"));
+    assert!(!is_capable(&start.server_properties, "exchange_exchange_bindings"));
     assert_eq!((tune.channel_max, tune.frame_max, tune.heartbeat), (2047, 131_072, 60));
 }
 

@@ -25,11 +25,18 @@ pub(crate) struct Received {
 impl RawClient {
     /// Logs in as guest, with the smallest frames and `heartbeat` seconds.
     pub(crate) async fn login(stream: DuplexStream, heartbeat: u16) -> Self {
+        Self::login_with(stream, heartbeat, &["consumer_cancel_notify"]).await
+    }
+
+    /// The same, with these capabilities.
+    pub(crate) async fn login_with(stream: DuplexStream, heartbeat: u16, able: &[&str]) -> Self {
         let mut client = Self { stream, buffer: BytesMut::new() };
         client.bytes(&PROTOCOL_HEADER).await;
         assert!(matches!(client.connection_method().await, connection::AMQPMethod::Start(_)));
         let mut capabilities = amq_protocol::types::FieldTable::default();
-        capabilities.insert("consumer_cancel_notify".into(), amq_protocol::types::AMQPValue::Boolean(true));
+        for name in able {
+            capabilities.insert((*name).into(), amq_protocol::types::AMQPValue::Boolean(true));
+        }
         let mut client_properties = amq_protocol::types::FieldTable::default();
         client_properties.insert("capabilities".into(), amq_protocol::types::AMQPValue::FieldTable(capabilities));
         let start_ok = connection::StartOk {

@@ -243,6 +243,13 @@ impl Draw<'_> {
                 let every = time(self.doubling(100, 3_000));
                 until(self.of_client([("every", every.into())]))
             }
+            Kind::ChannelClose => {
+                let every = time(self.doubling(100, 3_000));
+                // What breaks off takes the connection with it: churn does that too.
+                let how = ["clean", "clean", "error", "error", "half"][self.rng.random_range(0..5)];
+                until(self.of_publisher([("every", every.into()), ("how", how.into())]))
+            }
+            Kind::IgnoreFlow => until(self.of_publisher([])),
             Kind::TransferLeader | Kind::Grow | Kind::Shrink => vec![step(kind, at, None, self.errand(kind))],
             Kind::Wipe | Kind::BitRot | Kind::Misdirect => unreachable!("drawn apart, in a calm"),
             Kind::AddMember | Kind::RemoveMember => unreachable!("drawn before"),
@@ -408,6 +415,12 @@ impl Draw<'_> {
     fn of_client(&mut self, more: impl IntoIterator<Item = (&'static str, Value)>) -> InlineTable {
         let client = self.client().expect("the scenario has clients");
         table([("client", client)].into_iter().chain(more))
+    }
+
+    fn of_publisher(&mut self, more: impl IntoIterator<Item = (&'static str, Value)>) -> InlineTable {
+        let names: Vec<&str> = self.scenario.publishers.iter().map(|group| group.name.as_str()).collect();
+        let client = self.one_of(&names).expect("the scenario has publishers");
+        table([("client", client.into())].into_iter().chain(more))
     }
 
     fn share(&mut self, least: u64, most: u64) -> Value {

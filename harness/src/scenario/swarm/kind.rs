@@ -62,6 +62,8 @@ kinds! {
     Shrink "shrink",
     AddMember "add-member",
     RemoveMember "remove-member",
+    ChannelClose "channel-close",
+    IgnoreFlow "ignore-flow",
 }
 
 impl Kind {
@@ -73,7 +75,7 @@ impl Kind {
     pub(super) fn often_idle(self) -> bool {
         let clock = matches!(self, Self::ClockJump | Self::ClockDrift | Self::ClockFreeze);
         let errand = matches!(self, Self::TransferLeader) || self.changes_members();
-        clock || errand || matches!(self, Self::SlowConsumer | Self::DiskError)
+        clock || errand || matches!(self, Self::SlowConsumer | Self::DiskError | Self::IgnoreFlow)
     }
 
     /// Whether it always does something, whenever and to whomever.
@@ -111,6 +113,9 @@ impl Kind {
             | Self::Bandwidth => nodes > 1,
             Self::SlowConsumer | Self::Churn => clients,
             Self::ClientCrash => clients && scenario.run.client == ClientKind::Native,
+            Self::ChannelClose | Self::IgnoreFlow => {
+                !scenario.publishers.is_empty() && scenario.run.client == ClientKind::Native
+            }
             Self::Grow => nodes > 1,
             Self::TransferLeader | Self::Shrink => scenario.queues.iter().any(|queue| queue.group_size > 1),
             Self::AddMember => !free_spares(scenario, swarm).is_empty(),

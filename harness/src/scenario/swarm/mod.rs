@@ -74,6 +74,13 @@ impl Scenario {
     }
 }
 
+impl Swarm {
+    /// Whether the scenario's own steps stay.
+    pub fn keeps(&self) -> bool {
+        self.keeps
+    }
+}
+
 impl Checker<'_> {
     pub(super) fn swarm(&mut self, field: &Field<SwarmTable>) -> Option<Swarm> {
         let Field(Some(at)) = field else { return None };

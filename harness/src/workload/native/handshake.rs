@@ -15,6 +15,14 @@ use super::{
 };
 use crate::workload::link::LinkSetup;
 
+const CAPABILITIES: [&str; 5] = [
+    "publisher_confirms",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "authentication_failure_close",
+    "connection.blocked",
+];
+
 /// What client and broker agreed on.
 pub struct Tuned {
     pub heartbeat: Duration,
@@ -37,7 +45,7 @@ pub async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     })
     .await?;
     let mut capabilities = FieldTable::default();
-    for name in ["publisher_confirms", "basic.nack", "consumer_cancel_notify", "authentication_failure_close"] {
+    for name in CAPABILITIES {
         capabilities.insert(name.into(), AMQPValue::Boolean(true));
     }
     let mut client_properties = FieldTable::default();
@@ -88,6 +96,24 @@ async fn prepare_channel<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<'_, S>,
     setup: &LinkSetup,
 ) -> Result<(), String> {
+    for method in preparations(setup) {
+        wire.send_method(CHANNEL, method).await?;
+        wire.expect(CHANNEL, "the answer to what prepares the channel", |method| {
+            let answers = matches!(
+                method,
+                AMQPClass::Queue(queue::AMQPMethod::DeclareOk(_))
+                    | AMQPClass::Confirm(confirm::AMQPMethod::SelectOk(_))
+                    | AMQPClass::Basic(basic::AMQPMethod::QosOk(_))
+            );
+            answers.then_some(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// What a new channel is asked for, in order; each has one answer, and `basic.qos-ok` is the last of them.
+pub(super) fn preparations(setup: &LinkSetup) -> impl Iterator<Item = AMQPClass> {
     let declare = queue::Declare {
         queue: setup.queue.as_str().into(),
         passive: false,
@@ -97,25 +123,15 @@ async fn prepare_channel<S: AsyncRead + AsyncWrite + Unpin>(
         nowait: false,
         arguments: queue_arguments(setup),
     };
-    wire.send_method(CHANNEL, AMQPClass::Queue(queue::AMQPMethod::Declare(declare))).await?;
-    wire.expect(CHANNEL, "queue.declare-ok", |method| {
-        matches!(method, AMQPClass::Queue(queue::AMQPMethod::DeclareOk(_))).then_some(())
-    })
-    .await?;
-    if setup.confirms {
-        let select = confirm::Select { nowait: false };
-        wire.send_method(CHANNEL, AMQPClass::Confirm(confirm::AMQPMethod::Select(select))).await?;
-        wire.expect(CHANNEL, "confirm.select-ok", |method| {
-            matches!(method, AMQPClass::Confirm(confirm::AMQPMethod::SelectOk(_))).then_some(())
-        })
-        .await?;
-    }
+    let select = confirm::AMQPMethod::Select(confirm::Select { nowait: false });
     let qos = basic::Qos { prefetch_count: setup.prefetch, global: false };
-    wire.send_method(CHANNEL, AMQPClass::Basic(basic::AMQPMethod::Qos(qos))).await?;
-    wire.expect(CHANNEL, "basic.qos-ok", |method| {
-        matches!(method, AMQPClass::Basic(basic::AMQPMethod::QosOk(_))).then_some(())
-    })
-    .await
+    [
+        Some(AMQPClass::Queue(queue::AMQPMethod::Declare(declare))),
+        setup.confirms.then_some(AMQPClass::Confirm(select)),
+        Some(AMQPClass::Basic(basic::AMQPMethod::Qos(qos))),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The arguments with which the workload declares a queue; both clients must use the same ones.

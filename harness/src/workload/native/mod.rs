@@ -4,6 +4,7 @@
 //! retry, no reordering. Models: a correct, eager client that pipelines. Does not model: any particular library's
 //! quirks; for those there is `lapin`.
 
+mod ending;
 mod frames;
 mod handshake;
 
@@ -19,7 +20,7 @@ use std::{
 
 use amq_protocol::{
     frame::AMQPFrame,
-    protocol::{AMQPClass, BasicProperties, basic, channel, connection},
+    protocol::{AMQPClass, BasicProperties, basic, connection},
     types::{AMQPValue, FieldTable},
 };
 use tokio::{
@@ -28,7 +29,7 @@ use tokio::{
 };
 use warren::platform::Platform;
 
-use self::frames::FrameReader;
+use self::{ending::ChannelState, frames::FrameReader};
 use super::link::{Incoming, LinkEvent, LinkSetup};
 use crate::history::{PublishOutcome, Settle};
 
@@ -43,6 +44,7 @@ pub struct NativeLink {
     events: mpsc::UnboundedReceiver<LinkEvent>,
     /// The tag of the last publish; the reader knows by it what was published.
     tag_last: Rc<Cell<u64>>,
+    channel: ChannelState,
     /// Ends reader, writer and heartbeats when the link is dropped.
     tasks: Vec<tokio::task::AbortHandle>,
 }
@@ -84,12 +86,13 @@ impl NativeLink {
         let (reader, writer) = tokio::io::split(stream);
         let (sink, events) = mpsc::unbounded_channel();
         let tag_last = Rc::new(Cell::new(0));
-        let reading = Reading::new(frames, Rc::clone(&tag_last), sink.clone());
+        let channel = ChannelState::default();
+        let reading = Reading::new(frames, (Rc::clone(&tag_last), Rc::clone(&channel)), sink.clone());
         let tasks = vec![
             platform.spawn("client reader", read(platform.clone(), reader, reading, outgoing.clone(), tuned.heartbeat)),
             platform.spawn("client writer", write(platform.clone(), writer, outgoing.clone(), tuned.heartbeat, sink)),
         ];
-        Ok(Self { outgoing, events, tag_last, tasks })
+        Ok(Self { outgoing, events, tag_last, channel, tasks })
     }
 
     pub fn publish(&mut self, queue: &str, body: &[u8]) -> u64 {
@@ -192,6 +195,7 @@ struct Reading {
     content: Option<Content>,
     /// The tag of the last publish.
     tag_last: Rc<Cell<u64>>,
+    channel: ChannelState,
     /// The highest tag of a publish that any ack or nack covered.
     heard_of: u64,
     /// Tags up to `heard_of` without an outcome yet.
@@ -240,8 +244,12 @@ async fn read<P: Platform>(
 }
 
 impl Reading {
-    fn new(frames: FrameReader, tag_last: Rc<Cell<u64>>, sink: mpsc::UnboundedSender<LinkEvent>) -> Self {
-        Self { frames, content: None, tag_last, heard_of: 0, outstanding: BTreeSet::new(), sink }
+    fn new(
+        frames: FrameReader,
+        (tag_last, channel): (Rc<Cell<u64>>, ChannelState),
+        sink: mpsc::UnboundedSender<LinkEvent>,
+    ) -> Self {
+        Self { frames, content: None, tag_last, channel, heard_of: 0, outstanding: BTreeSet::new(), sink }
     }
 
     /// Takes one frame. `Err` is why the link ends.
@@ -254,11 +262,17 @@ impl Reading {
                     Err(format!("connection closed: {} {}", close.reply_code, close.reply_text))
                 }
                 connection::AMQPMethod::CloseOk(_) => Err("closed".into()),
+                connection::AMQPMethod::Blocked(_) => {
+                    self.tell(LinkEvent::Blocked(true));
+                    Ok(())
+                }
+                connection::AMQPMethod::Unblocked(_) => {
+                    self.tell(LinkEvent::Blocked(false));
+                    Ok(())
+                }
                 _ => Ok(()),
             },
-            AMQPFrame::Method(CHANNEL, AMQPClass::Channel(channel::AMQPMethod::Close(close))) => {
-                Err(format!("channel closed: {} {}", close.reply_code, close.reply_text))
-            }
+            AMQPFrame::Method(CHANNEL, AMQPClass::Channel(method)) => self.handle_channel(method, outgoing),
             AMQPFrame::Method(CHANNEL, AMQPClass::Basic(method)) => self.handle_basic(method),
             AMQPFrame::Header(CHANNEL, header) => {
                 if let Some(content) = &mut self.content {
@@ -287,6 +301,7 @@ impl Reading {
             basic::AMQPMethod::Nack(nack) => {
                 self.settle_publishes(nack.delivery_tag, nack.multiple, PublishOutcome::Nacked);
             }
+            basic::AMQPMethod::QosOk(_) => self.prepared(),
             basic::AMQPMethod::GetEmpty(_) => self.tell(LinkEvent::Got(None)),
             basic::AMQPMethod::Cancel(_) => return Err("consumer cancelled by the broker".into()),
             method @ (basic::AMQPMethod::Deliver(_) | basic::AMQPMethod::GetOk(_) | basic::AMQPMethod::Return(_)) => {
@@ -370,7 +385,7 @@ mod tests {
     /// What a client that has published six messages hears of these acks and nacks: tag, `multiple`, outcome.
     fn heard(answers: &[(u64, bool, PublishOutcome)]) -> Vec<(u64, PublishOutcome)> {
         let (sink, mut events) = mpsc::unbounded_channel();
-        let mut reading = Reading::new(FrameReader::new(), Rc::new(Cell::new(6)), sink);
+        let mut reading = Reading::new(FrameReader::new(), (Rc::new(Cell::new(6)), ChannelState::default()), sink);
         for &(delivery_tag, multiple, outcome) in answers {
             let method = match outcome {
                 PublishOutcome::Nacked => {
