@@ -42,15 +42,16 @@ Examples:
   ferret export target/ferret/latest --format history --out history.jsonl && ferret judge history.jsonl
       The run's queues once more, as a history from anywhere. --format events has all events.
 
-RUN is a folder that `ferret run` left (or one above it: then the worst run there is meant), or the
-run.json in it. It may also be a scenario or a reproducer: that is then run, with its first seed or
+RUN is a folder that `ferret run` left, or the run.json in it. Of a folder above, the only run is
+meant, or the worst of those that did not pass; several runs that all pass are listed, for you to
+name one. RUN may also be a scenario or a reproducer: that is then run, with its first seed or
 --seed. Packets are not kept by runs: for pcap, the run is simulated once more, and nothing is
 written unless it turns out the same, to the byte.
 
 All times are virtual: they count from the start of the run, and are those that `ferret explain`
 tells.
 
-Exit codes: 0 written · 2 no such run · 3 invalid scenario · 5 interrupted ·
+Exit codes: 0 written · 2 no such run, or none that is meant · 3 invalid scenario · 5 interrupted ·
 103 this program gives another run than the recorded one";
 
 /// Write a run in a format of other tools

@@ -36,6 +36,20 @@ pub(super) enum NoRun {
     NoHistory { path: PathBuf, replay: String },
     #[error("{} holds {} runs; name one of them, such as {}", path.display(), runs.len(), runs[0].display())]
     Many { path: PathBuf, runs: Vec<PathBuf> },
+    #[error("{} holds {} runs, and all of them pass: name the one that you mean{}", path.display(), runs.len(), listed(runs))]
+    NoneFailed { path: PathBuf, runs: Vec<PathBuf> },
+}
+
+/// The most runs that are listed for somebody to choose from.
+const LISTED_MAX: usize = 10;
+
+/// The runs below one another, to be copied from there.
+fn listed(runs: &[PathBuf]) -> String {
+    let mut lines: String = runs.iter().take(LISTED_MAX).map(|run| format!("\n  {}", run.display())).collect();
+    if let Some(more) = runs.len().checked_sub(LISTED_MAX).filter(|more| *more > 0) {
+        lines += &format!("\n  and {more} more");
+    }
+    lines
 }
 
 impl RunFolder {
@@ -55,7 +69,7 @@ impl RunFolder {
         let verdicts: Vec<Verdict> = verdicts.collect::<Result<_, NoRun>>()?;
         match verdicts.iter().enumerate().max_by_key(|(index, verdict)| (**verdict, usize::MAX - index)) {
             Some((index, verdict)) if *verdict > Verdict::Pass => Self::read(folders.swap_remove(index)),
-            _ => Err(NoRun::Many { path: path.to_owned(), runs: folders }),
+            _ => Err(NoRun::NoneFailed { path: path.to_owned(), runs: folders }),
         }
     }
 
