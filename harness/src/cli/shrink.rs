@@ -223,6 +223,7 @@ impl Search<'_> {
             trace: best.record.trace_hash.clone(),
             build: build_id().to_owned(),
             found_by: self.found_by.to_owned(),
+            text_hash: String::new(),
         });
         let size = best.size();
         let faults = if size.faults == 1 { "fault" } else { "faults" };
@@ -234,6 +235,8 @@ impl Search<'_> {
             size.messages,
             self.found_by,
         );
+        let hash = Repro::hash_of(&scenario.to_toml());
+        scenario.repro.iter_mut().for_each(|repro| repro.text_hash.clone_from(&hash));
         if let Some(parent) = out.parent() {
             fs::create_dir_all(parent)?;
         }
