@@ -86,6 +86,23 @@ fn a_gate_that_fails_tells_it_to_people_junit_markdown_and_github() {
 }
 
 #[test]
+fn a_limit_of_what_no_run_measured_is_crossed_and_one_that_some_measured_says_how_many() {
+    let limit = |limit: &str| {
+        let workspace = workspace();
+        workspace.write("gate.toml", &POLICY.replace("\"unavailable.max\" = \"< 1s\"", limit));
+        let said = gate(&workspace, &[], &good());
+        (said.code, verdict(&said))
+    };
+    let (code, told) = limit("\"end-to-end.p99\" = \"< 1s\"");
+    assert_eq!(code, 99, "{told}");
+    assert!(told.contains("no run measured it"), "{told}");
+    // Without a fault that ended, nothing took 0 s to recover.
+    let (code, told) = limit("\"recovery.max\" = \"< 1s\"");
+    assert_eq!(code, exit::PASS, "{told}");
+    assert!(told.contains("0.0ns at worst, first seed 3; measured in 1 of 3\n"), "{told}");
+}
+
+#[test]
 fn a_part_of_a_gate_is_annotated_and_says_where_its_report_is() {
     let script = Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
     let said = gate(&workspace(), &["--annotate", "github", "--partition", "slice:2/3"], &script);
