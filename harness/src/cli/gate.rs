@@ -1,7 +1,7 @@
 //! `ferret gate`: a policy file, one verdict, one exit code.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -69,7 +69,8 @@ Examples:
   ferret merge part-1 part-2 part-3 part-4 --out whole
   ferret gate --from whole
       The runs shared out; the rest of the policy where they come together. Refused are runs made
-      with options that change them, and by another program if bugs are to be caught.
+      with options that change them, and by another program if bugs are to be caught. Runs of a
+      scenario that was edited since do not count: they are missing.
   ferret gate --sabotage forget-vote
       Can this gate fail? With a bug in every node it must (exit code 100).
 
@@ -272,6 +273,7 @@ fn evidence<'a>(swept: &'a Swept, planted: &'a [Chased], comparison: Option<Comp
         records: &swept.records,
         runs: swept.verdict(),
         planned: swept.planned,
+        edited: swept.edited.clone(),
         planted,
         comparison,
         build: swept.record.build.clone(),
@@ -320,18 +322,24 @@ fn taken(
     artifacts: &Artifacts,
 ) -> io::Result<Swept> {
     let mut known = BTreeMap::new();
+    let mut made_of = BTreeSet::new();
     for (index, run) in earlier.runs.iter().enumerate() {
         let SweptScenario { name, text_hash, .. } = &earlier.scenarios[run.scenario as usize];
         known.entry((name.as_str(), text_hash.as_str(), run.seed)).or_insert(index);
+        made_of.insert((name.as_str(), run.seed));
     }
     let hashes: Vec<String> = sweep.scenarios.iter().map(|scenario| results::text_hash(&scenario.text)).collect();
     let names: Vec<&str> = sweep.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
     let folders = artifacts::folder_names(&names);
-    let (mut records, mut there, mut left) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut records, mut there, mut left, mut edited) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
     for planned in &sweep.plan {
         let scenario = planned.scenario as usize;
         let Some(&index) = known.get(&(names[scenario], hashes[scenario].as_str(), planned.seed)) else {
             left.push(*planned);
+            // Only of another text.
+            if made_of.contains(&(names[scenario], planned.seed)) {
+                edited.insert(sweep.scenarios[scenario].path.clone());
+            }
             continue;
         };
         let to = artifacts.run_folder(&folders[scenario], planned.seed);
@@ -345,8 +353,13 @@ fn taken(
     record.request = earlier.request;
     record.verdict = sweep::verdict(&records, sweep.plan.len(), None, false);
     artifacts.write_sweep(&record)?;
-    let unmade = sweep.unmade(&left, earlier.stopped);
-    Ok(Swept { records, record, planned: sweep.plan.len(), unmade, twice: 0 })
+    let mut unmade = sweep.unmade(&left, earlier.stopped);
+    let edited: Vec<String> = edited.into_iter().collect();
+    if !edited.is_empty() {
+        let was = if edited.len() == 1 { "was" } else { "were" };
+        unmade.why = format!("{} {was} edited since these runs were made", edited.join(", "));
+    }
+    Ok(Swept { records, record, planned: sweep.plan.len(), unmade, twice: 0, edited })
 }
 
 fn seeds_of(policy: &Policy, scenario: &Scenario, stored: &[u64]) -> Seeds {

@@ -112,6 +112,8 @@ pub(super) struct Swept {
     pub(super) unmade: Unmade,
     /// How many of the records were compared with a second run.
     pub(super) twice: usize,
+    /// Paths of scenarios that were edited since runs of them were made; nothing for runs that are made now.
+    pub(super) edited: Vec<String>,
 }
 
 impl Swept {
@@ -174,7 +176,7 @@ impl Sweep<'_> {
         let twice = jobs.iter().take(records.len()).filter(|job| job.twice).count();
         let left = if self.open { &[][..] } else { &planned[records.len()..] };
         let unmade = self.unmade(left, stopped);
-        Ok(Swept { records, record, planned: jobs.len(), unmade, twice })
+        Ok(Swept { records, record, planned: jobs.len(), unmade, twice, edited: Vec::new() })
     }
 
     /// What is told of runs that were not made.

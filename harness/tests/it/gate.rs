@@ -169,6 +169,19 @@ fn a_sweep_of_which_runs_are_missing_is_not_shown_as_one_that_passed() {
 }
 
 #[test]
+fn runs_of_a_scenario_that_was_edited_since_are_missing_and_it_is_said_why() {
+    let workspace = workspace();
+    workspace.ferret(&["run", "@s", "--seeds", "1..3", "--out", "@w"], &good());
+    workspace.write("s/a.toml", &named("first").replace("10s", "11s"));
+    let said = gate(&workspace, &["--from", "@w"], &good());
+    assert_eq!(said.code, exit::INCOMPLETE, "{}", said.out);
+    let (record, summary) = (workspace.read("out/gate.json"), workspace.read("out/summary.md"));
+    let edited = "s/a.toml was edited since these runs were made";
+    assert!(record.contains("0 of 3 runs pass, 3 were not made: ") && record.contains(edited), "{record}");
+    assert!(summary.contains(edited) && !summary.contains("nobody has made them"), "{summary}");
+}
+
+#[test]
 fn runs_that_were_made_with_other_options_are_not_judged() {
     let workspace = workspace();
     for options in [&["--swarm"][..], &["--client", "lapin"], &["--sabotage", "forget-vote"]] {
