@@ -134,8 +134,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = Keep::All)]
     keep: Keep,
 
-    /// Plant a bug in every node, whatever the scenario says: the run should then fail; `matching` is the bug that the
-    /// scenario names
+    /// Plant a bug in every node, whatever the scenario says: the run should then fail, and it is told if none does;
+    /// `matching` is the bug that the scenario names, which must show
     #[arg(long, value_name = "NAME", value_parser = planted_parser())]
     sabotage: Option<Planted>,
 
@@ -217,6 +217,20 @@ impl RunArgs {
             Planted::Bug(bug) => Some(bug),
             Planted::Matching => scenario.matching_sabotage,
         }
+    }
+
+    /// What is told of a bug that was planted by name and that no run shows anything of.
+    fn unnoticed(&self, records: &[RunRecord]) -> Option<String> {
+        let Some(Planted::Bug(bug)) = self.sabotage else { return None };
+        // What asserts or wavers has noticed it, too.
+        let shown = |record: &RunRecord| {
+            !missed(record) || matches!(record.verdict, Verdict::Internal | Verdict::NotDeterministic)
+        };
+        let runs = if records.len() == 1 { "1 run".to_owned() } else { format!("{} runs", records.len()) };
+        let mend = "try other seeds, or a scenario that gives it a chance (`ferret hunt`)";
+        (!records.is_empty() && !records.iter().any(shown)).then(|| {
+            format!("the planted bug {} was not noticed: nothing is violated in {runs}; {mend}", bug.name())
+        })
     }
 
     /// One seed that the user picked out runs alone; any other sweep runs the stored ones first.
@@ -311,12 +325,16 @@ pub(super) fn run<S: Simulate>(
     if args.shrink {
         shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;
     }
+    let unnoticed = args.unnoticed(&swept.records);
     if args.message_format == MessageFormat::Human {
         writeln!(
             streams.out,
             "\n{}",
             terminal::summary(&swept.records, swept.planned, swept.twice, streams.out_style)
         )?;
+        if let Some(unnoticed) = &unnoticed {
+            writeln!(streams.out, "{}", streams.out_style.doubtful(unnoticed))?;
+        }
         for line in sweep.notes(&swept) {
             writeln!(streams.out, "{line}")?;
         }
@@ -324,6 +342,9 @@ pub(super) fn run<S: Simulate>(
             writeln!(streams.out, "results: {}", swept.record.results_hash)?;
         }
         writeln!(streams.out, "report: {}", artifacts.report().display())?;
+    }
+    if let Some(unnoticed) = unnoticed.filter(|_| args.message_format == MessageFormat::Json) {
+        writeln!(streams.err, "{unnoticed}")?;
     }
     let missed: Vec<&RunRecord> = swept.records.iter().filter(|record| matching && missed(record)).collect();
     for record in &missed {

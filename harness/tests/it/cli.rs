@@ -538,6 +538,23 @@ fn a_bug_of_its_own_that_no_scenario_notices_is_no_pass() {
 }
 
 #[test]
+fn a_bug_planted_by_name_that_nothing_notices_is_told() {
+    let run = |options: &[&str], script: Script| {
+        let options = [&["--sabotage", "forget-vote", "--jobs", "1"], options].concat();
+        ferret("run", &[("a.toml", &named("first"))], &options, &script)
+    };
+    let told = "the planted bug forget-vote was not noticed: nothing is violated in 2 runs; ";
+    let call = run(&[], Script::default());
+    assert!(call.code == exit::PASS && call.out.contains(told), "{}", call.out);
+    let call = run(&["--message-format", "json"], Script::default());
+    assert!(call.code == exit::PASS && call.err.contains(told) && !call.out.contains(told), "{}", call.err);
+    for verdict in [Verdict::Violated, Verdict::NotDeterministic, Verdict::Internal] {
+        let call = run(&[], Script { bad: Some((2, verdict)), ..Script::default() });
+        assert!(!call.out.contains("was not noticed"), "{verdict:?}: {}", call.out);
+    }
+}
+
+#[test]
 fn a_scenario_without_a_bug_of_its_own_cannot_run_with_it() {
     let call = ferret("run", &[("a.toml", &named("first"))], &MATCHING, &Script::default());
     assert_eq!(call.code, 2);
