@@ -104,7 +104,8 @@ fn list_address(filter: &StoreFilter) -> String {
 
 fn line(call: &StoredCall) -> String {
     let failed: Vec<&StoredRun> = call.runs.iter().filter(|run| run.verdict != Verdict::Pass).collect();
-    let wall: f64 = call.runs.iter().map(|run| run.wall_seconds).filter(|wall| wall.is_finite()).sum();
+    let wall: f64 =
+        call.runs.iter().map(|run| run.wall_seconds).filter(|wall| wall.is_finite()).fold(0.0, |sum, one| sum + one);
     let options = if call.request.is_empty() { String::new() } else { format!("<code>{}</code>", html(&call.request)) };
     let gate = call.gate.as_ref().map_or(String::new(), |gate| format!("<b>gate {}</b>", html(gate)));
     let unreadable = call.unreadable.first().map_or(String::new(), |why| {
