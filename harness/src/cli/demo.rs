@@ -11,6 +11,7 @@ use std::{
     io::{self, Write},
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -23,6 +24,7 @@ use super::{
     exit,
     interrupt::Interrupt,
     main,
+    run::budget_parser,
     run_folder::RunFolder,
     simulate::Simulate,
     terminal::{failure, run_line, wrapped},
@@ -50,9 +52,9 @@ pub(super) struct DemoArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// How long to shrink at most, in seconds; it needs half of the default on two cores
-    #[arg(long, value_name = "SECONDS", default_value_t = 35)]
-    budget: u64,
+    /// How long to shrink at most; it needs half of the default on two cores
+    #[arg(long, value_name = "TIME", default_value = "35s", value_parser = budget_parser)]
+    budget: Duration,
 
     /// How many runs at a time; the default is the number of processor cores
     #[arg(long, value_name = "N")]
@@ -172,7 +174,7 @@ impl<S: Simulate> Demo<'_, '_, S> {
         )?;
         let minimal = self.place("minimal.repro.toml");
         let path = text(&minimal);
-        let budget = self.args.budget.to_string();
+        let budget = format!("{}s", self.args.budget.as_secs_f64());
         let args = ["shrink", scenario, "--seed", seed, "--sabotage", BUG.name(), "--budget", &budget];
         self.step(&[&args[..], &["--out", &path]].concat(), Show::All, Verdict::Violated)?;
         writeln!(self.streams.out)?;

@@ -168,9 +168,9 @@ pub(super) struct RunArgs {
     #[arg(long)]
     shrink: bool,
 
-    /// How long to shrink each, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "shrink")]
-    shrink_budget: u64,
+    /// How long to shrink each: 90s, 10m, 2h
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = budget_parser, requires = "shrink")]
+    shrink_budget: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -191,8 +191,11 @@ enum Planted {
 
 const MATCHING: &str = "matching";
 
-fn budget_parser(text: &str) -> Result<Duration, String> {
-    budget(text).map_err(|wrong| format!("{}: {}", wrong.what, wrong.help))
+/// `90s`, `10m`, `2h`: how long something may take, on the clock of the wall; a bare number is of seconds.
+pub(super) fn budget_parser(text: &str) -> Result<Duration, String> {
+    let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let text = if bare { format!("{text}s") } else { text.to_owned() };
+    budget(&text).map_err(|wrong| format!("{}: {}", wrong.what, wrong.help))
 }
 
 pub(super) fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
@@ -228,9 +231,8 @@ impl RunArgs {
         };
         let runs = if records.len() == 1 { "1 run".to_owned() } else { format!("{} runs", records.len()) };
         let mend = "try other seeds, or a scenario that gives it a chance (`ferret hunt`)";
-        (!records.is_empty() && !records.iter().any(shown)).then(|| {
-            format!("the planted bug {} was not noticed: nothing is violated in {runs}; {mend}", bug.name())
-        })
+        (!records.is_empty() && !records.iter().any(shown))
+            .then(|| format!("the planted bug {} was not noticed: nothing is violated in {runs}; {mend}", bug.name()))
     }
 
     /// One seed that the user picked out runs alone; any other sweep runs the stored ones first.
@@ -384,7 +386,7 @@ fn shrink_failures<S: Simulate>(
             scenario: &scenario,
             seed: run.seed,
             goal: None,
-            budget: Duration::from_secs(args.shrink_budget),
+            budget: args.shrink_budget,
             workers: pool::workers(args.jobs),
             found_by: &record.replay,
         };
@@ -428,4 +430,19 @@ pub(super) fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         "messages": record.messages,
         "report": report,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_has_a_unit_or_is_of_seconds() {
+        for (text, seconds) in [("90", 90.0), ("1.5", 1.5), ("60s", 60.0), ("2m", 120.0), ("1h", 3600.0)] {
+            assert_eq!(budget_parser(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for wrong in ["", ".", "2x", "-1", "m"] {
+            assert!(budget_parser(wrong).is_err(), "{wrong}");
+        }
+    }
 }

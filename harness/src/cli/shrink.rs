@@ -21,7 +21,7 @@ use super::{
     laboratory::{Laboratory, Silence},
     paths::Selection,
     pool,
-    run::{client_parser, sabotage_parser},
+    run::{budget_parser, client_parser, sabotage_parser},
     simulate::{Request, Simulate},
     terminal,
 };
@@ -38,7 +38,7 @@ Examples:
       From a seed that fails to a small scenario that violates the same invariant: fewer faults,
       messages, clients, queues and nodes, shorter faults, an earlier end, plainer weather.
       Writes quorum-leader-loss-17.repro.toml: concrete, with nothing left to chance but the seed.
-  ferret shrink my.toml --seed 17 --invariant durability --budget 300
+  ferret shrink my.toml --seed 17 --invariant durability --budget 5m
       The one invariant to keep violated, if there are several, and five minutes instead of one.
   ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
       The same for the first failing seed of each scenario of a sweep.
@@ -74,9 +74,9 @@ pub(super) struct ShrinkArgs {
     #[arg(long, value_name = "KIND", value_parser = client_parser())]
     client: Option<ClientKind>,
 
-    /// How long to search, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    budget: u64,
+    /// How long to search: 90s, 10m, 2h
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = budget_parser)]
+    budget: Duration,
 
     /// The file to write; the default is `SCENARIO-SEED.repro.toml` in this folder
     #[arg(long, value_name = "FILE")]
@@ -136,7 +136,7 @@ pub(super) fn shrink<S: Simulate>(
         scenario: &changed,
         seed,
         goal: args.invariant,
-        budget: Duration::from_secs(args.budget),
+        budget: args.budget,
         workers: pool::workers(args.jobs),
         found_by: &found_by,
     };

@@ -93,7 +93,7 @@ fn text(path: &Path) -> &str {
 fn a_failing_seed_is_shrunk_to_a_concrete_scenario_that_replays_to_the_byte() {
     let folder = Folder::new();
     let (file, repro) = (folder.path("greedy.toml"), folder.path("small.repro.toml"));
-    let shrink = ["shrink", text(&file), "--seed", "2", "--sabotage", "prefetch-plus-one", "--budget", "40"];
+    let shrink = ["shrink", text(&file), "--seed", "2", "--sabotage", "prefetch-plus-one", "--budget", "40s"];
     let (code, told) = ferret(&[&shrink[..], &["--out", text(&repro)]].concat());
     assert_eq!(code, 100, "{told}");
     assert!(told.contains("2 faults → 0, "), "{told}");
