@@ -1,7 +1,7 @@
 //! `ferret export`: a run in the formats of other tools.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -12,7 +12,7 @@ use warren::platform::Sabotage;
 
 use super::{
     Streams,
-    artifacts::at,
+    artifacts::{OF_ALL_RUNS, OF_RUN, RUN_FILE, SWEEP_FILE, at},
     check::report_invalid,
     exit,
     interrupt::Interrupt,
@@ -66,7 +66,7 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Format,
 
-    /// The file to write; the default is standard output
+    /// The file to write, none of those that runs left; the default is standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -119,6 +119,10 @@ pub(super) fn export<S: Simulate>(
     interrupt: &Interrupt,
     streams: &mut Streams<'_>,
 ) -> io::Result<u8> {
+    if let Some(why) = args.out.as_deref().and_then(|out| kept(out, &args.run)) {
+        writeln!(streams.err, "ferret: {why}")?;
+        return Ok(exit::USAGE);
+    }
     let simulation =
         Runner { simulate, interrupt, request: Request { packets: args.format == Format::Pcap, ..Request::default() } };
     let found = if is_scenario(&args.run) { simulation.run_file(args, streams)? } else { simulation.stored(args) };
@@ -142,6 +146,21 @@ pub(super) fn export<S: Simulate>(
     };
     writeln!(streams.err, "wrote {what}")?;
     Ok(exit::PASS)
+}
+
+/// Why `out` is not to be written: it is what is exported, or what a call of Ferret has left and goes on reading.
+fn kept(out: &Path, run: &Path) -> Option<String> {
+    // A link may lead there.
+    let real = fs::canonicalize(out).unwrap_or_else(|_| out.to_owned());
+    let stored = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        (OF_RUN.contains(&name) && folder.join(RUN_FILE).exists())
+            || (OF_ALL_RUNS.contains(&name) && folder.join(SWEEP_FILE).exists())
+    };
+    let itself = fs::canonicalize(run).is_ok_and(|run| run == real);
+    (itself || stored(out) || stored(&real))
+        .then(|| format!("{} is what a run left, or its scenario: name another file", out.display()))
 }
 
 fn is_scenario(path: &Path) -> bool {
