@@ -1,16 +1,17 @@
 //! `ferret baseline`: what a run measured, kept and compared.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use ferret_reports::Verdict;
 
 use super::{
     Streams,
-    artifacts::{at, not_ours},
+    artifacts::not_ours,
     exit,
     gate::{as_scenarios_say, read_baseline},
     gate_table, merge, terminal,
+    writing::write_file,
 };
 use crate::gate::{
     Baseline, Tolerance,
@@ -99,7 +100,7 @@ pub(super) fn baseline(args: &BaselineArgs, streams: &mut Streams<'_>) -> io::Re
                 writeln!(streams.err, "ferret: {why}")?;
                 return Ok(exit::USAGE);
             }
-            fs::write(file, Baseline::of(&sweep.build, &records).render()).map_err(at("write", file))?;
+            write_file(file, Baseline::of(&sweep.build, &records).render())?;
             writeln!(streams.out, "{} runs, {} metrics each: {}", records.len(), METRICS.len(), file.display())?;
             Ok(exit::PASS)
         }

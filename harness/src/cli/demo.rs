@@ -28,6 +28,7 @@ use super::{
     run_folder::RunFolder,
     simulate::Simulate,
     terminal::{failure, run_line, wrapped},
+    writing::write_file,
 };
 use crate::run::quoted;
 
@@ -129,7 +130,7 @@ struct Demo<'a, 'b, S> {
 impl<S: Simulate> Demo<'_, '_, S> {
     fn play(&mut self) -> Result<(), End> {
         let scenario = self.place("power-cut.toml");
-        fs::write(&scenario, SCENARIO)?;
+        write_file(&scenario, SCENARIO)?;
         let scenario = text(&scenario);
         let program = env::current_exe().map_or("ferret".to_owned(), |path| path.display().to_string());
         let faint = self.streams.out_style.faint(&format!("(in the commands below, `ferret` is {program})"));

@@ -1,7 +1,7 @@
 //! `ferret export`: a run in the formats of other tools.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -12,7 +12,7 @@ use warren::platform::Sabotage;
 
 use super::{
     Streams,
-    artifacts::{OF_ALL_RUNS, OF_RUN, RUN_FILE, SWEEP_FILE, at},
+    artifacts::{OF_ALL_RUNS, OF_RUN, RUN_FILE, SWEEP_FILE},
     check::report_invalid,
     exit,
     interrupt::Interrupt,
@@ -20,6 +20,7 @@ use super::{
     pool,
     run_folder::RunFolder,
     simulate::{Request, Simulate, Simulated},
+    writing::{create_file, prepare},
 };
 use crate::{
     export::{history, openmetrics, pcap, perfetto},
@@ -123,6 +124,7 @@ pub(super) fn export<S: Simulate>(
         writeln!(streams.err, "ferret: {why}")?;
         return Ok(exit::USAGE);
     }
+    args.out.as_deref().map_or(Ok(()), prepare)?;
     let simulation =
         Runner { simulate, interrupt, request: Request { packets: args.format == Format::Pcap, ..Request::default() } };
     let found = if is_scenario(&args.run) { simulation.run_file(args, streams)? } else { simulation.stored(args) };
@@ -137,7 +139,7 @@ pub(super) fn export<S: Simulate>(
     };
     let what = match &args.out {
         Some(path) => {
-            let mut out = BufWriter::new(File::create(path).map_err(at("write", path))?);
+            let mut out = BufWriter::new(create_file(path)?);
             let what = write(args, &source, &mut out)?;
             out.flush()?;
             format!("{what} to {}", path.display())

@@ -1,14 +1,17 @@
 //! `ferret man`: a manual page for Ferret and one for each verb, from the same texts as `--help`.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man;
 
-use super::{Cli, Streams, exit};
+use super::{
+    Cli, Streams, exit,
+    writing::{make_folder, write_file},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +32,7 @@ pub(super) struct ManArgs {
 pub(super) fn man(args: &ManArgs, streams: &mut Streams<'_>) -> io::Result<u8> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
-    fs::create_dir_all(&args.folder)?;
+    make_folder(&args.folder)?;
     let written = write_pages(&command, "ferret", &args.folder)?;
     writeln!(streams.out, "{written} pages written to {}", args.folder.display())?;
     Ok(exit::PASS)
@@ -38,7 +41,7 @@ pub(super) fn man(args: &ManArgs, streams: &mut Streams<'_>) -> io::Result<u8> {
 /// Writes the page of `command`, which is typed as `name` (with spaces), and those of its verbs.
 fn write_pages(command: &Command, name: &str, folder: &Path) -> io::Result<usize> {
     let file = name.replace(' ', "-");
-    fs::write(folder.join(format!("{file}.1")), page(command, name)?)?;
+    write_file(&folder.join(format!("{file}.1")), page(command, name)?)?;
     let mut written = 1;
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         written += write_pages(verb, &format!("{name} {}", verb.get_name()), folder)?;

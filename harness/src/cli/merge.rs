@@ -12,6 +12,7 @@ use super::{
     Streams,
     artifacts::{self, Artifacts, Summary},
     exit, sometimes, sweep, terminal,
+    writing::{at, make_folder},
 };
 use crate::search::{
     parts::{self, Part},
@@ -145,8 +146,8 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
 
 /// A run's files; by a second link where the file system can, since histories are large.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
+    make_folder(to)?;
+    for entry in fs::read_dir(from).map_err(at("look into", from))? {
         let entry = entry?;
         // A run has no folders: it is somebody else's.
         if entry.file_type()?.is_dir() {
@@ -154,13 +155,13 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
         }
         let target = to.join(entry.file_name());
         match fs::remove_file(&target) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at("write", &target)(error)),
             _ => {}
         }
         // What is written anew later, must not be what the part has.
         let linked = entry.file_name() == "history.jsonl.gz" && fs::hard_link(entry.path(), &target).is_ok();
         if !linked {
-            fs::copy(entry.path(), &target)?;
+            fs::copy(entry.path(), &target).map_err(at("write", &target))?;
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! `ferret shrink`, and what `ferret run --shrink` does with a failing seed: a small scenario that fails the same way.
 
 use std::{
-    fs, io,
+    io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
@@ -24,6 +24,7 @@ use super::{
     run::{budget_parser, client_parser, sabotage_parser},
     simulate::{Request, Simulate},
     terminal,
+    writing::{prepare, write_file},
 };
 use crate::{
     progress::Progress,
@@ -158,6 +159,7 @@ impl Search<'_> {
         streams: &mut Streams<'_>,
         out: &Path,
     ) -> io::Result<Option<PathBuf>> {
+        prepare(out)?;
         let _silence = Silence::keep();
         let request = Request::default();
         let (first, _) =
@@ -237,10 +239,7 @@ impl Search<'_> {
         );
         let hash = Repro::hash_of(&scenario.to_toml());
         scenario.repro.iter_mut().for_each(|repro| repro.text_hash.clone_from(&hash));
-        if let Some(parent) = out.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(out, head + &scenario.to_toml())?;
+        write_file(out, head + &scenario.to_toml())?;
         Ok(out.to_owned())
     }
 }
