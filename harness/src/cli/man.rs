@@ -52,7 +52,8 @@ fn write_pages(command: &Command, name: &str, folder: &Path) -> io::Result<usize
 fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     let file = name.replace(' ', "-");
     // The examples are set as they stand, further down: here they would be filled like prose.
-    let plain = command.clone().after_help("").after_long_help("").bin_name(name).display_name(file.clone());
+    let mut plain = command.clone().after_help("").after_long_help("").bin_name(name).display_name(file.clone());
+    let usage = plain.render_usage().to_string();
     let man = Man::new(plain);
     // Without a date, so that equal programs write equal pages; the title that clap_mangen would give needs one.
     let mut page = format!(
@@ -62,7 +63,7 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     )
     .into_bytes();
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    page.extend(synopsis(&usage, name).into_bytes());
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     if command.get_subcommands().next().is_some() {
@@ -72,6 +73,14 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
         page.extend(as_it_stands(&text.to_string()).into_bytes());
     }
     Ok(page)
+}
+
+/// The usage as `--help` has it: clap_mangen's leaves out what options take, and that there may be several paths.
+fn synopsis(usage: &str, name: &str) -> String {
+    let usage = usage.trim().trim_start_matches("Usage:").trim_start();
+    let rest = usage.strip_prefix(name).unwrap_or(usage).replace('-', "\\-");
+    let rest: Vec<&str> = rest.split_whitespace().collect();
+    format!(".SH SYNOPSIS\n\\fB{}\\fR {}\n", name.replace('-', "\\-"), rest.join(" "))
 }
 
 /// A section of `text` that keeps its lines.
