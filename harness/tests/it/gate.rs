@@ -443,6 +443,7 @@ mistakes! {
     a_name_is_a_name_also_on_a_terminal: "name = \"" => "name = \"\\n::error::";
     a_missing_key_is_named: "scenarios = [\"s\"]\n" => "";
     seeds_without_an_end_are_no_gate: "seeds = \"1..3\"" => "seeds = \"1..\"";
+    a_bug_that_nothing_may_catch_is_refused: "caught-by = [\"no-confirmed-loss\"]" => "caught-by = []";
     a_budget_without_a_unit_is_refused: "\"10m\"" => "\"10\"";
     an_unknown_bug_is_named_with_the_one_that_was_meant: "confirm-before-sync" => "confirm-before-sink";
     an_unknown_invariant_is_named_with_the_one_that_was_meant: "no-confirmed-loss" => "no-confirmed-los";
