@@ -298,7 +298,7 @@ pub(super) fn as_scenarios_say(folder: &Path, sweep: &SweepRecord) -> Result<(),
 
 /// Runs that were made before and that a policy can judge; or why it cannot.
 fn earlier(from: &Path, policy: &Policy) -> Result<(SweepRecord, Vec<RunRecord>), String> {
-    let (sweep, records) = merge::read(from)?;
+    let (sweep, records) = merge::read_whole(from)?;
     let folder = from.display();
     as_scenarios_say(from, &sweep)?;
     // What a planted bug proves, it proves of the program that is here.

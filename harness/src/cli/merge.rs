@@ -30,7 +30,7 @@ Examples:
 Nothing is joined that is not the whole. Refused with exit code 5: a run that no part holds (a
 missing part, or one that ended early), a run that two hold, parts made by different programs,
 from different texts of a scenario, with different seeds or options, and a part whose files are
-not what it left. The program is known by a hash of its executable file: compile once and give
+not what it left, or not all there. The program is known by a hash of its executable file: compile once and give
 all machines the same file.
 
 What must happen at least once over all seeds is judged here, since no part can.
@@ -58,7 +58,7 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
     let mut parts = Vec::new();
     let mut all = Vec::new();
     for folder in &args.runs {
-        match read(folder) {
+        match read_whole(folder) {
             Ok((sweep, records)) => {
                 parts.push(Part { folder: folder.display().to_string(), sweep });
                 all.push(records);
@@ -124,6 +124,16 @@ pub(super) fn read(folder: &Path) -> Result<(SweepRecord, Vec<RunRecord>), Strin
         return Err(format!("the files in {} are not those that the sweep left: its hash differs", folder.display()));
     }
     Ok((sweep, records))
+}
+
+/// The same, if all runs still have their reports: whoever copies them links to all, and writes some anew.
+pub(super) fn read_whole(folder: &Path) -> Result<(SweepRecord, Vec<RunRecord>), String> {
+    let (sweep, records) = read(folder)?;
+    let mut pages = sweep.runs.iter().map(|run| folder.join(&run.folder).join(artifacts::PAGE_FILE));
+    match pages.find(|page| !page.is_file()) {
+        Some(page) => Err(format!("{} is not there: copy the folder as a whole", page.display())),
+        None => Ok((sweep, records)),
+    }
 }
 
 /// Whether what the sweep says of its runs is about its own scenarios and folders.

@@ -294,3 +294,23 @@ fn a_part_that_names_what_it_does_not_have_is_refused() {
     workspace.write("part-1/first/seed-1/notes/mine.txt", "a folder that is none of ours");
     assert_eq!(merge(&workspace, &[1]).code, exit::PASS);
 }
+
+#[test]
+fn a_part_that_was_copied_without_its_reports_is_not_merged() {
+    let workspace = two();
+    for part in ["1", "2"] {
+        let said =
+            run(&workspace, &format!("part-{part}"), &["--partition", &format!("slice:{part}/2")], &Script::default());
+        assert_eq!(said.code, exit::PASS, "{}", said.err);
+    }
+    let folder = sweep_of(&workspace, "part-2").runs[0].folder.clone();
+    let page = format!("part-2/{folder}/report.html");
+    std::fs::remove_file(workspace.path(&page)).expect("the part has it");
+    let merge = |out: &str| workspace.ferret(&["merge", "@part-1", "@part-2", "--out", out], &Script::default());
+    let said = merge("@whole");
+    let why = format!("ferret: not merged: FOLDER/{page} is not there: copy the folder as a whole\n");
+    assert_eq!((said.code, said.err), (exit::INCOMPLETE, why));
+    assert!(!workspace.path("whole").exists());
+    workspace.write(&page, "a page");
+    assert_eq!(merge("@whole").code, exit::PASS);
+}
