@@ -29,6 +29,7 @@ use super::{
     Streams,
     former::Former,
     run_id,
+    shown::Shown,
     writing::{at, create_file, make_folder, write_file},
 };
 use crate::{history::History, run::event_log};
@@ -81,7 +82,7 @@ impl Artifacts {
         if let Some(out) = out {
             let former = Former::find(out).map_err(at("look into", out))?;
             if let Some(needed) = former.needed(inputs) {
-                let (needed, out) = (needed.display(), out.display());
+                let (needed, out) = (needed.shown(), out.shown());
                 return Ok(Err(format!(
                     "{needed} is still needed, and --out {out} would replace it: name another folder"
                 )));
@@ -89,7 +90,7 @@ impl Artifacts {
             let runs = former.remove().map_err(at("clear", out))?;
             if runs > 0 {
                 let runs = if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
-                writeln!(streams.err, "removed {runs} of a former call from {}", out.display())?;
+                writeln!(streams.err, "removed {runs} of a former call from {}", out.shown())?;
             }
         }
         Self::create(out).map(Ok)
@@ -224,7 +225,7 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
 /// Why `file` is not to be written: it is there, and is no `kind`, by what `is_one` says of its text.
 pub(super) fn not_ours(file: &Path, kind: &str, is_one: impl FnOnce(&str) -> bool) -> Option<String> {
     let ours = !file.exists() || fs::read_to_string(file).is_ok_and(|text| is_one(&text));
-    (!ours).then(|| format!("{} exists and is no {kind}: name another file, or remove it", file.display()))
+    (!ours).then(|| format!("{} exists and is no {kind}: name another file, or remove it", file.shown()))
 }
 
 /// A folder name for each scenario: its own name, numbered when two files use the same.

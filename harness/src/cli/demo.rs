@@ -26,6 +26,7 @@ use super::{
     main,
     run::budget_parser,
     run_folder::RunFolder,
+    shown::Shown,
     simulate::Simulate,
     terminal::{failure, run_line, wrapped},
     writing::write_file,
@@ -76,7 +77,7 @@ pub(super) fn demo<S: Simulate>(
     if let Some(out) = &args.out
         && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some())
     {
-        let out = out.display();
+        let out = out.shown();
         writeln!(streams.err, "ferret: there is something in {out} already; name a new folder, or leave out --out")?;
         return Ok(exit::USAGE);
     }
@@ -85,7 +86,7 @@ pub(super) fn demo<S: Simulate>(
     match demo.play() {
         Ok(()) => Ok(exit::PASS),
         Err(End::Interrupted) => {
-            writeln!(demo.streams.out, "\nstopped; what there is so far is in {}", demo.folder.display())?;
+            writeln!(demo.streams.out, "\nstopped; what there is so far is in {}", demo.folder.shown())?;
             Ok(exit::INCOMPLETE)
         }
         Err(End::Unexpected(what)) => {
@@ -132,7 +133,7 @@ impl<S: Simulate> Demo<'_, '_, S> {
         let scenario = self.place("power-cut.toml");
         write_file(&scenario, SCENARIO)?;
         let scenario = text(&scenario);
-        let program = env::current_exe().map_or("ferret".to_owned(), |path| path.display().to_string());
+        let program = env::current_exe().map_or("ferret".to_owned(), |path| path.shown());
         let faint = self.streams.out_style.faint(&format!("(in the commands below, `ferret` is {program})"));
         writeln!(self.streams.out, "{faint}")?;
 
@@ -164,7 +165,7 @@ impl<S: Simulate> Demo<'_, '_, S> {
                 return Ok(record.seed.to_string());
             }
         }
-        Err(End::Unexpected(format!("there is no failing run in {}", found.display())))
+        Err(End::Unexpected(format!("there is no failing run in {}", found.shown())))
     }
 
     /// Takes away what the failure does not need; gives the scenario that is left.
@@ -213,7 +214,7 @@ impl<S: Simulate> Demo<'_, '_, S> {
         ];
         writeln!(self.streams.out)?;
         for (what, path) in rows {
-            writeln!(self.streams.out, "{what:<32} {}", path.display())?;
+            writeln!(self.streams.out, "{what:<32} {}", path.shown())?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use super::{
     paths::Selection,
     pool,
     run_folder::RunFolder,
+    shown::Shown,
     simulate::{Request, Simulate, Simulated},
     writing::{create_file, prepare},
 };
@@ -142,7 +143,7 @@ pub(super) fn export<S: Simulate>(
             let mut out = BufWriter::new(create_file(path)?);
             let what = write(args, &source, &mut out)?;
             out.flush()?;
-            format!("{what} to {}", path.display())
+            format!("{what} to {}", path.shown())
         }
         None => write(args, &source, streams.out)?,
     };
@@ -162,7 +163,7 @@ fn kept(out: &Path, run: &Path) -> Option<String> {
     };
     let itself = fs::canonicalize(run).is_ok_and(|run| run == real);
     (itself || stored(out) || stored(&real))
-        .then(|| format!("{} is what a run left, or its scenario: name another file", out.display()))
+        .then(|| format!("{} is what a run left, or its scenario: name another file", out.shown()))
 }
 
 fn is_scenario(path: &Path) -> bool {
@@ -206,7 +207,7 @@ impl<S: Simulate> Runner<'_, S> {
             return Ok(Err(Refusal(exit::INVALID_SCENARIO, None)));
         }
         let [scenario] = &selection.scenarios[..] else {
-            return Ok(Err(Refusal::usage(format!("{} is not one scenario; name one file", args.run.display()))));
+            return Ok(Err(Refusal::usage(format!("{} is not one scenario; name one file", args.run.shown()))));
         };
         Ok(self.run(scenario, args.seed.unwrap_or(scenario.run.seeds.from), &self.request))
     }

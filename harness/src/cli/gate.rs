@@ -25,6 +25,7 @@ use super::{
     planted::Chase,
     pool, render_problem,
     run::{MessageFormat, sabotage_parser},
+    shown::Shown,
     simulate::{Request, Simulate},
     sometimes,
     sweep::{self, Limits, Sweep, Swept},
@@ -223,7 +224,7 @@ pub(super) fn gate<S: Simulate>(
                 terminal::summary(&swept.records, swept.planned, swept.twice, streams.out_style)
             )?;
             sweep.notes(&swept).iter().try_for_each(|note| writeln!(streams.out, "{note}"))?;
-            writeln!(streams.out, "report: {}", artifacts.report().display())?;
+            writeln!(streams.out, "report: {}", artifacts.report().shown())?;
         }
         return Ok(swept.verdict().exit_code());
     }
@@ -258,7 +259,7 @@ fn tell(
         MessageFormat::Human => {
             write!(streams.out, "\n{}", table(record, streams.out_style))?;
             writeln!(streams.out, "results: {}", record.results_hash)?;
-            writeln!(streams.out, "report: {}", artifacts.report().display())
+            writeln!(streams.out, "report: {}", artifacts.report().shown())
         }
     }
 }
@@ -289,7 +290,7 @@ pub(super) fn as_scenarios_say(folder: &Path, sweep: &SweepRecord) -> Result<(),
     if SAME_RUNS.contains(&sweep.request.as_str()) {
         return Ok(());
     }
-    let (folder, options) = (folder.display(), &sweep.request);
+    let (folder, options) = (folder.shown(), &sweep.request);
     Err(format!(
         "the runs in {folder} were made with {options}, and are judged and compared as their scenarios say: make them \
          without"
@@ -299,7 +300,7 @@ pub(super) fn as_scenarios_say(folder: &Path, sweep: &SweepRecord) -> Result<(),
 /// Runs that were made before and that a policy can judge; or why it cannot.
 fn earlier(from: &Path, policy: &Policy) -> Result<(SweepRecord, Vec<RunRecord>), String> {
     let (sweep, records) = merge::read_whole(from)?;
-    let folder = from.display();
+    let folder = from.shown();
     as_scenarios_say(from, &sweep)?;
     // What a planted bug proves, it proves of the program that is here.
     let here = build_id::program();
@@ -374,7 +375,7 @@ fn read(path: &Path, streams: &mut Streams<'_>) -> io::Result<Result<Policy, u8>
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            writeln!(streams.err, "ferret: {}: {error}", path.display())?;
+            writeln!(streams.err, "ferret: {}: {error}", path.shown())?;
             return Ok(Err(exit::INVALID_SCENARIO));
         }
     };
@@ -394,7 +395,7 @@ pub(super) fn read_baseline(path: &Path, streams: &mut Streams<'_>) -> io::Resul
     match text.and_then(|text| Baseline::parse(&text)) {
         Ok(baseline) => Ok(Ok(baseline)),
         Err(why) => {
-            writeln!(streams.err, "ferret: {} is no baseline: {why}", path.display())?;
+            writeln!(streams.err, "ferret: {} is no baseline: {why}", path.shown())?;
             Ok(Err(exit::INVALID_SCENARIO))
         }
     }

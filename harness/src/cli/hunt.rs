@@ -26,6 +26,7 @@ use super::{
     paths::Selection,
     pool,
     run::{MessageFormat, budget_parser, sabotage_parser},
+    shown::{CLEAR_LINE, Shown},
     simulate::{Request, Simulate},
     twice,
 };
@@ -117,7 +118,7 @@ pub(super) fn hunt<S: Simulate>(
     if let Some(path) = &args.table
         && let Err(error) = hunt_table::find_place(path)
     {
-        writeln!(streams.err, "cannot put the table into {}: {error}", path.display())?;
+        writeln!(streams.err, "cannot put the table into {}: {error}", path.shown())?;
         return Ok(exit::USAGE);
     }
     let selection = Selection::read(&args.paths);
@@ -229,7 +230,7 @@ struct Told {
 impl Told {
     fn hear(&mut self, hunted: Hunted, (done, all): (usize, usize), streams: &mut Streams<'_>) -> io::Result<()> {
         if streams.progress {
-            write!(streams.err, "\r\x1b[K")?;
+            write!(streams.err, "{CLEAR_LINE}")?;
         }
         if hunted.bug.is_some() {
             match self.format {
@@ -250,7 +251,7 @@ impl Told {
 
     fn conclude(self, bugs: usize, args: &HuntArgs, streams: &mut Streams<'_>) -> io::Result<u8> {
         if streams.progress {
-            write!(streams.err, "\r\x1b[K")?;
+            write!(streams.err, "{CLEAR_LINE}")?;
         }
         let missed: Vec<&str> =
             self.caught.iter().filter(|one| one.catch.is_none()).filter_map(|one| one.bug).collect();

@@ -15,6 +15,7 @@ use super::{
     beat::{Beat, now},
     pool::{Job, Pool, Running},
     run,
+    shown::{CLEAR_LINE, Shown},
     simulate::Simulate,
     terminal,
 };
@@ -60,7 +61,7 @@ pub(super) fn for_people<S: Simulate>(
                 writeln!(out, "{}", terminal::run_line(record, name_width, out_style))?;
                 write!(out, "{}", terminal::failure(record, out_style))?;
                 if jobs[index].has_drawn() && record.verdict != Verdict::Pass {
-                    writeln!(out, "  drawn:  {}", jobs[index].drawn().display())?;
+                    writeln!(out, "  drawn:  {}", jobs[index].drawn().shown())?;
                 }
             }
             if jobs[index].last {
@@ -116,7 +117,7 @@ struct Screen<'a> {
 impl Screen<'_> {
     fn clear(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.shown) {
-            write!(self.err, "\r\x1b[K")?;
+            write!(self.err, "{CLEAR_LINE}")?;
             self.err.flush()?;
         }
         Ok(())
@@ -132,7 +133,7 @@ impl Screen<'_> {
         }
         let line: String = line.chars().take(self.width.saturating_sub(1)).collect();
         // A terminal that does not take the progress line does not stop the runs.
-        let _ = write!(self.err, "\r\x1b[K{line}");
+        let _ = write!(self.err, "{CLEAR_LINE}{line}");
         let _ = self.err.flush();
         self.shown = true;
     }

@@ -10,6 +10,7 @@ use clap_mangen::Man;
 
 use super::{
     Cli, Streams, exit,
+    shown::Shown,
     writing::{make_folder, write_file},
 };
 
@@ -34,7 +35,7 @@ pub(super) fn man(args: &ManArgs, streams: &mut Streams<'_>) -> io::Result<u8> {
     command.build();
     make_folder(&args.folder)?;
     let written = write_pages(&command, "ferret", &args.folder)?;
-    writeln!(streams.out, "{written} pages written to {}", args.folder.display())?;
+    writeln!(streams.out, "{written} pages written to {}", args.folder.shown())?;
     Ok(exit::PASS)
 }
 

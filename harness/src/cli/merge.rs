@@ -11,7 +11,9 @@ use ferret_reports::{RunRecord, SweepRecord, Unmade};
 use super::{
     Streams,
     artifacts::{self, Artifacts, Summary},
-    exit, sometimes, sweep, terminal,
+    exit,
+    shown::Shown,
+    sometimes, sweep, terminal,
     writing::{at, make_folder},
 };
 use crate::search::{
@@ -60,7 +62,7 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
     for folder in &args.runs {
         match read_whole(folder) {
             Ok((sweep, records)) => {
-                parts.push(Part { folder: folder.display().to_string(), sweep });
+                parts.push(Part { folder: folder.shown(), sweep });
                 all.push(records);
             }
             Err(why) => return refuse(streams, why),
@@ -107,7 +109,7 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
     }
     writeln!(streams.out, "{} parts: {}", parts.len(), terminal::summary(&records, records.len(), 0, style))?;
     writeln!(streams.out, "results: {}", record.results_hash)?;
-    writeln!(streams.out, "report: {}", artifacts.report().display())?;
+    writeln!(streams.out, "report: {}", artifacts.report().shown())?;
     Ok(verdict.exit_code())
 }
 
@@ -115,13 +117,13 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
 pub(super) fn read(folder: &Path) -> Result<(SweepRecord, Vec<RunRecord>), String> {
     let sweep: SweepRecord = read_json(&folder.join(artifacts::SWEEP_FILE))?;
     if sweep.version != ferret_reports::SWEEP_VERSION {
-        return Err(format!("{} has version {}, which is not known", folder.display(), sweep.version));
+        return Err(format!("{} has version {}, which is not known", folder.shown(), sweep.version));
     }
-    sound(&sweep).map_err(|why| format!("{}: {why}", folder.join(artifacts::SWEEP_FILE).display()))?;
+    sound(&sweep).map_err(|why| format!("{}: {why}", folder.join(artifacts::SWEEP_FILE).shown()))?;
     let record = |run: &ferret_reports::SweptRun| read_json(&folder.join(&run.folder).join(artifacts::RUN_FILE));
     let records: Vec<RunRecord> = sweep.runs.iter().map(record).collect::<Result<_, _>>()?;
     if results::results_hash(&records) != sweep.results_hash {
-        return Err(format!("the files in {} are not those that the sweep left: its hash differs", folder.display()));
+        return Err(format!("the files in {} are not those that the sweep left: its hash differs", folder.shown()));
     }
     Ok((sweep, records))
 }
@@ -131,7 +133,7 @@ pub(super) fn read_whole(folder: &Path) -> Result<(SweepRecord, Vec<RunRecord>),
     let (sweep, records) = read(folder)?;
     let mut pages = sweep.runs.iter().map(|run| folder.join(&run.folder).join(artifacts::PAGE_FILE));
     match pages.find(|page| !page.is_file()) {
-        Some(page) => Err(format!("{} is not there: copy the folder as a whole", page.display())),
+        Some(page) => Err(format!("{} is not there: copy the folder as a whole", page.shown())),
         None => Ok((sweep, records)),
     }
 }
@@ -150,8 +152,8 @@ fn sound(sweep: &SweepRecord) -> Result<(), String> {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
-    let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))
+    let text = fs::read(path).map_err(|error| format!("{}: {error}", path.shown()))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.shown()))
 }
 
 /// A run's files; by a second link where the file system can, since histories are large.

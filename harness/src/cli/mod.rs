@@ -36,6 +36,7 @@ mod run_folder;
 mod run_id;
 mod schema;
 mod serve;
+mod shown;
 mod shrink;
 mod simulate;
 mod simulation;
@@ -52,6 +53,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 pub use closed_pipe::UntilClosed;
 pub use interrupt::Interrupt;
+pub use shown::Printable;
 pub use simulate::{Request, Simulate, Simulated};
 pub use simulation::Simulation;
 pub use terminal::{Style, render_problem};

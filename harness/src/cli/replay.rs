@@ -13,6 +13,7 @@ use super::{
     interrupt::Interrupt,
     paths::Selection,
     pool,
+    shown::Shown,
     simulate::{Request, Simulate, Simulated},
     terminal,
 };
@@ -80,7 +81,7 @@ pub(super) fn replay<S: Simulate>(
         report_invalid(&selection, streams)?;
         return Ok(exit::INVALID_SCENARIO);
     }
-    let path = args.path.display();
+    let path = args.path.shown();
     let [scenario] = &selection.scenarios[..] else {
         writeln!(streams.err, "ferret: {path} is not one scenario; name one file")?;
         return Ok(exit::NOTHING_SELECTED);

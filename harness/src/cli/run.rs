@@ -20,7 +20,9 @@ use super::{
     exit,
     interrupt::Interrupt,
     paths::{Selection, nothing_picked},
-    pool, render_problem, shrink,
+    pool, render_problem,
+    shown::Shown,
+    shrink,
     simulate::{Request, Simulate},
     stored,
     sweep::{self, Limits, Sweep, Swept},
@@ -343,7 +345,7 @@ pub(super) fn run<S: Simulate>(
         if swept.records.len() > 1 {
             writeln!(streams.out, "results: {}", swept.record.results_hash)?;
         }
-        writeln!(streams.out, "report: {}", artifacts.report().display())?;
+        writeln!(streams.out, "report: {}", artifacts.report().shown())?;
     }
     if let Some(unnoticed) = unnoticed.filter(|_| args.message_format == MessageFormat::Json) {
         writeln!(streams.err, "{unnoticed}")?;

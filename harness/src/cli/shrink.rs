@@ -22,6 +22,7 @@ use super::{
     paths::Selection,
     pool,
     run::{budget_parser, client_parser, sabotage_parser},
+    shown::Shown,
     simulate::{Request, Simulate},
     terminal,
     writing::{prepare, write_file},
@@ -118,7 +119,7 @@ pub(super) fn shrink<S: Simulate>(
         return Ok(exit::INVALID_SCENARIO);
     }
     let [scenario] = &selection.scenarios[..] else {
-        writeln!(streams.err, "ferret: {} is not one scenario; name one file", args.path.display())?;
+        writeln!(streams.err, "ferret: {} is not one scenario; name one file", args.path.shown())?;
         return Ok(exit::NOTHING_SELECTED);
     };
     let seed = args.seed.unwrap_or(scenario.run.seeds.from);
@@ -214,7 +215,7 @@ impl Search<'_> {
         if !exact {
             writeln!(streams.out, "  (the concrete timeline is not to the tick that of the seed)")?;
         }
-        writeln!(streams.out, "  replay: ferret replay {}", run::quoted(&repro.display().to_string()))?;
+        writeln!(streams.out, "  replay: ferret replay {}", run::quoted(&repro.shown()))?;
         Ok(Some(repro))
     }
 

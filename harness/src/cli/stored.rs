@@ -9,7 +9,10 @@ use std::{
 
 use ferret_reports::RunRecord;
 
-use super::writing::{make_folder, write_file};
+use super::{
+    shown::Shown,
+    writing::{make_folder, write_file},
+};
 use crate::search::regressions::{self, StoredSeed};
 
 /// Adds the failing seeds of `records` to the files beside their scenarios, and says so on `err`. A run that tested too
@@ -34,7 +37,7 @@ pub(super) fn save(records: &[RunRecord], err: &mut dyn Write) -> io::Result<()>
         seeds.extend(fresh);
         make_folder(path.parent().unwrap_or(Path::new("")))?;
         write_file(&path, regressions::render(&seeds))?;
-        writeln!(err, "kept in {}: seed {}", path.display(), numbers.join(", "))?;
+        writeln!(err, "kept in {}: seed {}", path.shown(), numbers.join(", "))?;
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::shown::Shown;
+
 /// What was tried, with which path, and what the system said.
 #[derive(Debug)]
 struct Failed {
@@ -18,7 +20,7 @@ struct Failed {
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {}: {}", self.what, self.path.display(), self.error)
+        write!(f, "cannot {} {}: {}", self.what, self.path.shown(), self.error)
     }
 }
 

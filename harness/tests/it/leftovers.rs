@@ -154,3 +154,20 @@ fn of_several_runs_that_all_pass_none_is_meant_and_they_are_listed() {
     }
     assert_eq!(workspace.ferret(&["explain", "@out/first/seed-2"], &script).code, exit::PASS);
 }
+
+#[test]
+fn control_characters_in_names_of_files_reach_no_terminal_and_no_report() {
+    let workspace = Workspace::new(&[("s/a\u{1b}[2J.toml", &named("first")), ("a\u{7}", "mine")]);
+    let script = Script::default();
+    for verb in ["run", "check"] {
+        let said = workspace.ferret(&[verb, "@s"], &script);
+        assert_eq!((said.code, said.out.as_str()), (exit::INVALID_SCENARIO, ""));
+        let told =
+            "FOLDER/s/a\\u{1b}[2J.toml: its name has control characters, which are orders on terminals; rename it";
+        assert!(said.err.contains(told), "{}", said.err);
+    }
+    for args in [&["explain", "@a\u{7}"][..], &["run", "@s", "--out", "@a\u{7}/out"], &["man", "@a\u{7}"]] {
+        let said = workspace.ferret(args, &script);
+        assert!(said.code != exit::PASS && !said.err.contains('\u{7}'), "{args:?}: {}", said.err);
+    }
+}

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::cli::{
     artifacts::{PAGE_FILE, RUN_FILE, SWEEP_FILE},
     run_id,
+    shown::Shown,
 };
 
 /// Calls are so many folders below the store's.
@@ -42,7 +43,7 @@ impl Store {
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let root = fs::canonicalize(folder)?;
         fs::read_dir(&root)?;
-        Ok(Self { name: folder.display().to_string(), root, read: RefCell::default() })
+        Ok(Self { name: folder.shown(), root, read: RefCell::default() })
     }
 
     /// All calls, newest first.
@@ -169,7 +170,7 @@ impl Store {
     }
 
     fn json<T: DeserializeOwned>(&self, file: &Path) -> Result<T, String> {
-        let name = file.strip_prefix(&self.root).unwrap_or(file).display();
+        let name = file.strip_prefix(&self.root).unwrap_or(file).shown();
         let real = self.inside(file).ok_or_else(|| format!("{name}: not in the store"))?;
         let text = fs::read(real).map_err(|error| format!("{name}: {error}"))?;
         serde_json::from_slice(&text).map_err(|error| format!("{name}: {error}"))
