@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use ferret::cli::{self, Interrupt, Simulation, Streams, Style, UntilClosed, exit};
+use ferret::cli::{self, Interrupt, Printable, Simulation, Streams, Style, UntilClosed, exit};
 
 fn main() -> ExitCode {
     let interrupt = match Interrupt::listen() {
@@ -15,9 +15,11 @@ fn main() -> ExitCode {
             return exit::INTERNAL.into();
         }
     };
+    let (mut out, mut err) = (UntilClosed::new(stdout()), stderr());
+    let (mut out_terminal, mut err_terminal) = (Printable::new(UntilClosed::new(stdout())), Printable::new(stderr()));
     let mut streams = Streams {
-        out: &mut UntilClosed::new(stdout()),
-        err: &mut stderr(),
+        out: if stdout().is_terminal() { &mut out_terminal } else { &mut out },
+        err: if stderr().is_terminal() { &mut err_terminal } else { &mut err },
         out_style: Style::of_stdout(),
         err_style: Style::of_stderr(),
         progress: stderr().is_terminal(),

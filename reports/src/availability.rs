@@ -123,13 +123,14 @@ impl Availability {
         ended.iter().map(recovery).collect()
     }
 
-    /// The longest recovery; one that never came counts for as long as publishers waited for it.
-    pub fn recovery_max_ns(&self, ended: &[u64]) -> u64 {
+    /// The longest recovery; one that never came counts for as long as publishers waited for it. `None` if no fault
+    /// ended while the load was on and somebody waited.
+    pub fn recovery_max_ns(&self, ended: &[u64]) -> Option<u64> {
         let length = |recovery| match recovery {
-            Recovery::Took(length) | Recovery::NotWithin(length) => length,
-            Recovery::Overtaken | Recovery::AfterLoad => 0,
+            Recovery::NotWithin(0) | Recovery::Overtaken | Recovery::AfterLoad => None,
+            Recovery::Took(length) | Recovery::NotWithin(length) => Some(length),
         };
-        self.recoveries(ended).into_iter().map(length).max().unwrap_or(0)
+        self.recoveries(ended).into_iter().filter_map(length).max()
     }
 }
 
@@ -264,7 +265,7 @@ mod tests {
             run.recoveries(&[100, 500, 700, 1000]),
             [Recovery::Took(250), Recovery::Overtaken, Recovery::Took(200), Recovery::AfterLoad]
         );
-        assert_eq!(run.recovery_max_ns(&[100, 500, 700, 1000]), 250);
+        assert_eq!(run.recovery_max_ns(&[100, 500, 700, 1000]), Some(250));
     }
 
     #[test]
@@ -272,9 +273,9 @@ mod tests {
         let cut_off = [confirmed(0, 10), unknown(500, 510)];
         let run = Availability::new(cut_off, NONE, Some(2000), 3000);
         assert_eq!(run.recoveries(&[1500, 2000]), [Recovery::NotWithin(500), Recovery::AfterLoad]);
-        assert_eq!(run.recovery_max_ns(&[1500]), 500);
+        assert_eq!(run.recovery_max_ns(&[1500]), Some(500));
         // Nobody waits any more.
         let run = Availability::new(cut_off, [(600, 0)], Some(2000), 3000);
-        assert_eq!(run.recovery_max_ns(&[1500]), 0);
+        assert_eq!(run.recovery_max_ns(&[1500]), None);
     }
 }

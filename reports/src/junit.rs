@@ -10,7 +10,7 @@ use std::{
     fmt::{self, Write},
 };
 
-use crate::{GateCheck, GateRecord, InvariantVerdict, RunRecord, Unmade, Verdict, escape::xml, finding};
+use crate::{GateCheck, GateRecord, InvariantVerdict, RunRecord, Unmade, Verdict, escape::xml, finding, title::Titles};
 
 /// A scenario with more seeds than this has one case per group.
 const CASES_MAX: usize = 20;
@@ -29,6 +29,8 @@ struct Seed<'a> {
 /// The seeds of one scenario.
 struct Suite<'a> {
     name: &'a str,
+    /// The name, or more if another suite has the same: CI systems take equal ones for one.
+    title: String,
     path: &'a str,
     seeds: Vec<Seed<'a>>,
 }
@@ -44,10 +46,11 @@ pub fn render_gate_junit(runs: &[RunRecord], unmade: &Unmade, gate: &GateRecord)
 }
 
 fn render(runs: &[RunRecord], unmade: &Unmade, gate: Option<&GateRecord>) -> String {
+    let titles = Titles::new(runs, unmade);
     let mut suites: Vec<Suite<'_>> = Vec::new();
     let mut add = |(name, path), seed| match suites.iter_mut().find(|suite| (suite.name, suite.path) == (name, path)) {
         Some(suite) => suite.seeds.push(seed),
-        None => suites.push(Suite { name, path, seeds: vec![seed] }),
+        None => suites.push(Suite { name, title: titles.of(name, path), path, seeds: vec![seed] }),
     };
     for run in runs {
         add((run.scenario.name.as_str(), run.scenario.path.as_str()), Seed { seed: run.seed, run: Some(run) });
@@ -68,7 +71,7 @@ fn render(runs: &[RunRecord], unmade: &Unmade, gate: Option<&GateRecord>) -> Str
         out.push_str("  </testsuite>\n");
     }
     for (suite, groups) in suites.iter().zip(&groups) {
-        let _ = writeln!(out, "  <testsuite name=\"{}\" {}>", xml(suite.name), Totals::of_groups(groups));
+        let _ = writeln!(out, "  <testsuite name=\"{}\" {}>", xml(&suite.title), Totals::of_groups(groups));
         for group in groups {
             match group[..] {
                 // Of many seeds, one alone is a group, too: the next range may have more of it.
@@ -106,7 +109,7 @@ fn group_case(out: &mut String, suite: &Suite<'_>, group: &[Seed<'_>], why: &str
     let _ = writeln!(
         out,
         "    <testcase classname=\"{}\" name=\"seeds {} to {}\" file=\"{}\" time=\"{}\">",
-        xml(suite.name),
+        xml(&suite.title),
         from + 1,
         from.saturating_add(GROUP_SEEDS),
         xml(suite.path),
@@ -170,7 +173,7 @@ fn case(out: &mut String, suite: &Suite<'_>, Seed { seed, run }: Seed<'_>, why: 
     let _ = writeln!(
         out,
         "    <testcase classname=\"{}\" name=\"seed {seed}\" file=\"{}\" time=\"{}\">",
-        xml(suite.name),
+        xml(&suite.title),
         xml(suite.path),
         time(run.map_or(0.0, |run| run.wall_seconds))
     );

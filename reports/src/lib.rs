@@ -18,6 +18,7 @@ mod quantity;
 mod record;
 mod store;
 mod sweep;
+mod title;
 
 pub use annotations::render_annotations;
 pub use availability::{Attempt, Availability, Recovery, Silence};

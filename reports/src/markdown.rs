@@ -7,6 +7,7 @@ use crate::{
     escape::{clip, markdown, markdown_code, markdown_code_block},
     finding,
     quantity::{count, instant, seconds},
+    title::Titles,
 };
 
 /// No summary is longer than this: the step summaries of CI systems refuse more than 1 MiB.
@@ -86,7 +87,7 @@ fn left_out(out: &mut String, rows: usize, what: &str, file: &str) {
 }
 
 /// What was planned and not run, by scenario.
-fn not_run(unmade: &Unmade) -> String {
+fn not_run(unmade: &Unmade, titles: &Titles<'_>) -> String {
     let mut scenarios: Vec<(&str, &str, BTreeSet<u64>)> = Vec::new();
     for run in &unmade.runs {
         match scenarios.iter_mut().find(|one| (one.0, one.1) == (run.scenario.as_str(), run.path.as_str())) {
@@ -102,8 +103,8 @@ fn not_run(unmade: &Unmade) -> String {
         };
         let _ = write!(out, "\n### ⚠️ {runs} not made: {}\n\n| Scenario | Seeds |\n|---|---|\n", cell(&unmade.why));
     }
-    for (name, _, seeds) in scenarios.iter().take(ROWS_MAX) {
-        let _ = writeln!(out, "| {} | {} |", cell(name), cell(&ranges(seeds)));
+    for (name, path, seeds) in scenarios.iter().take(ROWS_MAX) {
+        let _ = writeln!(out, "| {} | {} |", cell(&titles.of(name, path)), cell(&ranges(seeds)));
     }
     left_out(&mut out, scenarios.len(), "scenarios", "junit.xml");
     out
@@ -123,6 +124,7 @@ fn ranges(seeds: &BTreeSet<u64>) -> String {
 }
 
 fn render(runs: &[RunRecord], unmade: &Unmade, verdict: Verdict, lead: String) -> String {
+    let titles = Titles::new(runs, unmade);
     let mut out = lead;
     let all: Vec<&RunRecord> = runs.iter().collect();
     // Of nothing, nothing is known.
@@ -135,13 +137,14 @@ fn render(runs: &[RunRecord], unmade: &Unmade, verdict: Verdict, lead: String) -
         out.push_str("| | Scenario | Seed | Finding | Messages | Simulated | Wall | Trace |\n");
         out.push_str("|---|---|--:|---|--:|--:|--:|---|\n");
     }
-    let rows = failed.iter().chain(&passed).map(|run| row(run));
+    let rows = failed.iter().chain(&passed).map(|run| row(run, &titles));
     let left_out = push_while(&mut out, rows, TABLE_BYTES_MAX);
     if left_out > 0 {
         let _ = write!(out, "\n_{} more runs are not shown here: the table is full._\n", count(left_out as u64));
     }
-    out.push_str(&not_run(unmade));
-    let left_out = push_while(&mut out, failed.iter().map(|run| details(run)), MARKDOWN_BYTES_MAX - NOTES_BYTES);
+    out.push_str(&not_run(unmade, &titles));
+    let left_out =
+        push_while(&mut out, failed.iter().map(|run| details(run, &titles)), MARKDOWN_BYTES_MAX - NOTES_BYTES);
     if left_out > 0 {
         let _ = write!(
             out,
@@ -165,10 +168,11 @@ fn push_while(out: &mut String, parts: impl Iterator<Item = String>, limit: usiz
     left_out
 }
 
-fn row(run: &RunRecord) -> String {
+fn row(run: &RunRecord, titles: &Titles<'_>) -> String {
+    let title = titles.of(&run.scenario.name, &run.scenario.path);
     let name = match &run.sabotage {
-        Some(sabotage) => format!("{} (sabotage: {sabotage})", run.scenario.name),
-        None => run.scenario.name.clone(),
+        Some(sabotage) => format!("{title} (sabotage: {sabotage})"),
+        None => title,
     };
     format!(
         "| {} | {} | {} | {}: {} | {} | {} | {} | `{}` |\n",
@@ -184,11 +188,11 @@ fn row(run: &RunRecord) -> String {
     )
 }
 
-fn details(run: &RunRecord) -> String {
+fn details(run: &RunRecord, titles: &Titles<'_>) -> String {
     let mut out = format!(
         "\n### {} {}, seed {}: {}\n\n",
         symbol(run.verdict),
-        text(&run.scenario.name),
+        text(&titles.of(&run.scenario.name, &run.scenario.path)),
         run.seed,
         text(&finding::headline(run))
     );

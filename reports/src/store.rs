@@ -11,6 +11,9 @@ pub struct StoredCall {
     pub id: String,
     /// Seconds since 1970, in universal time.
     pub time: u64,
+    /// Whether its report is there.
+    pub page: bool,
+    /// At least [`Verdict::Incomplete`] if something is unreadable.
     pub verdict: Verdict,
     /// What was asked for beyond files and seeds; empty for nothing.
     pub request: String,
@@ -27,6 +30,9 @@ pub struct StoredRun {
     /// Its folder, below the store's. Not from the file.
     #[serde(skip)]
     pub folder: String,
+    /// Whether its report is there. Not from the file, either.
+    #[serde(skip)]
+    pub page: bool,
     pub scenario: StoredScenario,
     pub seed: u64,
     pub sabotage: Option<String>,

@@ -13,7 +13,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -25,7 +25,13 @@ use ferret_reports::{
 };
 use flate2::{Compression, write::GzEncoder};
 
-use super::{Streams, former::Former, run_id};
+use super::{
+    Streams,
+    former::Former,
+    run_id,
+    shown::Shown,
+    writing::{at, create_file, make_folder, write_file},
+};
 use crate::{history::History, run::event_log};
 
 pub(super) const SWEEP_FILE: &str = "sweep.json";
@@ -49,17 +55,18 @@ impl Artifacts {
     /// `out`, or a fresh folder below `target/ferret` with `target/ferret/latest` pointing to it.
     pub(super) fn create(out: Option<&Path>) -> io::Result<Self> {
         if let Some(out) = out {
-            fs::create_dir_all(out).map_err(at("make the folder", out))?;
+            make_folder(out)?;
             return Ok(Self { folder: out.to_owned() });
         }
         let parent = Path::new("target").join("ferret");
         let id = run_id::fresh();
         let folder = parent.join(&id);
-        fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
+        make_folder(&folder)?;
         // A rename replaces the old link in one step, so that `latest` never dangles.
         let link = parent.join(format!("latest-{id}"));
-        std::os::unix::fs::symlink(&id, &link)?;
-        fs::rename(&link, parent.join("latest"))?;
+        std::os::unix::fs::symlink(&id, &link).map_err(at("make the link", &link))?;
+        let latest = parent.join("latest");
+        fs::rename(&link, &latest).map_err(at("make the link", &latest))?;
         Ok(Self { folder })
     }
 
@@ -75,7 +82,7 @@ impl Artifacts {
         if let Some(out) = out {
             let former = Former::find(out).map_err(at("look into", out))?;
             if let Some(needed) = former.needed(inputs) {
-                let (needed, out) = (needed.display(), out.display());
+                let (needed, out) = (needed.shown(), out.shown());
                 return Ok(Err(format!(
                     "{needed} is still needed, and --out {out} would replace it: name another folder"
                 )));
@@ -83,7 +90,7 @@ impl Artifacts {
             let runs = former.remove().map_err(at("clear", out))?;
             if runs > 0 {
                 let runs = if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
-                writeln!(streams.err, "removed {runs} of a former call from {}", out.display())?;
+                writeln!(streams.err, "removed {runs} of a former call from {}", out.shown())?;
             }
         }
         Self::create(out).map(Ok)
@@ -106,7 +113,7 @@ impl Artifacts {
     }
 
     pub(super) fn write_sweep(&self, record: &SweepRecord) -> io::Result<()> {
-        fs::write(self.folder.join(SWEEP_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
+        write_file(&self.folder.join(SWEEP_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
     }
 
     /// Writes the files of all runs together. `sweep` says where each record is, `unmade` what there is none of.
@@ -121,7 +128,7 @@ impl Artifacts {
             Summary::Runs => (render_junit(records, unmade), render_markdown(records, unmade, *verdict)),
             Summary::Gate(gate) => {
                 let json = serde_json::to_vec_pretty(gate).map_err(io::Error::other)?;
-                fs::write(self.folder.join("gate.json"), json)?;
+                write_file(&self.folder.join("gate.json"), json)?;
                 (render_gate_junit(records, unmade, gate), render_gate_markdown(records, unmade, *verdict, gate))
             }
         };
@@ -130,13 +137,14 @@ impl Artifacts {
         if let ([page], [record]) = (&pages[..], records)
             && record.verdict == *verdict
         {
-            fs::copy(self.folder.join(page), self.report())?;
+            let page = self.folder.join(page);
+            fs::copy(&page, self.report()).map_err(at("copy", &page))?;
         } else {
             let linked = records.iter().zip(&pages).map(|(record, page)| LinkedRun { record, page });
-            fs::write(self.report(), render_overview_html(&linked.collect::<Vec<_>>(), unmade, *verdict))?;
+            write_file(&self.report(), render_overview_html(&linked.collect::<Vec<_>>(), unmade, *verdict))?;
         }
-        fs::write(self.folder.join("junit.xml"), junit)?;
-        fs::write(self.folder.join("summary.md"), markdown)
+        write_file(&self.folder.join("junit.xml"), junit)?;
+        write_file(&self.folder.join("summary.md"), markdown)
     }
 }
 
@@ -160,7 +168,7 @@ pub(super) enum Keep {
 /// Writes the files of one run.
 pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History, keep: Keep) -> io::Result<()> {
     write_json(folder, record)?;
-    fs::write(page_in(folder), render_run_html(record, &event_log(history)))?;
+    write_file(&page_in(folder), render_run_html(record, &event_log(history)))?;
     if keep == Keep::Failed && record.verdict == Verdict::Pass {
         return Ok(());
     }
@@ -170,9 +178,9 @@ pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History, ke
 /// Writes a record that was judged anew into the files of its run.
 pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> {
     write_json(folder, record)?;
-    let page = fs::read_to_string(page_in(folder))?;
+    let page = fs::read_to_string(page_in(folder)).map_err(at("read", &page_in(folder)))?;
     let page = rejudge_run_html(&page, record).ok_or_else(|| io::Error::other("the run's page is not ours"))?;
-    fs::write(page_in(folder), page)
+    write_file(&page_in(folder), page)
 }
 
 fn page_in(folder: &Path) -> PathBuf {
@@ -181,12 +189,12 @@ fn page_in(folder: &Path) -> PathBuf {
 
 /// Writes the scenario that a run was of: what a swarm drew, ready to be run without it.
 pub(super) fn write_drawn(path: &Path, record: &RunRecord) -> io::Result<()> {
-    fs::write(path, &record.scenario.text)
+    write_file(path, &record.scenario.text)
 }
 
 fn write_json(folder: &Path, record: &RunRecord) -> io::Result<()> {
-    fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
-    fs::write(folder.join(RUN_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
+    make_folder(folder)?;
+    write_file(&folder.join(RUN_FILE), serde_json::to_vec_pretty(record).map_err(io::Error::other)?)
 }
 
 pub(super) fn seed_folder(seed: u64) -> String {
@@ -195,7 +203,7 @@ pub(super) fn seed_folder(seed: u64) -> String {
 
 fn write_history(path: &Path, history: &History) -> io::Result<()> {
     // The encoder has a fixed cost for every write, however small, and JSON comes in crumbs.
-    let gzip = GzEncoder::new(File::create(path)?, Compression::fast());
+    let gzip = GzEncoder::new(create_file(path)?, Compression::fast());
     let mut lines = BufWriter::with_capacity(COMPRESS_AT_ONCE, gzip);
     let header = serde_json::json!({
         "clients": history.clients,
@@ -214,15 +222,10 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
     Ok(())
 }
 
-/// Adds what was tried, and where, to an error of the system's.
-pub(super) fn at(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
-    move |error| io::Error::new(error.kind(), format!("cannot {what} {}: {error}", path.display()))
-}
-
 /// Why `file` is not to be written: it is there, and is no `kind`, by what `is_one` says of its text.
 pub(super) fn not_ours(file: &Path, kind: &str, is_one: impl FnOnce(&str) -> bool) -> Option<String> {
     let ours = !file.exists() || fs::read_to_string(file).is_ok_and(|text| is_one(&text));
-    (!ours).then(|| format!("{} exists and is no {kind}: name another file, or remove it", file.display()))
+    (!ours).then(|| format!("{} exists and is no {kind}: name another file, or remove it", file.shown()))
 }
 
 /// A folder name for each scenario: its own name, numbered when two files use the same.

@@ -1,16 +1,19 @@
 //! `ferret baseline`: what a run measured, kept and compared.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use ferret_reports::Verdict;
 
 use super::{
     Streams,
-    artifacts::{at, not_ours},
+    artifacts::not_ours,
     exit,
     gate::{as_scenarios_say, read_baseline},
-    gate_table, merge, terminal,
+    gate_table, merge,
+    shown::Shown,
+    terminal,
+    writing::write_file,
 };
 use crate::gate::{
     Baseline, Tolerance,
@@ -86,12 +89,12 @@ pub(super) fn baseline(args: &BaselineArgs, streams: &mut Streams<'_>) -> io::Re
         Action::Save { file, .. } => {
             if sweep.verdict != Verdict::Pass {
                 let word = terminal::verdict_name(sweep.verdict);
-                let why = format!("{} ended with \"{word}\": only what passed is a baseline", run.display());
+                let why = format!("{} ended with \"{word}\": only what passed is a baseline", run.shown());
                 writeln!(streams.err, "ferret: {why}")?;
                 return Ok(sweep.verdict.exit_code());
             }
             if let Some(slice) = sweep.slice {
-                let why = format!("{} is part {} of {}: merge all parts first", run.display(), slice.part, slice.of);
+                let why = format!("{} is part {} of {}: merge all parts first", run.shown(), slice.part, slice.of);
                 writeln!(streams.err, "ferret: {why}")?;
                 return Ok(exit::INCOMPLETE);
             }
@@ -99,8 +102,8 @@ pub(super) fn baseline(args: &BaselineArgs, streams: &mut Streams<'_>) -> io::Re
                 writeln!(streams.err, "ferret: {why}")?;
                 return Ok(exit::USAGE);
             }
-            fs::write(file, Baseline::of(&sweep.build, &records).render()).map_err(at("write", file))?;
-            writeln!(streams.out, "{} runs, {} metrics each: {}", records.len(), METRICS.len(), file.display())?;
+            write_file(file, Baseline::of(&sweep.build, &records).render())?;
+            writeln!(streams.out, "{} runs, {} metrics each: {}", records.len(), METRICS.len(), file.shown())?;
             Ok(exit::PASS)
         }
         Action::Compare { file, tolerance, .. } => {

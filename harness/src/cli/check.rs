@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use clap::Args;
 
-use super::{Streams, exit, paths::Selection, render_problem};
+use super::{Streams, exit, paths::Selection, render_problem, shown::Shown};
 use crate::search::regressions;
 
 const EXAMPLES: &str = "\
@@ -52,23 +52,23 @@ pub(super) fn nothing_found(streams: &mut Streams<'_>) -> io::Result<u8> {
 /// Writes what is wrong with the files that cannot be run.
 pub(super) fn report_invalid(selection: &Selection, streams: &mut Streams<'_>) -> io::Result<()> {
     for (path, error) in &selection.unreadable {
-        writeln!(streams.err, "{}  {}: {error}", streams.err_style.bad("unreadable"), path.display())?;
+        writeln!(streams.err, "{}  {}: {error}", streams.err_style.bad("unreadable"), path.shown())?;
     }
     for path in &selection.empty {
         let what = "there is no scenario in this folder, nor below it; name another, or leave it out";
-        writeln!(streams.err, "{}  {}: {what}", streams.err_style.bad("empty"), path.display())?;
+        writeln!(streams.err, "{}  {}: {what}", streams.err_style.bad("empty"), path.shown())?;
     }
     for path in &selection.stray {
         let scenario = regressions::scenario_of(path);
-        let what = format!("its seeds are never run: there is no {}; rename it, or remove it", scenario.display());
-        writeln!(streams.err, "{}  {}: {what}", streams.err_style.bad("stray"), path.display())?;
+        let what = format!("its seeds are never run: there is no {}; rename it, or remove it", scenario.shown());
+        writeln!(streams.err, "{}  {}: {what}", streams.err_style.bad("stray"), path.shown())?;
     }
     for (path, problems) in &selection.invalid {
         for problem in problems {
             writeln!(streams.err, "{}", render_problem(problem, streams.err_style))?;
         }
         let mistakes = counted(problems.len() as u64, "mistake");
-        writeln!(streams.err, "{}  {}: {mistakes}", streams.err_style.bad("invalid"), path.display())?;
+        writeln!(streams.err, "{}  {}: {mistakes}", streams.err_style.bad("invalid"), path.shown())?;
     }
     Ok(())
 }

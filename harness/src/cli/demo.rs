@@ -11,6 +11,7 @@ use std::{
     io::{self, Write},
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -23,9 +24,12 @@ use super::{
     exit,
     interrupt::Interrupt,
     main,
+    run::budget_parser,
     run_folder::RunFolder,
+    shown::Shown,
     simulate::Simulate,
     terminal::{failure, run_line, wrapped},
+    writing::write_file,
 };
 use crate::run::quoted;
 
@@ -50,9 +54,9 @@ pub(super) struct DemoArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// How long to shrink at most, in seconds; it needs half of the default on two cores
-    #[arg(long, value_name = "SECONDS", default_value_t = 35)]
-    budget: u64,
+    /// How long to shrink at most; it needs half of the default on two cores
+    #[arg(long, value_name = "TIME", default_value = "35s", value_parser = budget_parser)]
+    budget: Duration,
 
     /// How many runs at a time; the default is the number of processor cores
     #[arg(long, value_name = "N")]
@@ -73,7 +77,7 @@ pub(super) fn demo<S: Simulate>(
     if let Some(out) = &args.out
         && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some())
     {
-        let out = out.display();
+        let out = out.shown();
         writeln!(streams.err, "ferret: there is something in {out} already; name a new folder, or leave out --out")?;
         return Ok(exit::USAGE);
     }
@@ -82,7 +86,7 @@ pub(super) fn demo<S: Simulate>(
     match demo.play() {
         Ok(()) => Ok(exit::PASS),
         Err(End::Interrupted) => {
-            writeln!(demo.streams.out, "\nstopped; what there is so far is in {}", demo.folder.display())?;
+            writeln!(demo.streams.out, "\nstopped; what there is so far is in {}", demo.folder.shown())?;
             Ok(exit::INCOMPLETE)
         }
         Err(End::Unexpected(what)) => {
@@ -127,9 +131,9 @@ struct Demo<'a, 'b, S> {
 impl<S: Simulate> Demo<'_, '_, S> {
     fn play(&mut self) -> Result<(), End> {
         let scenario = self.place("power-cut.toml");
-        fs::write(&scenario, SCENARIO)?;
+        write_file(&scenario, SCENARIO)?;
         let scenario = text(&scenario);
-        let program = env::current_exe().map_or("ferret".to_owned(), |path| path.display().to_string());
+        let program = env::current_exe().map_or("ferret".to_owned(), |path| path.shown());
         let faint = self.streams.out_style.faint(&format!("(in the commands below, `ferret` is {program})"));
         writeln!(self.streams.out, "{faint}")?;
 
@@ -161,7 +165,7 @@ impl<S: Simulate> Demo<'_, '_, S> {
                 return Ok(record.seed.to_string());
             }
         }
-        Err(End::Unexpected(format!("there is no failing run in {}", found.display())))
+        Err(End::Unexpected(format!("there is no failing run in {}", found.shown())))
     }
 
     /// Takes away what the failure does not need; gives the scenario that is left.
@@ -172,7 +176,7 @@ impl<S: Simulate> Demo<'_, '_, S> {
         )?;
         let minimal = self.place("minimal.repro.toml");
         let path = text(&minimal);
-        let budget = self.args.budget.to_string();
+        let budget = format!("{}s", self.args.budget.as_secs_f64());
         let args = ["shrink", scenario, "--seed", seed, "--sabotage", BUG.name(), "--budget", &budget];
         self.step(&[&args[..], &["--out", &path]].concat(), Show::All, Verdict::Violated)?;
         writeln!(self.streams.out)?;
@@ -210,7 +214,7 @@ impl<S: Simulate> Demo<'_, '_, S> {
         ];
         writeln!(self.streams.out)?;
         for (what, path) in rows {
-            writeln!(self.streams.out, "{what:<32} {}", path.display())?;
+            writeln!(self.streams.out, "{what:<32} {}", path.shown())?;
         }
         Ok(())
     }

@@ -19,9 +19,10 @@ Examples:
       The life of any message, whether anything went wrong or not.
 
 A run is a folder that `ferret run` left, with run.json and history.jsonl.gz, or one above it: then
-the worst run there is told of.
+the only run there is told of, or the worst of those that did not pass. Where several runs all pass,
+none is told of and they are listed: name one.
 
-Exit codes: 0 told · 2 no such run or message";
+Exit codes: 0 told · 2 no such run or message, or several runs that all pass";
 
 /// Tell the story of a failure, message by message
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! `ferret export`: a run in the formats of other tools.
 
 use std::{
-    fs::File,
+    fs,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -12,14 +12,16 @@ use warren::platform::Sabotage;
 
 use super::{
     Streams,
-    artifacts::at,
+    artifacts::{OF_ALL_RUNS, OF_RUN, RUN_FILE, SWEEP_FILE},
     check::report_invalid,
     exit,
     interrupt::Interrupt,
     paths::Selection,
     pool,
     run_folder::RunFolder,
+    shown::Shown,
     simulate::{Request, Simulate, Simulated},
+    writing::{create_file, prepare},
 };
 use crate::{
     export::{history, openmetrics, pcap, perfetto},
@@ -42,15 +44,16 @@ Examples:
   ferret export target/ferret/latest --format history --out history.jsonl && ferret judge history.jsonl
       The run's queues once more, as a history from anywhere. --format events has all events.
 
-RUN is a folder that `ferret run` left (or one above it: then the worst run there is meant), or the
-run.json in it. It may also be a scenario or a reproducer: that is then run, with its first seed or
+RUN is a folder that `ferret run` left, or the run.json in it. Of a folder above, the only run is
+meant, or the worst of those that did not pass; several runs that all pass are listed, for you to
+name one. RUN may also be a scenario or a reproducer: that is then run, with its first seed or
 --seed. Packets are not kept by runs: for pcap, the run is simulated once more, and nothing is
 written unless it turns out the same, to the byte.
 
 All times are virtual: they count from the start of the run, and are those that `ferret explain`
 tells.
 
-Exit codes: 0 written · 2 no such run · 3 invalid scenario · 5 interrupted ·
+Exit codes: 0 written · 2 no such run, or none that is meant · 3 invalid scenario · 5 interrupted ·
 103 this program gives another run than the recorded one";
 
 /// Write a run in a format of other tools
@@ -65,7 +68,7 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Format,
 
-    /// The file to write; the default is standard output
+    /// The file to write, none of those that runs left; the default is standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -118,6 +121,11 @@ pub(super) fn export<S: Simulate>(
     interrupt: &Interrupt,
     streams: &mut Streams<'_>,
 ) -> io::Result<u8> {
+    if let Some(why) = args.out.as_deref().and_then(|out| kept(out, &args.run)) {
+        writeln!(streams.err, "ferret: {why}")?;
+        return Ok(exit::USAGE);
+    }
+    args.out.as_deref().map_or(Ok(()), prepare)?;
     let simulation =
         Runner { simulate, interrupt, request: Request { packets: args.format == Format::Pcap, ..Request::default() } };
     let found = if is_scenario(&args.run) { simulation.run_file(args, streams)? } else { simulation.stored(args) };
@@ -132,15 +140,30 @@ pub(super) fn export<S: Simulate>(
     };
     let what = match &args.out {
         Some(path) => {
-            let mut out = BufWriter::new(File::create(path).map_err(at("write", path))?);
+            let mut out = BufWriter::new(create_file(path)?);
             let what = write(args, &source, &mut out)?;
             out.flush()?;
-            format!("{what} to {}", path.display())
+            format!("{what} to {}", path.shown())
         }
         None => write(args, &source, streams.out)?,
     };
     writeln!(streams.err, "wrote {what}")?;
     Ok(exit::PASS)
+}
+
+/// Why `out` is not to be written: it is what is exported, or what a call of Ferret has left and goes on reading.
+fn kept(out: &Path, run: &Path) -> Option<String> {
+    // A link may lead there.
+    let real = fs::canonicalize(out).unwrap_or_else(|_| out.to_owned());
+    let stored = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        (OF_RUN.contains(&name) && folder.join(RUN_FILE).exists())
+            || (OF_ALL_RUNS.contains(&name) && folder.join(SWEEP_FILE).exists())
+    };
+    let itself = fs::canonicalize(run).is_ok_and(|run| run == real);
+    (itself || stored(out) || stored(&real))
+        .then(|| format!("{} is what a run left, or its scenario: name another file", out.shown()))
 }
 
 fn is_scenario(path: &Path) -> bool {
@@ -184,7 +207,7 @@ impl<S: Simulate> Runner<'_, S> {
             return Ok(Err(Refusal(exit::INVALID_SCENARIO, None)));
         }
         let [scenario] = &selection.scenarios[..] else {
-            return Ok(Err(Refusal::usage(format!("{} is not one scenario; name one file", args.run.display()))));
+            return Ok(Err(Refusal::usage(format!("{} is not one scenario; name one file", args.run.shown()))));
         };
         Ok(self.run(scenario, args.seed.unwrap_or(scenario.run.seeds.from), &self.request))
     }

@@ -1,7 +1,7 @@
 //! `ferret gate`: a policy file, one verdict, one exit code.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -25,6 +25,7 @@ use super::{
     planted::Chase,
     pool, render_problem,
     run::{MessageFormat, sabotage_parser},
+    shown::Shown,
     simulate::{Request, Simulate},
     sometimes,
     sweep::{self, Limits, Sweep, Swept},
@@ -69,7 +70,8 @@ Examples:
   ferret merge part-1 part-2 part-3 part-4 --out whole
   ferret gate --from whole
       The runs shared out; the rest of the policy where they come together. Refused are runs made
-      with options that change them, and by another program if bugs are to be caught.
+      with options that change them, and by another program if bugs are to be caught. Runs of a
+      scenario that was edited since do not count: they are missing.
   ferret gate --sabotage forget-vote
       Can this gate fail? With a bug in every node it must (exit code 100).
 
@@ -222,7 +224,7 @@ pub(super) fn gate<S: Simulate>(
                 terminal::summary(&swept.records, swept.planned, swept.twice, streams.out_style)
             )?;
             sweep.notes(&swept).iter().try_for_each(|note| writeln!(streams.out, "{note}"))?;
-            writeln!(streams.out, "report: {}", artifacts.report().display())?;
+            writeln!(streams.out, "report: {}", artifacts.report().shown())?;
         }
         return Ok(swept.verdict().exit_code());
     }
@@ -257,7 +259,7 @@ fn tell(
         MessageFormat::Human => {
             write!(streams.out, "\n{}", table(record, streams.out_style))?;
             writeln!(streams.out, "results: {}", record.results_hash)?;
-            writeln!(streams.out, "report: {}", artifacts.report().display())
+            writeln!(streams.out, "report: {}", artifacts.report().shown())
         }
     }
 }
@@ -272,6 +274,7 @@ fn evidence<'a>(swept: &'a Swept, planted: &'a [Chased], comparison: Option<Comp
         records: &swept.records,
         runs: swept.verdict(),
         planned: swept.planned,
+        edited: swept.edited.clone(),
         planted,
         comparison,
         build: swept.record.build.clone(),
@@ -287,7 +290,7 @@ pub(super) fn as_scenarios_say(folder: &Path, sweep: &SweepRecord) -> Result<(),
     if SAME_RUNS.contains(&sweep.request.as_str()) {
         return Ok(());
     }
-    let (folder, options) = (folder.display(), &sweep.request);
+    let (folder, options) = (folder.shown(), &sweep.request);
     Err(format!(
         "the runs in {folder} were made with {options}, and are judged and compared as their scenarios say: make them \
          without"
@@ -296,8 +299,8 @@ pub(super) fn as_scenarios_say(folder: &Path, sweep: &SweepRecord) -> Result<(),
 
 /// Runs that were made before and that a policy can judge; or why it cannot.
 fn earlier(from: &Path, policy: &Policy) -> Result<(SweepRecord, Vec<RunRecord>), String> {
-    let (sweep, records) = merge::read(from)?;
-    let folder = from.display();
+    let (sweep, records) = merge::read_whole(from)?;
+    let folder = from.shown();
     as_scenarios_say(from, &sweep)?;
     // What a planted bug proves, it proves of the program that is here.
     let here = build_id::program();
@@ -320,18 +323,24 @@ fn taken(
     artifacts: &Artifacts,
 ) -> io::Result<Swept> {
     let mut known = BTreeMap::new();
+    let mut made_of = BTreeSet::new();
     for (index, run) in earlier.runs.iter().enumerate() {
         let SweptScenario { name, text_hash, .. } = &earlier.scenarios[run.scenario as usize];
         known.entry((name.as_str(), text_hash.as_str(), run.seed)).or_insert(index);
+        made_of.insert((name.as_str(), run.seed));
     }
     let hashes: Vec<String> = sweep.scenarios.iter().map(|scenario| results::text_hash(&scenario.text)).collect();
     let names: Vec<&str> = sweep.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
     let folders = artifacts::folder_names(&names);
-    let (mut records, mut there, mut left) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut records, mut there, mut left, mut edited) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
     for planned in &sweep.plan {
         let scenario = planned.scenario as usize;
         let Some(&index) = known.get(&(names[scenario], hashes[scenario].as_str(), planned.seed)) else {
             left.push(*planned);
+            // Only of another text.
+            if made_of.contains(&(names[scenario], planned.seed)) {
+                edited.insert(sweep.scenarios[scenario].path.clone());
+            }
             continue;
         };
         let to = artifacts.run_folder(&folders[scenario], planned.seed);
@@ -345,8 +354,13 @@ fn taken(
     record.request = earlier.request;
     record.verdict = sweep::verdict(&records, sweep.plan.len(), None, false);
     artifacts.write_sweep(&record)?;
-    let unmade = sweep.unmade(&left, earlier.stopped);
-    Ok(Swept { records, record, planned: sweep.plan.len(), unmade, twice: 0 })
+    let mut unmade = sweep.unmade(&left, earlier.stopped);
+    let edited: Vec<String> = edited.into_iter().collect();
+    if !edited.is_empty() {
+        let was = if edited.len() == 1 { "was" } else { "were" };
+        unmade.why = format!("{} {was} edited since these runs were made", edited.join(", "));
+    }
+    Ok(Swept { records, record, planned: sweep.plan.len(), unmade, twice: 0, edited })
 }
 
 fn seeds_of(policy: &Policy, scenario: &Scenario, stored: &[u64]) -> Seeds {
@@ -361,7 +375,7 @@ fn read(path: &Path, streams: &mut Streams<'_>) -> io::Result<Result<Policy, u8>
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            writeln!(streams.err, "ferret: {}: {error}", path.display())?;
+            writeln!(streams.err, "ferret: {}: {error}", path.shown())?;
             return Ok(Err(exit::INVALID_SCENARIO));
         }
     };
@@ -381,7 +395,7 @@ pub(super) fn read_baseline(path: &Path, streams: &mut Streams<'_>) -> io::Resul
     match text.and_then(|text| Baseline::parse(&text)) {
         Ok(baseline) => Ok(Ok(baseline)),
         Err(why) => {
-            writeln!(streams.err, "ferret: {} is no baseline: {why}", path.display())?;
+            writeln!(streams.err, "ferret: {} is no baseline: {why}", path.shown())?;
             Ok(Err(exit::INVALID_SCENARIO))
         }
     }

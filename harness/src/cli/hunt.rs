@@ -25,7 +25,8 @@ use super::{
     interrupt::Interrupt,
     paths::Selection,
     pool,
-    run::{MessageFormat, sabotage_parser},
+    run::{MessageFormat, budget_parser, sabotage_parser},
+    shown::{CLEAR_LINE, Shown},
     simulate::{Request, Simulate},
     twice,
 };
@@ -76,9 +77,9 @@ pub(super) struct HuntArgs {
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 
-    /// Give a bug up after so many seconds of processor time
-    #[arg(long, value_name = "SECONDS", default_value_t = 120.0)]
-    budget: f64,
+    /// Give a bug up after so much processor time: 90s, 10m, 2h
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = budget_parser)]
+    budget: Duration,
 
     /// Leave out the runs with nothing planted
     #[arg(long)]
@@ -117,7 +118,7 @@ pub(super) fn hunt<S: Simulate>(
     if let Some(path) = &args.table
         && let Err(error) = hunt_table::find_place(path)
     {
-        writeln!(streams.err, "cannot put the table into {}: {error}", path.display())?;
+        writeln!(streams.err, "cannot put the table into {}: {error}", path.shown())?;
         return Ok(exit::USAGE);
     }
     let selection = Selection::read(&args.paths);
@@ -133,9 +134,12 @@ pub(super) fn hunt<S: Simulate>(
     if !args.no_control {
         tasks.extend((1..=args.seeds).map(Task::Control));
     }
-    let cpu = Duration::try_from_secs_f64(args.budget).unwrap_or(Duration::MAX);
-    let chase =
-        Chase { simulate, interrupt, scenarios: &selection.scenarios, limits: Limits { seeds: args.seeds, cpu } };
+    let chase = Chase {
+        simulate,
+        interrupt,
+        scenarios: &selection.scenarios,
+        limits: Limits { seeds: args.seeds, cpu: args.budget },
+    };
     let workers = pool::workers(args.jobs);
     let mut told = Told { format: args.message_format, control: Vec::new(), caught: Vec::new() };
     chase.run(&tasks, workers, |hunted, done| told.hear(hunted, (done, tasks.len()), streams))?;
@@ -226,7 +230,7 @@ struct Told {
 impl Told {
     fn hear(&mut self, hunted: Hunted, (done, all): (usize, usize), streams: &mut Streams<'_>) -> io::Result<()> {
         if streams.progress {
-            write!(streams.err, "\r\x1b[K")?;
+            write!(streams.err, "{CLEAR_LINE}")?;
         }
         if hunted.bug.is_some() {
             match self.format {
@@ -247,7 +251,7 @@ impl Told {
 
     fn conclude(self, bugs: usize, args: &HuntArgs, streams: &mut Streams<'_>) -> io::Result<u8> {
         if streams.progress {
-            write!(streams.err, "\r\x1b[K")?;
+            write!(streams.err, "{CLEAR_LINE}")?;
         }
         let missed: Vec<&str> =
             self.caught.iter().filter(|one| one.catch.is_none()).filter_map(|one| one.bug).collect();

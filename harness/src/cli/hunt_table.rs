@@ -4,6 +4,7 @@ use std::{fmt::Write as _, fs, io, path::Path};
 
 use warren::platform::Sabotage;
 
+use super::writing::write_file;
 use crate::search::hunt::{Hunted, Toll};
 
 /// The table stands between these two lines.
@@ -91,7 +92,7 @@ pub(super) fn find_place(path: &Path) -> io::Result<()> {
 pub(super) fn write(path: &Path, table: &str) -> io::Result<()> {
     let text = fs::read_to_string(path)?;
     match replaced(&text, table) {
-        Some(text) => fs::write(path, text),
+        Some(text) => write_file(path, text),
         None => find_place(path),
     }
 }

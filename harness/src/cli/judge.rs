@@ -13,7 +13,10 @@ use clap::{
 use ferret_reports::{HistoryOperation, HistoryRecord, InvariantVerdict, grouped, render_history_html};
 use serde_json::{Value, json};
 
-use super::{Streams, artifacts::Artifacts, exit, interrupt::Interrupt, render_problem, terminal};
+use super::{
+    Streams, artifacts::Artifacts, exit, interrupt::Interrupt, render_problem, shown::Shown, terminal,
+    writing::write_file,
+};
 use crate::judge::{self, BUDGET, Format, History, Judgement, ModelKind, Options, Verdict};
 
 const EXAMPLES: &str = "\
@@ -171,8 +174,8 @@ pub(super) fn judge(args: &JudgeArgs, interrupt: &Interrupt, streams: &mut Strea
     };
     let artifacts = Artifacts::create(args.out.as_deref())?;
     let report = artifacts.report();
-    fs::write(&report, render_history_html(&record(&path, &history, &judgement)))?;
-    let report = report.display().to_string();
+    write_file(&report, render_history_html(&record(&path, &history, &judgement)))?;
+    let report = report.shown();
     match args.message_format {
         MessageFormat::Human => tell(&path, &history, &judgement, &report, streams)?,
         MessageFormat::Json => writeln!(streams.out, "{}", message(&path, &history, &judgement, &report))?,

@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Interrupt, Streams, pool,
+    shown::CLEAR_LINE,
     simulate::{Request, Simulate},
 };
 use crate::{
@@ -89,7 +90,7 @@ impl<'a, 'b, S: Simulate> Laboratory<'a, 'b, S> {
             );
             let line: String = line.chars().take(self.streams.err_style.width.saturating_sub(1)).collect();
             // A terminal that does not take the progress line does not stop the search.
-            let _ = write!(self.streams.err, "\r\x1b[K{line}");
+            let _ = write!(self.streams.err, "{CLEAR_LINE}{line}");
             let _ = self.streams.err.flush();
         }
     }
@@ -97,7 +98,7 @@ impl<'a, 'b, S: Simulate> Laboratory<'a, 'b, S> {
     /// Takes the progress line away.
     pub(super) fn clear(&mut self) {
         if self.streams.progress {
-            let _ = write!(self.streams.err, "\r\x1b[K");
+            let _ = write!(self.streams.err, "{CLEAR_LINE}");
             let _ = self.streams.err.flush();
         }
     }

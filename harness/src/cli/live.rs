@@ -15,6 +15,7 @@ use super::{
     beat::{Beat, now},
     pool::{Job, Pool, Running},
     run,
+    shown::{CLEAR_LINE, Shown},
     simulate::Simulate,
     terminal,
 };
@@ -26,10 +27,12 @@ const LINES_MAX: usize = 50;
 /// end a job that says nothing.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(60);
 
-/// Runs the jobs and prints one line per run, then each scenario's invariants; progress on the other stream.
+/// Runs the jobs and prints one line per run, then each scenario's invariants; progress on the other stream. Of an
+/// `open` sweep, nobody knows how many it will be.
 pub(super) fn for_people<S: Simulate>(
     pool: &Pool<'_, S>,
     jobs: &[Job<'_>],
+    open: bool,
     streams: &mut Streams<'_>,
 ) -> io::Result<Vec<RunRecord>> {
     let Streams { out, err, out_style, err_style, progress } = streams;
@@ -43,7 +46,7 @@ pub(super) fn for_people<S: Simulate>(
         err: &mut **err,
         shown: false,
         heart: Beat::every(HEARTBEAT),
-        told: Tally::new(),
+        told: Tally::new((!open).then_some(jobs.len())),
         width,
     });
     let records = pool.run(
@@ -58,7 +61,7 @@ pub(super) fn for_people<S: Simulate>(
                 writeln!(out, "{}", terminal::run_line(record, name_width, out_style))?;
                 write!(out, "{}", terminal::failure(record, out_style))?;
                 if jobs[index].has_drawn() && record.verdict != Verdict::Pass {
-                    writeln!(out, "  drawn:  {}", jobs[index].drawn().display())?;
+                    writeln!(out, "  drawn:  {}", jobs[index].drawn().shown())?;
                 }
             }
             if jobs[index].last {
@@ -71,7 +74,7 @@ pub(super) fn for_people<S: Simulate>(
             if *progress {
                 screen.show(done, jobs, running);
             } else {
-                screen.beat(done, jobs);
+                screen.beat(done);
             }
         },
     )?;
@@ -114,14 +117,14 @@ struct Screen<'a> {
 impl Screen<'_> {
     fn clear(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.shown) {
-            write!(self.err, "\r\x1b[K")?;
+            write!(self.err, "{CLEAR_LINE}")?;
             self.err.flush()?;
         }
         Ok(())
     }
 
     fn show(&mut self, done: usize, jobs: &[Job<'_>], running: &[Running]) {
-        let mut line = self.told.line(done, jobs.len(), wall(self.told.began));
+        let mut line = self.told.line(done, wall(self.told.began));
         for one in running {
             let job = &jobs[one.job];
             let virtual_time = one.progress.virtual_time().as_secs_f64();
@@ -130,20 +133,22 @@ impl Screen<'_> {
         }
         let line: String = line.chars().take(self.width.saturating_sub(1)).collect();
         // A terminal that does not take the progress line does not stop the runs.
-        let _ = write!(self.err, "\r\x1b[K{line}");
+        let _ = write!(self.err, "{CLEAR_LINE}{line}");
         let _ = self.err.flush();
         self.shown = true;
     }
 
-    fn beat(&mut self, done: usize, jobs: &[Job<'_>]) {
+    fn beat(&mut self, done: usize) {
         if self.heart.due() {
-            let _ = writeln!(self.err, "{}", self.told.line(done, jobs.len(), wall(self.told.began)));
+            let _ = writeln!(self.err, "{}", self.told.line(done, wall(self.told.began)));
         }
     }
 }
 
 /// What is known so far.
 struct Tally {
+    /// How many runs there will be, if anybody knows.
+    planned: Option<usize>,
     began: Instant,
     failed: usize,
     virtual_seconds: f64,
@@ -154,9 +159,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn new() -> Self {
+    fn new(planned: Option<usize>) -> Self {
         let began = now();
-        Self { began, failed: 0, virtual_seconds: 0.0, reached: BTreeSet::new(), required: BTreeSet::new() }
+        Self { planned, began, failed: 0, virtual_seconds: 0.0, reached: BTreeSet::new(), required: BTreeSet::new() }
     }
 
     fn add(&mut self, record: &RunRecord) {
@@ -173,16 +178,15 @@ impl Tally {
     }
 
     /// `37/600 | 1.9 runs/s | 41.2x | sometimes 7/9, missing nacked | 1 failed`.
-    fn line(&self, done: usize, planned: usize, wall: Duration) -> String {
+    fn line(&self, done: usize, wall: Duration) -> String {
+        let of = self.planned.map_or(" runs".to_owned(), |planned| format!("/{planned}"));
         let seconds = wall.as_secs_f64().max(0.001);
         let (rate, ratio) = (done as f64 / seconds, self.virtual_seconds / seconds);
         let missing: Vec<&str> = self.required.difference(&self.reached).map(String::as_str).collect();
         let missing = if missing.is_empty() { String::new() } else { format!(", missing {}", missing.join(", ")) };
         let (reached, all) = (self.reached.len(), Sometimes::ALL.len());
         let failed = self.failed;
-        format!(
-            "{done}/{planned} | {rate:.1} runs/s | {ratio:.1}x | sometimes {reached}/{all}{missing} | {failed} failed"
-        )
+        format!("{done}{of} | {rate:.1} runs/s | {ratio:.1}x | sometimes {reached}/{all}{missing} | {failed} failed")
     }
 }
 
@@ -215,17 +219,19 @@ mod tests {
 
     #[test]
     fn the_progress_line_tells_rate_ratio_what_was_reached_and_failures() {
-        let mut tally = Tally::new();
+        let mut tally = Tally::new(Some(8));
         let all = Sometimes::ALL.len();
-        let line = tally.line(0, 8, Duration::from_secs(1));
+        let line = tally.line(0, Duration::from_secs(1));
         assert_eq!(line, format!("0/8 | 0.0 runs/s | 0.0x | sometimes 0/{all} | 0 failed"));
         tally.failed = 1;
         tally.virtual_seconds = 100.0;
         tally.reached = ["redelivered".to_owned()].into();
         tally.required = ["nacked".to_owned(), "redelivered".to_owned()].into();
         assert_eq!(
-            tally.line(5, 8, Duration::from_secs(2)),
+            tally.line(5, Duration::from_secs(2)),
             format!("5/8 | 2.5 runs/s | 50.0x | sometimes 1/{all}, missing nacked | 1 failed")
         );
+        let line = Tally::new(None).line(5, Duration::from_secs(2));
+        assert!(line.starts_with("5 runs | 2.5 runs/s"), "seeds without an end are not counted down: {line}");
     }
 }

@@ -1,14 +1,18 @@
 //! `ferret man`: a manual page for Ferret and one for each verb, from the same texts as `--help`.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man;
 
-use super::{Cli, Streams, exit};
+use super::{
+    Cli, Streams, exit,
+    shown::Shown,
+    writing::{make_folder, write_file},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,16 +33,16 @@ pub(super) struct ManArgs {
 pub(super) fn man(args: &ManArgs, streams: &mut Streams<'_>) -> io::Result<u8> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
-    fs::create_dir_all(&args.folder)?;
+    make_folder(&args.folder)?;
     let written = write_pages(&command, "ferret", &args.folder)?;
-    writeln!(streams.out, "{written} pages written to {}", args.folder.display())?;
+    writeln!(streams.out, "{written} pages written to {}", args.folder.shown())?;
     Ok(exit::PASS)
 }
 
 /// Writes the page of `command`, which is typed as `name` (with spaces), and those of its verbs.
 fn write_pages(command: &Command, name: &str, folder: &Path) -> io::Result<usize> {
     let file = name.replace(' ', "-");
-    fs::write(folder.join(format!("{file}.1")), page(command, name)?)?;
+    write_file(&folder.join(format!("{file}.1")), page(command, name)?)?;
     let mut written = 1;
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         written += write_pages(verb, &format!("{name} {}", verb.get_name()), folder)?;
@@ -49,7 +53,8 @@ fn write_pages(command: &Command, name: &str, folder: &Path) -> io::Result<usize
 fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     let file = name.replace(' ', "-");
     // The examples are set as they stand, further down: here they would be filled like prose.
-    let plain = command.clone().after_help("").after_long_help("").bin_name(name).display_name(file.clone());
+    let mut plain = command.clone().after_help("").after_long_help("").bin_name(name).display_name(file.clone());
+    let usage = plain.render_usage().to_string();
     let man = Man::new(plain);
     // Without a date, so that equal programs write equal pages; the title that clap_mangen would give needs one.
     let mut page = format!(
@@ -59,7 +64,7 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     )
     .into_bytes();
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    page.extend(synopsis(&usage, name).into_bytes());
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     if command.get_subcommands().next().is_some() {
@@ -69,6 +74,14 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
         page.extend(as_it_stands(&text.to_string()).into_bytes());
     }
     Ok(page)
+}
+
+/// The usage as `--help` has it: clap_mangen's leaves out what options take, and that there may be several paths.
+fn synopsis(usage: &str, name: &str) -> String {
+    let usage = usage.trim().trim_start_matches("Usage:").trim_start();
+    let rest = usage.strip_prefix(name).unwrap_or(usage).replace('-', "\\-");
+    let rest: Vec<&str> = rest.split_whitespace().collect();
+    format!(".SH SYNOPSIS\n\\fB{}\\fR {}\n", name.replace('-', "\\-"), rest.join(" "))
 }
 
 /// A section of `text` that keeps its lines.

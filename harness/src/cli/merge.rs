@@ -11,7 +11,10 @@ use ferret_reports::{RunRecord, SweepRecord, Unmade};
 use super::{
     Streams,
     artifacts::{self, Artifacts, Summary},
-    exit, sometimes, sweep, terminal,
+    exit,
+    shown::Shown,
+    sometimes, sweep, terminal,
+    writing::{at, make_folder},
 };
 use crate::search::{
     parts::{self, Part},
@@ -29,7 +32,7 @@ Examples:
 Nothing is joined that is not the whole. Refused with exit code 5: a run that no part holds (a
 missing part, or one that ended early), a run that two hold, parts made by different programs,
 from different texts of a scenario, with different seeds or options, and a part whose files are
-not what it left. The program is known by a hash of its executable file: compile once and give
+not what it left, or not all there. The program is known by a hash of its executable file: compile once and give
 all machines the same file.
 
 What must happen at least once over all seeds is judged here, since no part can.
@@ -57,9 +60,9 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
     let mut parts = Vec::new();
     let mut all = Vec::new();
     for folder in &args.runs {
-        match read(folder) {
+        match read_whole(folder) {
             Ok((sweep, records)) => {
-                parts.push(Part { folder: folder.display().to_string(), sweep });
+                parts.push(Part { folder: folder.shown(), sweep });
                 all.push(records);
             }
             Err(why) => return refuse(streams, why),
@@ -106,7 +109,7 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
     }
     writeln!(streams.out, "{} parts: {}", parts.len(), terminal::summary(&records, records.len(), 0, style))?;
     writeln!(streams.out, "results: {}", record.results_hash)?;
-    writeln!(streams.out, "report: {}", artifacts.report().display())?;
+    writeln!(streams.out, "report: {}", artifacts.report().shown())?;
     Ok(verdict.exit_code())
 }
 
@@ -114,15 +117,25 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
 pub(super) fn read(folder: &Path) -> Result<(SweepRecord, Vec<RunRecord>), String> {
     let sweep: SweepRecord = read_json(&folder.join(artifacts::SWEEP_FILE))?;
     if sweep.version != ferret_reports::SWEEP_VERSION {
-        return Err(format!("{} has version {}, which is not known", folder.display(), sweep.version));
+        return Err(format!("{} has version {}, which is not known", folder.shown(), sweep.version));
     }
-    sound(&sweep).map_err(|why| format!("{}: {why}", folder.join(artifacts::SWEEP_FILE).display()))?;
+    sound(&sweep).map_err(|why| format!("{}: {why}", folder.join(artifacts::SWEEP_FILE).shown()))?;
     let record = |run: &ferret_reports::SweptRun| read_json(&folder.join(&run.folder).join(artifacts::RUN_FILE));
     let records: Vec<RunRecord> = sweep.runs.iter().map(record).collect::<Result<_, _>>()?;
     if results::results_hash(&records) != sweep.results_hash {
-        return Err(format!("the files in {} are not those that the sweep left: its hash differs", folder.display()));
+        return Err(format!("the files in {} are not those that the sweep left: its hash differs", folder.shown()));
     }
     Ok((sweep, records))
+}
+
+/// The same, if all runs still have their reports: whoever copies them links to all, and writes some anew.
+pub(super) fn read_whole(folder: &Path) -> Result<(SweepRecord, Vec<RunRecord>), String> {
+    let (sweep, records) = read(folder)?;
+    let mut pages = sweep.runs.iter().map(|run| folder.join(&run.folder).join(artifacts::PAGE_FILE));
+    match pages.find(|page| !page.is_file()) {
+        Some(page) => Err(format!("{} is not there: copy the folder as a whole", page.shown())),
+        None => Ok((sweep, records)),
+    }
 }
 
 /// Whether what the sweep says of its runs is about its own scenarios and folders.
@@ -139,14 +152,14 @@ fn sound(sweep: &SweepRecord) -> Result<(), String> {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
-    let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))
+    let text = fs::read(path).map_err(|error| format!("{}: {error}", path.shown()))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.shown()))
 }
 
 /// A run's files; by a second link where the file system can, since histories are large.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
+    make_folder(to)?;
+    for entry in fs::read_dir(from).map_err(at("look into", from))? {
         let entry = entry?;
         // A run has no folders: it is somebody else's.
         if entry.file_type()?.is_dir() {
@@ -154,13 +167,13 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
         }
         let target = to.join(entry.file_name());
         match fs::remove_file(&target) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at("write", &target)(error)),
             _ => {}
         }
         // What is written anew later, must not be what the part has.
         let linked = entry.file_name() == "history.jsonl.gz" && fs::hard_link(entry.path(), &target).is_ok();
         if !linked {
-            fs::copy(entry.path(), &target)?;
+            fs::copy(entry.path(), &target).map_err(at("write", &target))?;
         }
     }
     Ok(())

@@ -36,6 +36,7 @@ mod run_folder;
 mod run_id;
 mod schema;
 mod serve;
+mod shown;
 mod shrink;
 mod simulate;
 mod simulation;
@@ -44,6 +45,7 @@ mod stored;
 mod sweep;
 mod terminal;
 mod twice;
+mod writing;
 
 use std::{ffi::OsString, io::Write};
 
@@ -51,6 +53,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 pub use closed_pipe::UntilClosed;
 pub use interrupt::Interrupt;
+pub use shown::Printable;
 pub use simulate::{Request, Simulate, Simulated};
 pub use simulation::Simulation;
 pub use terminal::{Style, render_problem};
@@ -58,8 +61,9 @@ pub use terminal::{Style, render_problem};
 /// How the process ends when no run decides it; runs have [`ferret_reports::Verdict::exit_code`].
 pub mod exit {
     pub const PASS: u8 = 0;
-    /// A bug of Ferret, or output that cannot be written.
+    /// A bug of Ferret, or output that cannot be written where another place would be no mend: the disk is full.
     pub const INTERNAL: u8 = 1;
+    /// Also a place that nothing can be written to.
     pub const USAGE: u8 = 2;
     pub const INVALID_SCENARIO: u8 = 3;
     pub const NOTHING_SELECTED: u8 = 4;
@@ -182,8 +186,10 @@ pub fn main<S: Simulate>(
         Verb::Bench(args) => bench::bench(&args, simulate, interrupt, streams),
     };
     result.unwrap_or_else(|error| {
-        let _ = writeln!(streams.err, "ferret: {error}");
-        exit::INTERNAL
+        let of_path = writing::is_of_the_path(&error);
+        let mend = if of_path { "; name another place" } else { "" };
+        let _ = writeln!(streams.err, "ferret: {error}{mend}");
+        if of_path { exit::USAGE } else { exit::INTERNAL }
     })
 }
 

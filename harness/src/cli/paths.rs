@@ -50,6 +50,12 @@ impl Selection {
             }
         }
         for file in files {
+            // It stands in reports, in replay lines, in other programs' terminals.
+            if file.to_string_lossy().contains(char::is_control) {
+                let why = "its name has control characters, which are orders on terminals; rename it";
+                selection.unreadable.push((file, io::Error::new(io::ErrorKind::InvalidInput, why)));
+                continue;
+            }
             match fs::read_to_string(&file) {
                 Ok(text) => match Scenario::parse(&file.to_string_lossy(), &text) {
                     Ok(scenario) => selection.add(scenario, &file),

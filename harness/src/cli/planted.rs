@@ -16,6 +16,7 @@ use super::{
     interrupt::Interrupt,
     live::HEARTBEAT,
     pool::TICK,
+    shown::CLEAR_LINE,
     simulate::{Request, Simulate},
     sweep::Limits,
     twice,
@@ -56,7 +57,8 @@ pub(super) fn chase_all<S: Simulate>(
     let mut beat = Beat::every(if streams.progress { TICK } else { HEARTBEAT });
     // A terminal that does not take the progress line does not stop the chase.
     let mut show = |line: &str| {
-        let _ = if streams.progress { write!(streams.err, "\r\x1b[K{line}") } else { writeln!(streams.err, "{line}") };
+        let _ =
+            if streams.progress { write!(streams.err, "{CLEAR_LINE}{line}") } else { writeln!(streams.err, "{line}") };
         let _ = streams.err.flush();
     };
     thread::scope(|scope| {
@@ -89,7 +91,7 @@ pub(super) fn chase_all<S: Simulate>(
         }
     });
     if streams.progress {
-        let _ = write!(streams.err, "\r\x1b[K");
+        let _ = write!(streams.err, "{CLEAR_LINE}");
     }
     found
 }

@@ -13,6 +13,7 @@ use super::{
     interrupt::Interrupt,
     paths::Selection,
     pool,
+    shown::Shown,
     simulate::{Request, Simulate, Simulated},
     terminal,
 };
@@ -28,7 +29,7 @@ const EXAMPLES: &str = "\
 Examples:
   ferret replay orders-17.repro.toml
       Runs it once more: the same violation, the same trace hash. Says so; or that the code has
-      changed since, and whether the violation is still there.
+      changed or the file was edited since, and whether the violation is still there.
   ferret replay orders-17.repro.toml --node n2
       With everything that n2 went through: what it appended, synced, promised, applied.
   ferret replay orders-17.repro.toml --log --until 14.2s
@@ -36,8 +37,9 @@ Examples:
   ferret replay orders-17.repro.toml --node n2 --log --until 14.2s
       Both, of one node.
 
-Exit codes: 100 violated again · 0 mended: in a build that is another one, the run passes · 103 the
-same build gave another run · in another build, a run that neither shows it nor passes: that run's ·
+Exit codes: 100 violated again · 0 mended: in a build that is another one, the run passes · 104 it
+passes, but the file was edited since it was written · 103 the same build gave another run · in
+another build, or of an edited file, a run that neither shows it nor passes: that run's ·
 5 interrupted · 2, 3, 4 as in `ferret run`";
 
 /// Replay a reproducer that `ferret shrink` wrote
@@ -79,7 +81,7 @@ pub(super) fn replay<S: Simulate>(
         report_invalid(&selection, streams)?;
         return Ok(exit::INVALID_SCENARIO);
     }
-    let path = args.path.display();
+    let path = args.path.shown();
     let [scenario] = &selection.scenarios[..] else {
         writeln!(streams.err, "ferret: {path} is not one scenario; name one file")?;
         return Ok(exit::NOTHING_SELECTED);
@@ -145,35 +147,55 @@ fn conclude<S>(repro: &Repro, simulated: &Simulated<S>, streams: &mut Streams<'_
     let style = streams.out_style;
     let same_trace = record.trace_hash == repro.trace;
     let same_build = repro.build == build_id();
+    let edited = repro.was_edited(&record.scenario.text);
     let goal = Goal::from_name(&repro.violates).expect("the file's check knows the name");
     let again = goal.is_shown_by(record);
     writeln!(streams.out, "{}", terminal::run_line(record, record.scenario.name.len(), style))?;
     write!(streams.out, "{}", terminal::failure(record, style))?;
     let name = &repro.violates;
-    let changed =
-        || format!("the code has changed since (build {} then, {} now)", or_unknown(&repro.build), build_id());
+    let mut since = Vec::new();
+    if edited {
+        since.push("the file was edited since it was written".to_owned());
+    }
+    if !same_build {
+        since.push(format!("the code has changed since (build {} then, {} now)", or_unknown(&repro.build), build_id()));
+    }
+    let changed = since.join(", and ");
     let (text, code) = match (same_trace, again) {
         (true, true) => {
-            let text = format!("reproduced to the byte: {name} is violated again, with the trace hash {}", repro.trace);
+            let although = if edited { ", although the file was edited since it was written" } else { "" };
+            let text = format!(
+                "reproduced to the byte: {name} is violated again, with the trace hash {}{although}",
+                repro.trace
+            );
             (style.bad(&text), Verdict::Violated.exit_code())
         }
-        (false, true) if !same_build => {
-            let text = format!("{}: another trace, but {name} is still violated", changed());
+        (false, true) if !changed.is_empty() => {
+            let text = format!("{changed}: another trace, but {name} is still violated");
             (style.bad(&text), Verdict::Violated.exit_code())
+        }
+        // The edit may have taken away what showed it.
+        (_, false) if edited && record.verdict == Verdict::Pass => {
+            let text = format!(
+                "{changed}: {name} is not violated, which shows no mend; if the edit is meant, take `text-hash` out of \
+                 the file's [repro]"
+            );
+            (style.doubtful(&text), Verdict::Vacuous.exit_code())
         }
         (_, false) if !same_build && record.verdict == Verdict::Pass => {
-            (style.good(&format!("{}: {name} is not violated any more", changed())), exit::PASS)
+            (style.good(&format!("{changed}: {name} is not violated any more")), exit::PASS)
         }
         // What ended otherwise may not have come to where it was violated.
-        (_, false) if !same_build => {
+        (_, false) if !changed.is_empty() => {
             let word = terminal::verdict_name(record.verdict);
-            let text = format!("{}: {name} is not shown, but the run is no pass: {word}", changed());
+            let text = format!("{changed}: {name} is not shown, but the run is no pass: {word}");
             (style.bad(&text), record.verdict.exit_code())
         }
         _ => {
+            // Files from before there was a hash of their text say nothing of edits.
+            let or = if repro.text_hash.is_empty() { ", or the file was edited" } else { "" };
             let text = format!(
-                "not deterministic, or the file was edited: the same build gave the trace hash {}, not {}, and {name} is \
-                 {}violated",
+                "not deterministic{or}: the same build gave the trace hash {}, not {}, and {name} is {}violated",
                 record.trace_hash,
                 repro.trace,
                 if again { "" } else { "not " }

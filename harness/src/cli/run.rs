@@ -20,7 +20,9 @@ use super::{
     exit,
     interrupt::Interrupt,
     paths::{Selection, nothing_picked},
-    pool, render_problem, shrink,
+    pool, render_problem,
+    shown::Shown,
+    shrink,
     simulate::{Request, Simulate},
     stored,
     sweep::{self, Limits, Sweep, Swept},
@@ -134,8 +136,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = Keep::All)]
     keep: Keep,
 
-    /// Plant a bug in every node, whatever the scenario says: the run should then fail; `matching` is the bug that the
-    /// scenario names
+    /// Plant a bug in every node, whatever the scenario says: the run should then fail, and it is told if none does;
+    /// `matching` is the bug that the scenario names, which must show
     #[arg(long, value_name = "NAME", value_parser = planted_parser())]
     sabotage: Option<Planted>,
 
@@ -168,9 +170,9 @@ pub(super) struct RunArgs {
     #[arg(long)]
     shrink: bool,
 
-    /// How long to shrink each, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "shrink")]
-    shrink_budget: u64,
+    /// How long to shrink each: 90s, 10m, 2h
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = budget_parser, requires = "shrink")]
+    shrink_budget: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -191,8 +193,11 @@ enum Planted {
 
 const MATCHING: &str = "matching";
 
-fn budget_parser(text: &str) -> Result<Duration, String> {
-    budget(text).map_err(|wrong| format!("{}: {}", wrong.what, wrong.help))
+/// `90s`, `10m`, `2h`: how long something may take, on the clock of the wall; a bare number is of seconds.
+pub(super) fn budget_parser(text: &str) -> Result<Duration, String> {
+    let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let text = if bare { format!("{text}s") } else { text.to_owned() };
+    budget(&text).map_err(|wrong| format!("{}: {}", wrong.what, wrong.help))
 }
 
 pub(super) fn sabotage_parser() -> impl TypedValueParser<Value = Sabotage> {
@@ -217,6 +222,19 @@ impl RunArgs {
             Planted::Bug(bug) => Some(bug),
             Planted::Matching => scenario.matching_sabotage,
         }
+    }
+
+    /// What is told of a bug that was planted by name and that no run shows anything of.
+    fn unnoticed(&self, records: &[RunRecord]) -> Option<String> {
+        let Some(Planted::Bug(bug)) = self.sabotage else { return None };
+        // What asserts or wavers has noticed it, too.
+        let shown = |record: &RunRecord| {
+            !missed(record) || matches!(record.verdict, Verdict::Internal | Verdict::NotDeterministic)
+        };
+        let runs = if records.len() == 1 { "1 run".to_owned() } else { format!("{} runs", records.len()) };
+        let mend = "try other seeds, or a scenario that gives it a chance (`ferret hunt`)";
+        (!records.is_empty() && !records.iter().any(shown))
+            .then(|| format!("the planted bug {} was not noticed: nothing is violated in {runs}; {mend}", bug.name()))
     }
 
     /// One seed that the user picked out runs alone; any other sweep runs the stored ones first.
@@ -316,19 +334,26 @@ pub(super) fn run<S: Simulate>(
     if args.shrink {
         shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;
     }
+    let unnoticed = args.unnoticed(&swept.records);
     if args.message_format == MessageFormat::Human {
         writeln!(
             streams.out,
             "\n{}",
             terminal::summary(&swept.records, swept.planned, swept.twice, streams.out_style)
         )?;
+        if let Some(unnoticed) = &unnoticed {
+            writeln!(streams.out, "{}", streams.out_style.doubtful(unnoticed))?;
+        }
         for line in sweep.notes(&swept) {
             writeln!(streams.out, "{line}")?;
         }
         if swept.records.len() > 1 {
             writeln!(streams.out, "results: {}", swept.record.results_hash)?;
         }
-        writeln!(streams.out, "report: {}", artifacts.report().display())?;
+        writeln!(streams.out, "report: {}", artifacts.report().shown())?;
+    }
+    if let Some(unnoticed) = unnoticed.filter(|_| args.message_format == MessageFormat::Json) {
+        writeln!(streams.err, "{unnoticed}")?;
     }
     let missed: Vec<&RunRecord> = swept.records.iter().filter(|record| matching && missed(record)).collect();
     for record in &missed {
@@ -378,7 +403,7 @@ fn shrink_failures<S: Simulate>(
             scenario: &scenario,
             seed: run.seed,
             goal: None,
-            budget: Duration::from_secs(args.shrink_budget),
+            budget: args.shrink_budget,
             workers: pool::workers(args.jobs),
             found_by: &record.replay,
         };
@@ -422,4 +447,19 @@ pub(super) fn message(record: &RunRecord, report: &str) -> serde_json::Value {
         "messages": record.messages,
         "report": report,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_has_a_unit_or_is_of_seconds() {
+        for (text, seconds) in [("90", 90.0), ("1.5", 1.5), ("60s", 60.0), ("2m", 120.0), ("1h", 3600.0)] {
+            assert_eq!(budget_parser(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for wrong in ["", ".", "2x", "-1", "m"] {
+            assert!(budget_parser(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -10,7 +10,10 @@ use ferret_reports::{RunRecord, Verdict};
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::artifacts::{HISTORY_FILE, RUN_FILE};
+use super::{
+    artifacts::{HISTORY_FILE, RUN_FILE},
+    shown::Shown,
+};
 use crate::history::{Event, History, QueueId};
 
 /// The folder of one run, and what is in it.
@@ -23,19 +26,33 @@ pub(super) struct RunFolder {
 /// Why a path leads to no run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoRun {
-    #[error("{} has no run.json, nor has any folder below it: name a folder that `ferret run` left", .0.display())]
+    #[error("{} has no run.json, nor has any folder below it: name a folder that `ferret run` left", .0.shown())]
     NothingThere(PathBuf),
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}", path.shown())]
     Unreadable { path: PathBuf, error: io::Error },
-    #[error("{} was written by another version of Ferret: {error}", path.display())]
+    #[error("{} was written by another version of Ferret: {error}", path.shown())]
     Unknown { path: PathBuf, error: serde_json::Error },
     #[error(
         "{} has no {HISTORY_FILE}: a call with --keep failed, as every gate is, leaves none of a run that passes. Make it \
-         anew: {replay} --keep all", path.display()
+         anew: {replay} --keep all", path.shown()
     )]
     NoHistory { path: PathBuf, replay: String },
-    #[error("{} holds {} runs; name one of them, such as {}", path.display(), runs.len(), runs[0].display())]
+    #[error("{} holds {} runs; name one of them, such as {}", path.shown(), runs.len(), runs[0].shown())]
     Many { path: PathBuf, runs: Vec<PathBuf> },
+    #[error("{} holds {} runs, and all of them pass: name the one that you mean{}", path.shown(), runs.len(), listed(runs))]
+    NoneFailed { path: PathBuf, runs: Vec<PathBuf> },
+}
+
+/// The most runs that are listed for somebody to choose from.
+const LISTED_MAX: usize = 10;
+
+/// The runs below one another, to be copied from there.
+fn listed(runs: &[PathBuf]) -> String {
+    let mut lines: String = runs.iter().take(LISTED_MAX).map(|run| format!("\n  {}", run.shown())).collect();
+    if let Some(more) = runs.len().checked_sub(LISTED_MAX).filter(|more| *more > 0) {
+        lines += &format!("\n  and {more} more");
+    }
+    lines
 }
 
 impl RunFolder {
@@ -55,7 +72,7 @@ impl RunFolder {
         let verdicts: Vec<Verdict> = verdicts.collect::<Result<_, NoRun>>()?;
         match verdicts.iter().enumerate().max_by_key(|(index, verdict)| (**verdict, usize::MAX - index)) {
             Some((index, verdict)) if *verdict > Verdict::Pass => Self::read(folders.swap_remove(index)),
-            _ => Err(NoRun::Many { path: path.to_owned(), runs: folders }),
+            _ => Err(NoRun::NoneFailed { path: path.to_owned(), runs: folders }),
         }
     }
 

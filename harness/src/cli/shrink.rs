@@ -1,7 +1,7 @@
 //! `ferret shrink`, and what `ferret run --shrink` does with a failing seed: a small scenario that fails the same way.
 
 use std::{
-    fs, io,
+    io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
@@ -21,9 +21,11 @@ use super::{
     laboratory::{Laboratory, Silence},
     paths::Selection,
     pool,
-    run::{client_parser, sabotage_parser},
+    run::{budget_parser, client_parser, sabotage_parser},
+    shown::Shown,
     simulate::{Request, Simulate},
     terminal,
+    writing::{prepare, write_file},
 };
 use crate::{
     progress::Progress,
@@ -38,7 +40,7 @@ Examples:
       From a seed that fails to a small scenario that violates the same invariant: fewer faults,
       messages, clients, queues and nodes, shorter faults, an earlier end, plainer weather.
       Writes quorum-leader-loss-17.repro.toml: concrete, with nothing left to chance but the seed.
-  ferret shrink my.toml --seed 17 --invariant durability --budget 300
+  ferret shrink my.toml --seed 17 --invariant durability --budget 5m
       The one invariant to keep violated, if there are several, and five minutes instead of one.
   ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
       The same for the first failing seed of each scenario of a sweep.
@@ -74,9 +76,9 @@ pub(super) struct ShrinkArgs {
     #[arg(long, value_name = "KIND", value_parser = client_parser())]
     client: Option<ClientKind>,
 
-    /// How long to search, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    budget: u64,
+    /// How long to search: 90s, 10m, 2h
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = budget_parser)]
+    budget: Duration,
 
     /// The file to write; the default is `SCENARIO-SEED.repro.toml` in this folder
     #[arg(long, value_name = "FILE")]
@@ -117,7 +119,7 @@ pub(super) fn shrink<S: Simulate>(
         return Ok(exit::INVALID_SCENARIO);
     }
     let [scenario] = &selection.scenarios[..] else {
-        writeln!(streams.err, "ferret: {} is not one scenario; name one file", args.path.display())?;
+        writeln!(streams.err, "ferret: {} is not one scenario; name one file", args.path.shown())?;
         return Ok(exit::NOTHING_SELECTED);
     };
     let seed = args.seed.unwrap_or(scenario.run.seeds.from);
@@ -140,7 +142,7 @@ pub(super) fn shrink<S: Simulate>(
         scenario: &changed,
         seed,
         goal: args.invariant,
-        budget: Duration::from_secs(args.budget),
+        budget: args.budget,
         workers: pool::workers(args.jobs),
         found_by: &found_by,
     };
@@ -162,6 +164,7 @@ impl Search<'_> {
         streams: &mut Streams<'_>,
         out: &Path,
     ) -> io::Result<Option<PathBuf>> {
+        prepare(out)?;
         let _silence = Silence::keep();
         let request = Request::default();
         let (first, _) =
@@ -216,7 +219,7 @@ impl Search<'_> {
         if !exact {
             writeln!(streams.out, "  (the concrete timeline is not to the tick that of the seed)")?;
         }
-        writeln!(streams.out, "  replay: ferret replay {}", run::quoted(&repro.display().to_string()))?;
+        writeln!(streams.out, "  replay: ferret replay {}", run::quoted(&repro.shown()))?;
         Ok(Some(repro))
     }
 
@@ -227,6 +230,7 @@ impl Search<'_> {
             trace: best.record.trace_hash.clone(),
             build: build_id().to_owned(),
             found_by: self.found_by.to_owned(),
+            text_hash: String::new(),
         });
         let size = best.size();
         let faults = if size.faults == 1 { "fault" } else { "faults" };
@@ -238,10 +242,9 @@ impl Search<'_> {
             size.messages,
             self.found_by,
         );
-        if let Some(parent) = out.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(out, head + &scenario.to_toml())?;
+        let hash = Repro::hash_of(&scenario.to_toml());
+        scenario.repro.iter_mut().for_each(|repro| repro.text_hash.clone_from(&hash));
+        write_file(out, head + &scenario.to_toml())?;
         Ok(out.to_owned())
     }
 }

@@ -9,6 +9,10 @@ use std::{
 
 use ferret_reports::RunRecord;
 
+use super::{
+    shown::Shown,
+    writing::{make_folder, write_file},
+};
 use crate::search::regressions::{self, StoredSeed};
 
 /// Adds the failing seeds of `records` to the files beside their scenarios, and says so on `err`. A run that tested too
@@ -31,9 +35,9 @@ pub(super) fn save(records: &[RunRecord], err: &mut dyn Write) -> io::Result<()>
         }
         let numbers: Vec<String> = fresh.iter().map(|one| one.seed.to_string()).collect();
         seeds.extend(fresh);
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("")))?;
-        fs::write(&path, regressions::render(&seeds))?;
-        writeln!(err, "kept in {}: seed {}", path.display(), numbers.join(", "))?;
+        make_folder(path.parent().unwrap_or(Path::new("")))?;
+        write_file(&path, regressions::render(&seeds))?;
+        writeln!(err, "kept in {}: seed {}", path.shown(), numbers.join(", "))?;
     }
     Ok(())
 }

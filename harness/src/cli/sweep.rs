@@ -106,12 +106,14 @@ pub(super) struct Swept {
     /// In the order of the plan; those of passing runs may be slim.
     pub(super) records: Vec<RunRecord>,
     pub(super) record: SweepRecord,
-    /// How many runs there should be.
+    /// How many runs there should be; those that were made, if the seeds have no end.
     pub(super) planned: usize,
     /// What was planned and not run; nothing if the seeds have no end.
     pub(super) unmade: Unmade,
     /// How many of the records were compared with a second run.
     pub(super) twice: usize,
+    /// Paths of scenarios that were edited since runs of them were made; nothing for runs that are made now.
+    pub(super) edited: Vec<String>,
 }
 
 impl Swept {
@@ -164,7 +166,7 @@ impl Sweep<'_> {
             slim: jobs.len() > PICTURES_MAX,
         };
         let records = match format {
-            MessageFormat::Human => live::for_people(&pool, &jobs, streams)?,
+            MessageFormat::Human => live::for_people(&pool, &jobs, self.open, streams)?,
             MessageFormat::Json => live::for_programs(&pool, &jobs, streams)?,
         };
         let stopped = self.limits.hit.get().copied().or_else(|| interrupt.asked().then_some(Stopped::Interrupt));
@@ -172,9 +174,10 @@ impl Sweep<'_> {
         let record = self.record(&records, &planned, &folders, stopped, build_id::program());
         artifacts.write_sweep(&record)?;
         let twice = jobs.iter().take(records.len()).filter(|job| job.twice).count();
-        let left = if self.open { &[][..] } else { &planned[records.len()..] };
-        let unmade = self.unmade(left, stopped);
-        Ok(Swept { records, record, planned: jobs.len(), unmade, twice })
+        // Seeds without an end are as many as there was time for.
+        let planned = if self.open { &planned[..records.len()] } else { &planned[..] };
+        let unmade = self.unmade(&planned[records.len()..], stopped);
+        Ok(Swept { records, record, planned: planned.len(), unmade, twice, edited: Vec::new() })
     }
 
     /// What is told of runs that were not made.
@@ -226,6 +229,8 @@ impl Sweep<'_> {
             }
             Some(Stopped::Budget) if self.open => notes.push("the budget is spent".to_owned()),
             Some(Stopped::Budget) => notes.push(format!("the budget is spent: {missing} planned runs were not made")),
+            Some(Stopped::Failures) if self.open => notes.push("as many failures as asked for".to_owned()),
+            Some(Stopped::Interrupt) if self.open => notes.push("interrupted".to_owned()),
             Some(Stopped::Failures) => {
                 notes.push(format!("as many failures as asked for: {missing} runs were not made"))
             }

@@ -181,7 +181,8 @@ fn weight(result: &InvariantResult) -> u8 {
     }
 }
 
-/// The last lines: how many of the `planned` runs ended how, how many were run `twice`, and how fast it went.
+/// The last lines: how many of the `planned` runs (those made, if their seeds have no end) ended how, how many were run
+/// `twice`, and how fast it went.
 pub(super) fn summary(records: &[RunRecord], planned: usize, twice: usize, style: Style) -> String {
     let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
     for record in records {
@@ -192,10 +193,15 @@ pub(super) fn summary(records: &[RunRecord], planned: usize, twice: usize, style
     if records.len() < planned {
         parts.push(format!("{} not run", planned - records.len()));
     }
-    let simulated: f64 = records.iter().map(|record| record.virtual_seconds).sum();
-    let wall: f64 = records.iter().map(|record| record.wall_seconds).sum();
+    // A sum of nothing is -0.
+    let simulated = records.iter().fold(0.0, |sum, record| sum + record.virtual_seconds);
+    let wall = records.iter().fold(0.0, |sum, record| sum + record.wall_seconds);
     let messages: u64 = records.iter().map(|record| record.messages.published).sum();
-    let passed = records.len() == planned && records.iter().all(|record| record.verdict == Verdict::Pass);
+    if parts.is_empty() {
+        parts.push("none was made".to_owned());
+    }
+    let passed =
+        !records.is_empty() && records.len() == planned && records.iter().all(|record| record.verdict == Verdict::Pass);
     let differ = records.iter().filter(|record| record.verdict == Verdict::NotDeterministic).count();
     match (twice, differ) {
         (0, _) => {}

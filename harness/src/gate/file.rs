@@ -72,7 +72,8 @@ pub(super) struct PlantedTable {
     /// The seeds to try in turn until it is caught. Default: 1..5.
     pub(super) seeds: Field<String>,
     /// The invariants of which one must tell. Default: any.
-    pub(super) caught_by: Vec<At<Name<names::InvariantName>>>,
+    #[schemars(extend("minItems" = 1))]
+    pub(super) caught_by: Field<Vec<At<Name<names::InvariantName>>>>,
 }
 
 /// An earlier run that this one must not be worse than.

@@ -20,6 +20,8 @@ pub struct Evidence<'a> {
     pub runs: Verdict,
     /// How many there should be.
     pub planned: usize,
+    /// Scenarios that were edited since runs of them were made, which do not count for that.
+    pub edited: Vec<String>,
     /// Per planted bug of the policy, in its order; empty if none was hunted.
     pub planted: &'a [Chased],
     pub comparison: Option<Comparison>,
@@ -69,12 +71,16 @@ pub fn judge(policy: &Policy, evidence: Evidence<'_>) -> GateRecord {
 
 /// Every run passes, and none is missing.
 fn runs(policy: &Policy, evidence: &Evidence<'_>) -> GateCheck {
-    let Evidence { records, planned, .. } = evidence;
+    let Evidence { records, planned, edited, .. } = evidence;
     let passed = records.iter().filter(|record| record.verdict == Verdict::Pass).count();
     let mut finding = format!("{passed} of {planned} runs pass");
     if records.len() < *planned {
         let missing = planned - records.len();
         finding += &format!(", {missing} {} not made", if missing == 1 { "was" } else { "were" });
+    }
+    if !edited.is_empty() {
+        let was = if edited.len() == 1 { "was" } else { "were" };
+        finding += &format!(": {} {was} edited since these runs were made, make them anew", edited.join(", "));
     }
     let failed = records.iter().filter(|record| record.verdict != Verdict::Pass);
     // The first of the worst.

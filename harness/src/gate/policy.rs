@@ -212,11 +212,12 @@ impl Checker<'_> {
     fn planted(&mut self, at: &At<PlantedTable>) -> Option<Lined<Planted>> {
         let table = &at.value;
         let Field(Some(bug)) = &table.bug else { return None };
+        let names = table.caught_by.0.iter().flat_map(|names| &names.value);
         let what = Planted {
             bug: Sabotage::from_name(&bug.value.text)?,
             scenarios: self.paths(&table.scenarios),
             seeds: self.seeds(&table.seeds).unwrap_or(SeedRange { first: 1, last: Some(5) }),
-            caught_by: table.caught_by.iter().filter_map(|name| Invariant::from_name(&name.value.text)).collect(),
+            caught_by: names.filter_map(|name| Invariant::from_name(&name.value.text)).collect(),
         };
         Some(Lined { line: self.line(&bug.span), what })
     }

@@ -93,13 +93,15 @@ pub fn latency(history: &History) -> Latency {
         buckets[bucket].confirm = quantiles(&histogram);
     }
     let (availability, ended) = availability(history, end);
+    let recovery = availability.recovery_max_ns(&ended);
     Latency {
         bucket_ns,
         buckets,
         confirm: quantiles(&confirm),
         end_to_end: quantiles(&end_to_end),
         unavailable_max_ns: availability.unavailable_max_ns(),
-        recovery_max_ns: availability.recovery_max_ns(&ended),
+        recovery_max_ns: recovery.unwrap_or(0),
+        recovered: recovery.is_some(),
     }
 }
 
@@ -195,7 +197,9 @@ mod tests {
     fn recovery_counts_from_the_end_of_a_fault_to_the_next_confirm() {
         let figures =
             latency(&history(vec![(0, publish(1)), (100, EventKind::FaultEnded { fault: 0 }), (350, confirm(1))]));
-        assert_eq!(figures.recovery_max_ns, 250_000_000);
+        assert_eq!((figures.recovery_max_ns, figures.recovered), (250_000_000, true));
+        let figures = latency(&history(vec![(0, publish(1)), (350, confirm(1))]));
+        assert_eq!((figures.recovery_max_ns, figures.recovered), (0, false), "there is nothing to recover from");
     }
 
     /// All nodes are down from 5 s to 15 s and not yet up at 20 s, when the load ends; they are at 25 s.

@@ -158,7 +158,7 @@ pub fn time(metric: Metric, latency: &Latency) -> Option<u64> {
         Metric::Confirm(of) => quantile(latency.confirm, of),
         Metric::EndToEnd(of) => quantile(latency.end_to_end, of),
         Metric::UnavailableMax => latency.confirm.map(|_| latency.unavailable_max_ns),
-        Metric::RecoveryMax => latency.confirm.map(|_| latency.recovery_max_ns),
+        Metric::RecoveryMax => latency.confirm.filter(|_| latency.recovered).map(|_| latency.recovery_max_ns),
         Metric::ThroughputMin => None,
     }
 }

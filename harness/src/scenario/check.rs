@@ -438,6 +438,7 @@ fn repro(table: ReproTable) -> Repro {
         trace: text(table.trace),
         build: text(table.build),
         found_by: text(table.found_by),
+        text_hash: text(table.text_hash),
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) struct ReproTable {
     pub(super) build: Field<String>,
     /// The command that found the failure first.
     pub(super) found_by: Field<String>,
+    /// A hash of this file, but for its blank lines, its comments and this line. Tells whether it was edited.
+    pub(super) text_hash: Field<String>,
 }
 
 /// How long, how often, and in which weather.

@@ -15,6 +15,7 @@ mod lockers;
 mod model;
 mod operator;
 mod problem;
+mod repro;
 mod required;
 pub(crate) mod shape;
 mod step_table;
@@ -33,11 +34,12 @@ pub(crate) use check::line_of;
 pub use draw::{DrawnStep, DrawnTarget, resolve};
 pub use expect::{Comparison, Expect, Limit, Metric, Quantile, Sometimes, Threshold};
 pub use model::{
-    AckMode, BACKLOG, ClientKind, Cluster, Consumers, DiskSpeed, Getters, Lockers, NAME_BYTES_MAX, Net, PANIC,
-    Placement, Publishers, Queue, QueueKind, Repro, Run, SPARES_MAX, Scenario, Seeds, Spread, Step, Take,
+    AckMode, BACKLOG, ClientKind, Cluster, Consumers, DiskSpeed, Getters, Lockers, NAME_BYTES_MAX, Net, Placement,
+    Publishers, Queue, QueueKind, Run, SPARES_MAX, Scenario, Seeds, Spread, Step, Take,
 };
 pub use problem::Problem;
 pub(crate) use problem::{Problems, suggestion};
+pub use repro::{PANIC, Repro};
 pub use swarm::{Kind as SwarmKind, Swarm};
 pub use target::Target;
 pub(crate) use text::{budget, limit};

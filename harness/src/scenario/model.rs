@@ -6,7 +6,7 @@ use std::{ops::Range, time::Duration};
 
 use warren::platform::{NodeId, Sabotage};
 
-use super::{Action, Expect, Repeat, Swarm, Target, Trigger};
+use super::{Action, Expect, Repeat, Repro, Swarm, Target, Trigger};
 
 /// A scenario, ready to be run with any seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,22 +41,6 @@ pub struct Scenario {
 
 /// The longest name that a scenario, a queue or a group of clients may have.
 pub const NAME_BYTES_MAX: usize = 100;
-
-/// What stands in the place of an invariant where the broker fails an assertion of its own.
-pub const PANIC: &str = "panic";
-
-/// What a reproducer must show again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repro {
-    /// The name of the invariant, or [`PANIC`].
-    pub violates: String,
-    /// The trace hash of the run that showed it, 16 hexadecimal digits.
-    pub trace: String,
-    /// Which build of Ferret that was.
-    pub build: String,
-    /// The command that found the failure first.
-    pub found_by: String,
-}
 
 /// How long, how often, and in which weather.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use warren::platform::NodeId;
 use super::{
     AckMode, Action, BACKLOG, ChannelEnd, ClientKind, ClientTrouble, DiskError, Errand, Happening, Partition,
     Placement, Publishers, QueueKind, Repeat, Reset, Scenario, Spread, StallWhat, Step, Take, Target, Trigger, Trouble,
-    Weather,
+    Weather, repro::TEXT_HASH,
 };
 
 impl Scenario {
@@ -65,7 +65,8 @@ impl Scenario {
             out.push_str("\n[repro]\n");
             line(out, "violates", quoted(&repro.violates));
             line(out, "trace", quoted(&repro.trace));
-            for (key, value) in [("build", &repro.build), ("found-by", &repro.found_by)] {
+            let rest = [("build", &repro.build), ("found-by", &repro.found_by), (TEXT_HASH, &repro.text_hash)];
+            for (key, value) in rest {
                 if !value.is_empty() {
                     line(out, key, quoted(value));
                 }
@@ -506,6 +507,7 @@ thresholds = { "confirm.p99" = "< 400ms" }
 [repro]
 violates = "durability"
 trace = "0123456789abcdef"
+text-hash = "fedcba9876543210"
 "#;
         let scenario = Scenario::parse("actions.toml", text).expect("the scenario is valid");
         let written = scenario.to_toml();

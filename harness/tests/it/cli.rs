@@ -71,6 +71,7 @@ impl Simulate for Script {
             Quantiles { count: 1200, p50_ns: 20 * ms, p90_ns: 30 * ms, p99_ns: (40 + seed) * ms, max_ns: 90 * ms };
         record.latency.confirm = Some(quantiles);
         record.latency.unavailable_max_ns = 700 * ms;
+        record.latency.recovered = seed == 3;
         record.sometimes.push(SometimesResult { name: "redelivered".to_owned(), required: false, count: seed });
         if self.draws {
             record.scenario.text = scenario.clone().drawn_by_swarm(seed).text;
@@ -544,6 +545,23 @@ fn a_bug_of_its_own_that_no_scenario_notices_is_no_pass() {
         let call = ferret("run", &[("a.toml", &with_matching("first", "forget-vote"))], &MATCHING, &script);
         assert_eq!(call.code, code, "{}", call.out);
         assert!(call.err.contains("first seed 2: nothing told of the planted bug forget-vote"), "{}", call.err);
+    }
+}
+
+#[test]
+fn a_bug_planted_by_name_that_nothing_notices_is_told() {
+    let run = |options: &[&str], script: Script| {
+        let options = [&["--sabotage", "forget-vote", "--jobs", "1"], options].concat();
+        ferret("run", &[("a.toml", &named("first"))], &options, &script)
+    };
+    let told = "the planted bug forget-vote was not noticed: nothing is violated in 2 runs; ";
+    let call = run(&[], Script::default());
+    assert!(call.code == exit::PASS && call.out.contains(told), "{}", call.out);
+    let call = run(&["--message-format", "json"], Script::default());
+    assert!(call.code == exit::PASS && call.err.contains(told) && !call.out.contains(told), "{}", call.err);
+    for verdict in [Verdict::Violated, Verdict::NotDeterministic, Verdict::Internal] {
+        let call = run(&[], Script { bad: Some((2, verdict)), ..Script::default() });
+        assert!(!call.out.contains("was not noticed"), "{verdict:?}: {}", call.out);
     }
 }
 

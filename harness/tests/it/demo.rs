@@ -72,9 +72,12 @@ fn without_wall_time(told: &str) -> String {
     let mut lines = Vec::new();
     for line in told.lines() {
         let mut line = line.replace(env!("CARGO_BIN_EXE_ferret"), "FERRET");
-        for (from, to, mask) in
-            [(" s in ", ")", "W s (Rx"), (" (", " s)", "N runs in W"), ("build = \"", "\"", "BUILD")]
-        {
+        for (from, to, mask) in [
+            (" s in ", ")", "W s (Rx"),
+            (" (", " s)", "N runs in W"),
+            ("build = \"", "\"", "BUILD"),
+            ("text-hash = \"", "\"", "HASH"),
+        ] {
             let wanted = match from {
                 " (" => line.starts_with("shrunk"),
                 _ => true,

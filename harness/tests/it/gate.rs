@@ -86,6 +86,23 @@ fn a_gate_that_fails_tells_it_to_people_junit_markdown_and_github() {
 }
 
 #[test]
+fn a_limit_of_what_no_run_measured_is_crossed_and_one_that_some_measured_says_how_many() {
+    let limit = |limit: &str| {
+        let workspace = workspace();
+        workspace.write("gate.toml", &POLICY.replace("\"unavailable.max\" = \"< 1s\"", limit));
+        let said = gate(&workspace, &[], &good());
+        (said.code, verdict(&said))
+    };
+    let (code, told) = limit("\"end-to-end.p99\" = \"< 1s\"");
+    assert_eq!(code, 99, "{told}");
+    assert!(told.contains("no run measured it"), "{told}");
+    // Without a fault that ended, nothing took 0 s to recover.
+    let (code, told) = limit("\"recovery.max\" = \"< 1s\"");
+    assert_eq!(code, exit::PASS, "{told}");
+    assert!(told.contains("0.0ns at worst, first seed 3; measured in 1 of 3\n"), "{told}");
+}
+
+#[test]
 fn a_part_of_a_gate_is_annotated_and_says_where_its_report_is() {
     let script = Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
     let said = gate(&workspace(), &["--annotate", "github", "--partition", "slice:2/3"], &script);
@@ -149,6 +166,19 @@ fn a_sweep_of_which_runs_are_missing_is_not_shown_as_one_that_passed() {
         assert!(summary.contains(&format!("## ⚠️ Incomplete: {told}\n")), "{summary}");
         assert!(report.contains(told) && report.contains("hero warn"), "{seeds}: the page says it, too");
     }
+}
+
+#[test]
+fn runs_of_a_scenario_that_was_edited_since_are_missing_and_it_is_said_why() {
+    let workspace = workspace();
+    workspace.ferret(&["run", "@s", "--seeds", "1..3", "--out", "@w"], &good());
+    workspace.write("s/a.toml", &named("first").replace("10s", "11s"));
+    let said = gate(&workspace, &["--from", "@w"], &good());
+    assert_eq!(said.code, exit::INCOMPLETE, "{}", said.out);
+    let (record, summary) = (workspace.read("out/gate.json"), workspace.read("out/summary.md"));
+    let edited = "s/a.toml was edited since these runs were made";
+    assert!(record.contains("0 of 3 runs pass, 3 were not made: ") && record.contains(edited), "{record}");
+    assert!(summary.contains(edited) && !summary.contains("nobody has made them"), "{summary}");
 }
 
 #[test]
@@ -413,6 +443,7 @@ mistakes! {
     a_name_is_a_name_also_on_a_terminal: "name = \"" => "name = \"\\n::error::";
     a_missing_key_is_named: "scenarios = [\"s\"]\n" => "";
     seeds_without_an_end_are_no_gate: "seeds = \"1..3\"" => "seeds = \"1..\"";
+    a_bug_that_nothing_may_catch_is_refused: "caught-by = [\"no-confirmed-loss\"]" => "caught-by = []";
     a_budget_without_a_unit_is_refused: "\"10m\"" => "\"10\"";
     an_unknown_bug_is_named_with_the_one_that_was_meant: "confirm-before-sync" => "confirm-before-sink";
     an_unknown_invariant_is_named_with_the_one_that_was_meant: "no-confirmed-loss" => "no-confirmed-los";

@@ -5,7 +5,10 @@ use std::{ffi::OsString, fs, path::Path};
 use ferret::cli::{self, Interrupt, Streams, Style, exit};
 use ferret_reports::Verdict;
 
-use crate::cli::{Script, named};
+use crate::{
+    cli::{Script, named},
+    workspace::Workspace,
+};
 
 /// Runs `ferret ARGS`; the exit code and what was printed as errors.
 fn ferret(args: &[&str], script: &Script) -> (u8, String) {
@@ -117,4 +120,54 @@ fn what_was_not_run_is_listed_by_seed_and_by_why() {
     assert!(!summary.contains("not made"), "{summary}");
     let (_, junit, summary) = run(&Script::default(), &["--seeds", "1..", "--max-fail", "1", "--budget", "50ms"]);
     assert!(!junit.contains("<skipped") && !summary.contains("not made"), "without an end nothing is missing");
+}
+
+#[test]
+fn what_cannot_be_written_is_named_and_another_place_is_asked_for() {
+    let workspace = Workspace::new(&[("a.toml", &named("first")), ("file", "mine")]);
+    let violated = Script { bad: Some((1, Verdict::Violated)), ..Script::default() };
+    for (args, told) in [
+        (&["run", "@a.toml", "--out", "@file/out"][..], "cannot look into FOLDER/file/out: "),
+        (&["demo", "--out", "@file/out"], "cannot make the folder FOLDER/file/out: "),
+        (&["shrink", "@a.toml", "--out", "@file/small.toml"], "cannot make the folder FOLDER/file: "),
+        (&["export", "@a.toml", "--format", "events", "--out", "@file/e"], "cannot make the folder FOLDER/file: "),
+        (&["man", "@file"], "cannot make the folder FOLDER/file: "),
+    ] {
+        let said = workspace.ferret(args, &violated);
+        assert_eq!((said.code, said.out.as_str()), (exit::USAGE, ""), "{args:?}: {}", said.err);
+        assert!(said.err.starts_with(&format!("ferret: {told}")), "{}", said.err);
+        assert!(said.err.ends_with("; name another place\n"), "{}", said.err);
+    }
+    assert!(violated.ran.into_inner().expect("no run panicked").is_empty(), "it is said before anything runs");
+}
+
+#[test]
+fn of_several_runs_that_all_pass_none_is_meant_and_they_are_listed() {
+    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
+    let script = Script::default();
+    assert_eq!(workspace.ferret(&["run", "@a.toml", "--out", "@out"], &script).code, exit::PASS);
+    let listed = "ferret: FOLDER/out holds 2 runs, and all of them pass: name the one that you mean\n  \
+                  FOLDER/out/first/seed-1\n  FOLDER/out/first/seed-2\n";
+    for args in [&["explain", "@out"][..], &["export", "@out", "--format", "events"]] {
+        let said = workspace.ferret(args, &script);
+        assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (exit::USAGE, "", listed), "{args:?}");
+    }
+    assert_eq!(workspace.ferret(&["explain", "@out/first/seed-2"], &script).code, exit::PASS);
+}
+
+#[test]
+fn control_characters_in_names_of_files_reach_no_terminal_and_no_report() {
+    let workspace = Workspace::new(&[("s/a\u{1b}[2J.toml", &named("first")), ("a\u{7}", "mine")]);
+    let script = Script::default();
+    for verb in ["run", "check"] {
+        let said = workspace.ferret(&[verb, "@s"], &script);
+        assert_eq!((said.code, said.out.as_str()), (exit::INVALID_SCENARIO, ""));
+        let told =
+            "FOLDER/s/a\\u{1b}[2J.toml: its name has control characters, which are orders on terminals; rename it";
+        assert!(said.err.contains(told), "{}", said.err);
+    }
+    for args in [&["explain", "@a\u{7}"][..], &["run", "@s", "--out", "@a\u{7}/out"], &["man", "@a\u{7}"]] {
+        let said = workspace.ferret(args, &script);
+        assert!(said.code != exit::PASS && !said.err.contains('\u{7}'), "{args:?}: {}", said.err);
+    }
 }

@@ -123,3 +123,35 @@ fn an_interrupt_of_the_first_run_tells_nothing_about_what_there_is_to_shrink() {
     );
     assert!(!workspace.path("small.toml").exists());
 }
+
+#[test]
+fn what_an_edited_reproducer_shows_is_no_mend() {
+    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
+    let violated = || ends_with(Verdict::Violated);
+    let options = ["shrink", "@a.toml", "--budget", "1", "--jobs", "1", "--out", "@small.repro.toml"];
+    assert_eq!(workspace.ferret(&options, &violated()).code, 100);
+    let written = workspace.read("small.repro.toml");
+    let replay = |text: &str, script: &Script| {
+        workspace.write("small.repro.toml", text);
+        let said = workspace.ferret(&["replay", "@small.repro.toml"], script);
+        (said.code, said.out.lines().last().unwrap_or_default().to_owned())
+    };
+    let (code, told) = replay(&written, &violated());
+    assert!(code == 100 && told.starts_with("reproduced to the byte: ") && !told.contains("edited"), "{told}");
+    let (code, told) = replay(&format!("{written}\n# Seen on a Monday.\n"), &Script::default());
+    assert!(code == 103 && told.starts_with("not deterministic: the same build gave "), "a comment is no edit: {told}");
+
+    let edited = written.replacen("version = 1\n", "version = 1\ndescription = \"mine\"\n", 1);
+    assert_ne!(edited, written);
+    let (code, told) = replay(&edited, &violated());
+    assert!(code == 100 && told.ends_with(", although the file was edited since it was written"), "{told}");
+    let (code, told) = replay(&edited.replace("trace = \"", "trace = \"f"), &violated());
+    let still = "the file was edited since it was written: another trace, but no-confirmed-loss is still violated";
+    assert_eq!((code, told.as_str()), (100, still));
+    let (code, told) = replay(&edited, &Script::default());
+    let mend = "no-confirmed-loss is not violated, which shows no mend; if the edit is meant, take `text-hash` out of";
+    assert!(code == 104 && told.contains(mend), "{told}");
+    let older: Vec<&str> = edited.lines().filter(|line| !line.starts_with("text-hash")).collect();
+    let (code, told) = replay(&older.join("\n"), &Script::default());
+    assert!(code == 103 && told.starts_with("not deterministic, or the file was edited: "), "{told}");
+}

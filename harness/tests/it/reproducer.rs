@@ -93,7 +93,7 @@ fn text(path: &Path) -> &str {
 fn a_failing_seed_is_shrunk_to_a_concrete_scenario_that_replays_to_the_byte() {
     let folder = Folder::new();
     let (file, repro) = (folder.path("greedy.toml"), folder.path("small.repro.toml"));
-    let shrink = ["shrink", text(&file), "--seed", "2", "--sabotage", "prefetch-plus-one", "--budget", "40"];
+    let shrink = ["shrink", text(&file), "--seed", "2", "--sabotage", "prefetch-plus-one", "--budget", "40s"];
     let (code, told) = ferret(&[&shrink[..], &["--out", text(&repro)]].concat());
     assert_eq!(code, 100, "{told}");
     assert!(told.contains("2 faults → 0, "), "{told}");
@@ -111,11 +111,13 @@ fn a_failing_seed_is_shrunk_to_a_concrete_scenario_that_replays_to_the_byte() {
     assert!(told.contains("reproduced to the byte: prefetch is violated again"), "{told}");
     assert!(told.contains(&repro_of.trace) && !told.contains("not deterministic"), "{told}");
 
-    let (code, told) = ferret(&["replay", text(&folder.edited("small.repro.toml", "trace =", "trace = \"0\""))]);
+    folder.edited("small.repro.toml", "text-hash =", "");
+    let (code, told) = ferret(&["replay", text(&folder.edited("edited.repro.toml", "trace =", "trace = \"0\""))]);
     assert_eq!(code, 103, "the same build and another trace: {told}");
     assert!(told.contains("not deterministic, or the file was edited"), "{told}");
 
-    folder.edited("small.repro.toml", "build =", "build = \"before\"");
+    folder.edited("small.repro.toml", "text-hash =", "");
+    folder.edited("edited.repro.toml", "build =", "build = \"before\"");
     let (code, told) = ferret(&["replay", text(&folder.edited("edited.repro.toml", "trace =", "trace = \"0\""))]);
     assert_eq!(code, 100, "{told}");
     assert!(told.contains("the code has changed since") && told.contains("still violated"), "{told}");

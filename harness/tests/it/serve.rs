@@ -243,6 +243,23 @@ fn a_scenario_is_shown_over_all_calls() {
 }
 
 #[test]
+fn a_damaged_call_is_no_pass_and_no_link_leads_to_a_report_that_is_not_there() {
+    let folder = store();
+    let old = folder.path().join("store").join(OLD);
+    fs::write(old.join("calm/seed-1/run.json"), "{").expect("it is damaged");
+    fs::remove_file(old.join("calm/seed-2/report.html")).expect("it was there");
+    let server = Server::of(folder);
+    let href = |place: &str| format!("href=\"/files/{OLD}/{place}report.html\"");
+    let list = server.get("/").body;
+    assert!(list.contains("1 record cannot be read") && list.contains(&href("")), "{list}");
+    assert!(server.get("/?verdict=incomplete").body.contains(&href("")), "what cannot be read is not known to pass");
+    assert!(!server.get("/?verdict=pass").body.contains(&href("")));
+    let scenario = server.get("/scenario?name=calm").body;
+    assert!(scenario.contains("its report.html is not there"), "{scenario}");
+    assert!(!scenario.contains(&href("calm/seed-2/")) && !scenario.contains(&href("calm/seed-1/")), "{scenario}");
+}
+
+#[test]
 fn nothing_outside_the_store_is_read() {
     let server = Server::of(store());
     for wrong in [

@@ -86,6 +86,16 @@ fn every_verb_has_a_page_that_man_can_show() {
         is_well_formed(&pages.join(name));
     }
     let page = fs::read_to_string(pages.join("ferret-run.1")).expect("a page");
+    for (file, synopsis) in [
+        ("ferret.1", "\\fBferret\\fR <COMMAND>\n"),
+        ("ferret-run.1", "\\fBferret run\\fR [OPTIONS] <PATH>...\n"),
+        ("ferret-export.1", "\\fBferret export\\fR [OPTIONS] \\-\\-format <FORMAT> [RUN]\n"),
+        ("ferret-baseline.1", "\\fBferret baseline\\fR <COMMAND>\n"),
+        ("ferret-baseline-save.1", "\\fBferret baseline save\\fR <RUN> <FILE>\n"),
+    ] {
+        let page = fs::read_to_string(pages.join(file)).expect("a page");
+        assert!(page.contains(&format!(".SH SYNOPSIS\n{synopsis}")), "{file}: {page}");
+    }
     assert!(page.contains("ferret run scenarios/smoke \\-\\-seeds 1..100 \\-\\-verify\\-determinism\n"), "{page}");
 }
 

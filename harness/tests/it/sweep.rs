@@ -131,6 +131,11 @@ fn a_spent_budget_is_the_end_of_seeds_that_have_none_but_not_before_the_first() 
     let said = run(&workspace, "out", &["--budget", "0s", "--seeds", "1.."], &Script::default());
     assert_eq!(said.code, exit::INCOMPLETE, "{}", said.out);
     assert!(said.out.contains("the budget is spent: no run was made"), "{}", said.out);
+    assert!(
+        said.out.contains("\n0 runs: none was made; 0 s simulated in 0.0 s of runs (-), 0 messages\n"),
+        "{}",
+        said.out
+    );
     let summary = workspace.read("out/summary.md");
     assert!(summary.starts_with("## ⚠️ Nothing was run\n"), "{summary}");
     assert!(workspace.read("out/report.html").contains("hero warn"));
@@ -145,7 +150,8 @@ fn after_so_many_failures_no_run_is_begun_and_the_failures_decide() {
     let said = run(&two(), "out", &["--max-fail", "2", "--jobs", "1", "--seeds", "1.."], &script);
     assert_eq!(said.code, 99, "{}", said.out);
     assert_eq!(order(script), [1, 1, 1], "the first of a long sweep twice; then the scenarios take turns");
-    assert!(said.out.contains("as many failures as asked for"), "{}", said.out);
+    assert!(said.out.contains("\nas many failures as asked for\n"), "{}", said.out);
+    assert!(said.out.contains("\n2 runs: 2 threshold crossed, 1 of them run twice"), "{}", said.out);
 }
 
 /// Asks to stop as soon as anything is written.
@@ -287,4 +293,24 @@ fn a_part_that_names_what_it_does_not_have_is_refused() {
     workspace.write("part-1/sweep.json", &text);
     workspace.write("part-1/first/seed-1/notes/mine.txt", "a folder that is none of ours");
     assert_eq!(merge(&workspace, &[1]).code, exit::PASS);
+}
+
+#[test]
+fn a_part_that_was_copied_without_its_reports_is_not_merged() {
+    let workspace = two();
+    for part in ["1", "2"] {
+        let said =
+            run(&workspace, &format!("part-{part}"), &["--partition", &format!("slice:{part}/2")], &Script::default());
+        assert_eq!(said.code, exit::PASS, "{}", said.err);
+    }
+    let folder = sweep_of(&workspace, "part-2").runs[0].folder.clone();
+    let page = format!("part-2/{folder}/report.html");
+    std::fs::remove_file(workspace.path(&page)).expect("the part has it");
+    let merge = |out: &str| workspace.ferret(&["merge", "@part-1", "@part-2", "--out", out], &Script::default());
+    let said = merge("@whole");
+    let why = format!("ferret: not merged: FOLDER/{page} is not there: copy the folder as a whole\n");
+    assert_eq!((said.code, said.err), (exit::INCOMPLETE, why));
+    assert!(!workspace.path("whole").exists());
+    workspace.write(&page, "a page");
+    assert_eq!(merge("@whole").code, exit::PASS);
 }

@@ -342,3 +342,22 @@ fn the_worst_of_several_runs_is_explained_and_a_diff_wants_one() {
     let record = fs::read(runs.folder.path().join("run-1/told/seed-1/run.json")).expect("the run left its record");
     assert!(!violated(&serde_json::from_slice(&record).expect("it is a record")), "its twin is well");
 }
+
+#[test]
+fn an_export_writes_over_nothing_that_a_run_left() {
+    let runs = Told::of(vec![delivery()]);
+    let place = |name: &str| runs.folder.path().join(name).display().to_string();
+    std::os::unix::fs::symlink(place("run-1/told/seed-1/run.json"), place("link.json")).expect("a link is made");
+    for file in ["run-1/told/seed-1/history.jsonl.gz", "run-1/told/seed-1/report.html", "run-1/sweep.json", "link.json"]
+    {
+        let before = fs::read(place(file)).expect("the run left it");
+        let (code, told) = runs.call("export", &["run-1"], &["--format", "events", "--out", &place(file)]);
+        let why = format!("ferret: DIR/{file} is what a run left, or its scenario: name another file\n");
+        assert_eq!((code, told), (exit::USAGE, why));
+        assert_eq!(fs::read(place(file)).expect("it is still there"), before, "{file}");
+    }
+    let (code, _) = runs.call("export", &["told.toml"], &["--format", "events", "--out", &place("told.toml")]);
+    assert_eq!((code, fs::read_to_string(place("told.toml")).expect("it is there").as_str()), (exit::USAGE, SCENARIO));
+    let beside = place("run-1/told/seed-1/events.jsonl");
+    assert_eq!(runs.call("export", &["run-1"], &["--format", "events", "--out", &beside]).0, exit::PASS);
+}

@@ -184,7 +184,9 @@ fn totals(runs: &[&RunRecord]) -> String {
     if runs.is_empty() {
         return "No run was made, so nothing is known.".to_owned();
     }
-    let sum = |value: fn(&RunRecord) -> f64| runs.iter().map(|run| value(run)).filter(|v| v.is_finite()).sum::<f64>();
+    let sum = |value: fn(&RunRecord) -> f64| {
+        runs.iter().map(|run| value(run)).filter(|v| v.is_finite()).fold(0.0, |sum, one| sum + one)
+    };
     let (simulated, wall) = (sum(|run| run.virtual_seconds), sum(|run| run.wall_seconds));
     let published: u64 = runs.iter().map(|run| run.messages.published).sum();
     let confirmed: u64 = runs.iter().map(|run| run.messages.confirmed).sum();

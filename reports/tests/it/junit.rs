@@ -69,3 +69,17 @@ fn a_group_keeps_its_name_when_its_first_seed_is_all_there_is_of_it() {
     assert_eq!(names(26), names(27));
     assert_eq!(names(20).len(), 20);
 }
+
+#[test]
+fn two_files_with_one_name_are_two_suites_of_two_names() {
+    let mut runs = vec![sample::passing(1), sample::passing(1), sample::violated(2)];
+    (runs[0].scenario.path, runs[1].scenario.path) = ("gate/a.toml".into(), "soak/a.toml".into());
+    runs[2].scenario.name = "leader-partition".into();
+    let name = runs[0].scenario.name.clone();
+    let xml = render_junit(&runs, &Unmade::default());
+    for path in ["gate/a.toml", "soak/a.toml"] {
+        assert_eq!(xml.matches(&format!("<testsuite name=\"{name} ({path})\"")).count(), 1, "{xml}");
+        assert_eq!(xml.matches(&format!("classname=\"{name} ({path})\" name=\"seed 1\"")).count(), 1, "{xml}");
+    }
+    assert!(xml.contains("<testsuite name=\"leader-partition\""), "a name of its own stands alone: {xml}");
+}

@@ -73,3 +73,18 @@ fn what_was_not_run_is_listed_by_ranges_of_seeds() {
     let many = Unmade { why: "interrupted".into(), runs: (0..200_000).map(|seed| run(("c", 2 * seed))).collect() };
     assert!(render_markdown(&[], &many, Verdict::Incomplete).len() < 10_000);
 }
+
+#[test]
+fn two_files_with_one_name_are_told_apart_by_their_paths() {
+    let mut runs = vec![sample::violated(1), sample::passing(1)];
+    runs[0].scenario.name = "same".into();
+    runs[1].scenario.name = "same".into();
+    (runs[0].scenario.path, runs[1].scenario.path) = ("gate/a.toml".into(), "soak/a.toml".into());
+    let unmade = Unmade {
+        why: "interrupted".into(),
+        runs: vec![UnmadeRun { scenario: "same".into(), path: "soak/a.toml".into(), seed: 2 }],
+    };
+    let summary = render_markdown(&runs, &unmade, Verdict::Violated);
+    let times = |text: &str| summary.matches(text).count();
+    assert_eq!((times("same (gate/a.toml)"), times("same (soak/a.toml)")), (2, 2), "{summary}");
+}

@@ -32,6 +32,7 @@ use tokio::net::TcpListener;
 
 use self::{pages::Page, store::Store};
 use super::{Streams, exit, interrupt::Interrupt};
+use crate::cli::shown::Shown;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,7 +81,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub(super) fn serve(args: &ServeArgs, interrupt: &Interrupt, streams: &mut Streams<'_>) -> io::Result<u8> {
-    let folder = args.folder.display();
+    let folder = args.folder.shown();
     let store = match Store::open(&args.folder) {
         Ok(store) => Rc::new(store),
         Err(error) => {

@@ -14,8 +14,9 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use crate::cli::{
-    artifacts::{RUN_FILE, SWEEP_FILE},
+    artifacts::{PAGE_FILE, RUN_FILE, SWEEP_FILE},
     run_id,
+    shown::Shown,
 };
 
 /// Calls are so many folders below the store's.
@@ -42,7 +43,7 @@ impl Store {
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let root = fs::canonicalize(folder)?;
         fs::read_dir(&root)?;
-        Ok(Self { name: folder.display().to_string(), root, read: RefCell::default() })
+        Ok(Self { name: folder.shown(), root, read: RefCell::default() })
     }
 
     /// All calls, newest first.
@@ -77,6 +78,7 @@ impl Store {
         let mut call = StoredCall {
             time: named.unwrap_or(written),
             id,
+            page: self.has_page(folder),
             verdict: Verdict::Internal,
             request: String::new(),
             gate: None,
@@ -103,9 +105,13 @@ impl Store {
                 continue;
             };
             match self.run_in(&place) {
-                Ok(run) => call.runs.push((*run).clone()),
+                Ok(run) => call.runs.push(StoredRun { page: self.has_page(&place), ..(*run).clone() }),
                 Err(error) => call.unreadable.push(error),
             }
+        }
+        // What the call found then, its files do not show any more.
+        if !call.unreadable.is_empty() {
+            call.verdict = call.verdict.max(Verdict::Incomplete);
         }
         Some(call)
     }
@@ -128,10 +134,15 @@ impl Store {
     }
 
     /// The folder of a run, by its name below the store.
-    pub(super) fn run(&self, name: &str) -> Option<(PathBuf, Rc<StoredRun>)> {
+    pub(super) fn run(&self, name: &str) -> Option<(PathBuf, StoredRun)> {
         let folder = self.below(name)?;
         let run = self.run_in(&folder).ok()?;
+        let run = StoredRun { page: self.has_page(&folder), ..(*run).clone() };
         Some((folder, run))
+    }
+
+    fn has_page(&self, folder: &Path) -> bool {
+        self.inside(&folder.join(PAGE_FILE)).is_some_and(|page| page.is_file())
     }
 
     /// The file that an address names: percent-encoded, with `/` between its parts. `None` for whatever is not a plain
@@ -159,7 +170,7 @@ impl Store {
     }
 
     fn json<T: DeserializeOwned>(&self, file: &Path) -> Result<T, String> {
-        let name = file.strip_prefix(&self.root).unwrap_or(file).display();
+        let name = file.strip_prefix(&self.root).unwrap_or(file).shown();
         let real = self.inside(file).ok_or_else(|| format!("{name}: not in the store"))?;
         let text = fs::read(real).map_err(|error| format!("{name}: {error}"))?;
         serde_json::from_slice(&text).map_err(|error| format!("{name}: {error}"))

@@ -7,7 +7,7 @@ use super::{
         badge,
         frame::{self, Kind},
     },
-    bar, report_address, verdict_link,
+    bar, report_href, verdict_link,
 };
 use crate::{
     Difference, Parting, StoredCall, StoredRun, Verdict, WitnessEvent,
@@ -39,7 +39,10 @@ pub fn render_calls_html(first: &StoredCall, second: &StoredCall) -> String {
         "<main class=overview id=top><header class=store><h1>{} in both</h1>{}<p class=why>{same} of them are the same to \
          the byte. Only in the first: {}; only in the second: {}.</p></header>",
         some(both.len(), "run"),
-        sides([(&first.id, first.verdict, &first.request), (&second.id, second.verdict, &second.request)]),
+        sides([
+            (&first.id, first.page, first.verdict, &first.request),
+            (&second.id, second.page, second.verdict, &second.request)
+        ]),
         alone(&one, &other),
         alone(&other, &one)
     );
@@ -86,15 +89,15 @@ fn moved(one: Option<u64>, other: Option<u64>) -> String {
 }
 
 /// The two that are compared, each with a link to its report.
-fn sides(sides: [(&String, Verdict, &String); 2]) -> String {
+fn sides(sides: [(&String, bool, Verdict, &String); 2]) -> String {
     let mut out = String::from("<dl class=sides>");
-    for (which, (folder, verdict, note)) in ["first", "second"].iter().zip(sides) {
+    for (which, (folder, page, verdict, note)) in ["first", "second"].iter().zip(sides) {
         let note = if note.is_empty() { String::new() } else { format!(" <code>{}</code>", html(note)) };
         let _ = write!(
             out,
-            "<div><dt>{which}</dt><dd>{}<a href=\"{}\">{}</a>{note}</dd></div>",
+            "<div><dt>{which}</dt><dd>{}<a {}>{}</a>{note}</dd></div>",
             badge(verdict),
-            html(&report_address(folder)),
+            report_href(folder, page),
             html(folder)
         );
     }
@@ -113,7 +116,10 @@ pub fn render_difference_html(first: &StoredRun, second: &StoredRun, difference:
         out,
         "<main class=overview id=top><header class=store><h1>{}</h1>{}</header>",
         html(&heading),
-        sides([(&first.folder, first.verdict, &note_one), (&second.folder, second.verdict, &note_other)])
+        sides([
+            (&first.folder, first.page, first.verdict, &note_one),
+            (&second.folder, second.page, second.verdict, &note_other)
+        ])
     );
     match difference {
         Err(why) => {

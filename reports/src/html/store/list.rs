@@ -11,7 +11,7 @@ use super::{
         frame::{self, Kind},
         tone, verdict_icon,
     },
-    CALLS_MAX, PICKED, bar, report_address, when,
+    CALLS_MAX, PICKED, bar, report_href, when,
 };
 use crate::{
     StoreFilter, StoredCall, StoredRun, Verdict,
@@ -104,7 +104,8 @@ fn list_address(filter: &StoreFilter) -> String {
 
 fn line(call: &StoredCall) -> String {
     let failed: Vec<&StoredRun> = call.runs.iter().filter(|run| run.verdict != Verdict::Pass).collect();
-    let wall: f64 = call.runs.iter().map(|run| run.wall_seconds).filter(|wall| wall.is_finite()).sum();
+    let wall: f64 =
+        call.runs.iter().map(|run| run.wall_seconds).filter(|wall| wall.is_finite()).fold(0.0, |sum, one| sum + one);
     let options = if call.request.is_empty() { String::new() } else { format!("<code>{}</code>", html(&call.request)) };
     let gate = call.gate.as_ref().map_or(String::new(), |gate| format!("<b>gate {}</b>", html(gate)));
     let unreadable = call.unreadable.first().map_or(String::new(), |why| {
@@ -118,10 +119,10 @@ fn line(call: &StoredCall) -> String {
     };
     format!(
         "<li class=call><label class=pick><input type=checkbox data-pick=\"{id}\" aria-label=\"Pick {id} to compare\"></label>\
-         <div><p class=head>{} <a class=id href=\"{}\">{id}</a> <span class=faint>{}</span> {gate} {options}</p>\
+         <div><p class=head>{} <a class=id {}>{id}</a> <span class=faint>{}</span> {gate} {options}</p>\
          <p class=what>{} <span class=faint>{} · {outcome} · {} of runs</span></p>{}{unreadable}</div></li>\n",
         badge(call.verdict),
-        html(&report_address(&call.id)),
+        report_href(&call.id, call.page),
         when(call.time),
         scenario_links(&call.runs),
         seeds_of(call.runs.iter().map(|run| run.seed)),
@@ -185,9 +186,9 @@ fn failures(failed: &[&StoredRun]) -> String {
 
 fn run_chip(run: &StoredRun) -> String {
     format!(
-        "<a class=\"chip {}\" href=\"{}\">{}{} seed {}</a> ",
+        "<a class=\"chip {}\" {}>{}{} seed {}</a> ",
         tone(run.verdict),
-        html(&report_address(&run.folder)),
+        report_href(&run.folder, run.page),
         verdict_icon(run.verdict),
         html(&run.scenario.name),
         run.seed

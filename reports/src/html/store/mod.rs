@@ -33,9 +33,13 @@ fn bar(title: &str, search: Option<&str>) -> String {
     frame::bar("/", &html(title), &format!("<span class=search>{search}</span>"), "")
 }
 
-fn report_address(folder: &str) -> String {
+/// Where a link leads that is to the report in a folder; nowhere if there is none, and then it says so.
+fn report_href(folder: &str, page: bool) -> String {
+    if !page {
+        return "aria-disabled=true title=\"its report.html is not there\"".to_owned();
+    }
     let parts: Vec<String> = folder.split('/').map(query).collect();
-    format!("/files/{}/report.html", parts.join("/"))
+    format!("href=\"{}\"", html(&format!("/files/{}/report.html", parts.join("/"))))
 }
 
 /// `2026-04-19 14:25:01`, in universal time; the page's script makes it local.
@@ -45,9 +49,9 @@ fn when(time: u64) -> String {
 
 fn verdict_link(run: &StoredRun) -> String {
     format!(
-        "<a class=\"chip {}\" href=\"{}\">{}{}</a>",
+        "<a class=\"chip {}\" {}>{}{}</a>",
         tone(run.verdict),
-        html(&report_address(&run.folder)),
+        report_href(&run.folder, run.page),
         verdict_icon(run.verdict),
         finding::word(run.verdict)
     )

@@ -7,7 +7,7 @@ use super::{
         frame::{self, Kind},
         tone,
     },
-    CALLS_MAX, PICKED, bar, report_address, verdict_link, when,
+    CALLS_MAX, PICKED, bar, report_href, verdict_link, when,
 };
 use crate::{
     StoredRun, Verdict,
@@ -71,8 +71,8 @@ fn verdicts(runs: &[(u64, &StoredRun)]) -> String {
         let (top, height) = if failed { (3, 24) } else { (11, 8) };
         let _ = write!(
             out,
-            "<a href=\"{}\"><title>{}</title><rect class=\"{}\" x={:.1} y={top} width={width:.1} height={height} rx=1 /></a>",
-            html(&report_address(&run.folder)),
+            "<a {}><title>{}</title><rect class=\"{}\" x={:.1} y={top} width={width:.1} height={height} rx=1 /></a>",
+            report_href(&run.folder, run.page),
             html(&said(run, finding::word(run.verdict))),
             tone(run.verdict),
             x(index, runs.len()) - width / 2.0
@@ -125,8 +125,8 @@ fn chart(title: &str, runs: &[(u64, &StoredRun)], value: Value) -> String {
     for (x, value, run) in &points {
         let _ = write!(
             out,
-            "<a href=\"{}\"><title>{}</title><circle class=\"{}{}\" cx={x:.1} cy={:.1} r=3 /></a>",
-            html(&report_address(&run.folder)),
+            "<a {}><title>{}</title><circle class=\"{}{}\" cx={x:.1} cy={:.1} r=3 /></a>",
+            report_href(&run.folder, run.page),
             html(&said(run, &duration(*value))),
             hue(run.seed),
             if run.sabotage.is_some() { " planted" } else { "" },

@@ -1,0 +1,137 @@
+//! Text from outside on its way to a terminal, where control characters are orders: they are shown, not obeyed.
+//!
+//! Names of files, records that somebody else wrote, mistakes in either: whatever it is, it passes through
+//! [`Printable`] last. What Ferret itself writes there is let through: colours, and the way back to the beginning of a
+//! line. In files and pipes, bytes stay as they are; so [`Shown`] escapes paths in any text.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+/// How Ferret takes back its line of progress.
+pub(super) const CLEAR_LINE: &str = "\r\x1b[K";
+
+/// Longer sequences are none of ours.
+const SEQUENCE_BYTES_MAX: usize = 16;
+
+/// A path in a text.
+pub(super) trait Shown {
+    /// The path, with its control characters escaped.
+    fn shown(&self) -> String;
+}
+
+impl Shown for Path {
+    fn shown(&self) -> String {
+        self.to_string_lossy().chars().map(visible).collect()
+    }
+}
+
+fn visible(c: char) -> String {
+    if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+}
+
+/// A terminal that obeys nobody but Ferret.
+pub struct Printable<W> {
+    terminal: W,
+    /// The beginning of what may be a sequence of ours, or a control character of two bytes.
+    held: Vec<u8>,
+}
+
+impl<W: Write> Printable<W> {
+    pub fn new(terminal: W) -> Self {
+        Self { terminal, held: Vec::new() }
+    }
+
+    fn take(&mut self, byte: u8, out: &mut Vec<u8>) {
+        self.held.push(byte);
+        match self.held[..] {
+            [b'\n' | b'\t'] | [0x20..=0x7e] | [0x80..=0xc1] | [0xc3..=0xff] => out.append(&mut self.held),
+            // The control characters beyond ASCII begin with 0xc2 in UTF-8, as do others.
+            [0xc2, 0x80..=0x9f] => self.show(out),
+            [0xc2] => {}
+            [0xc2, ..] => out.append(&mut self.held),
+            // Colours.
+            [0x1b, b'[', ref numbers @ .., b'm'] if numbers.iter().all(|byte| matches!(byte, b'0'..=b'9' | b';')) => {
+                out.append(&mut self.held);
+            }
+            _ if self.held == CLEAR_LINE.as_bytes() => out.append(&mut self.held),
+            _ if self.may_become_ours() => {}
+            _ => {
+                // It is none of ours; but what follows its first byte may be.
+                let rest = self.held.split_off(1);
+                self.show(out);
+                rest.into_iter().for_each(|byte| self.take(byte, out));
+            }
+        }
+    }
+
+    fn may_become_ours(&self) -> bool {
+        let colour = match self.held[..] {
+            [0x1b] => true,
+            [0x1b, b'[', ref numbers @ ..] => numbers.iter().all(|byte| matches!(byte, b'0'..=b'9' | b';')),
+            _ => false,
+        };
+        (colour || CLEAR_LINE.as_bytes().starts_with(&self.held)) && self.held.len() <= SEQUENCE_BYTES_MAX
+    }
+
+    /// What is held, for eyes only.
+    fn show(&mut self, out: &mut Vec<u8>) {
+        let text: String = String::from_utf8_lossy(&self.held).chars().map(visible).collect();
+        out.extend(text.into_bytes());
+        self.held.clear();
+    }
+}
+
+impl<W: Write> Write for Printable<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut out = Vec::with_capacity(bytes.len());
+        bytes.iter().for_each(|byte| self.take(*byte, &mut out));
+        self.terminal.write_all(&out)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.terminal.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a terminal gets of `text`, which comes in pieces of so many bytes.
+    fn printed(text: &str, piece: usize) -> String {
+        let mut terminal = Printable::new(Vec::new());
+        for bytes in text.as_bytes().chunks(piece) {
+            terminal.write_all(bytes).expect("it takes everything");
+        }
+        String::from_utf8(terminal.terminal).expect("it is text")
+    }
+
+    #[test]
+    fn only_what_ferret_writes_itself_is_obeyed() {
+        for piece in [1, 2, 3, 100] {
+            for ours in ["plain\ttext\n", "\u{1b}[1;31mred\u{1b}[0m", "\r\u{1b}[K12/40", "wö → “x” £", "\u{1f980}"]
+            {
+                assert_eq!(printed(ours, piece), ours, "in pieces of {piece}");
+            }
+            for (text, shown) in [
+                ("a\u{1b}]0;title\u{7}b", "a\\u{1b}]0;title\\u{7}b"),
+                ("\u{1b}[2J\u{1b}[31mx", "\\u{1b}[2J\u{1b}[31mx"),
+                ("\u{1b}\u{1b}[0m", "\\u{1b}\u{1b}[0m"),
+                ("a\rb\u{8}", "a\\rb\\u{8}"),
+                ("\r\u{1b}[31mx", "\\r\u{1b}[31mx"),
+                ("\u{9b}2J£", "\\u{9b}2J£"),
+                ("\u{7f}", "\\u{7f}"),
+            ] {
+                assert_eq!(printed(text, piece), shown, "in pieces of {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_has_no_control_characters_in_any_text() {
+        assert_eq!(Path::new("a\u{1b}[2J\n/b ö").shown(), "a\\u{1b}[2J\\n/b ö");
+    }
+}
