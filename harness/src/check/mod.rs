@@ -189,7 +189,8 @@ impl Invariant {
 /// Judges `history` under each of `names`, in their order. Every result counts as required.
 ///
 /// Where something happened that no broker can make up for (see [`Ledger::beyond_recovery`]), what breaks from then on
-/// is *not recoverable*. What was broken before stays a violation: it is looked for in the history up to there.
+/// is *not recoverable*, and so is what cannot be decided from then on: at worst it is broken. What was broken before
+/// stays a violation, and what was open before stays undecided: both are looked for in the history up to there.
 pub fn check(history: &History, config: &CheckConfig, names: &[Invariant]) -> Vec<InvariantResult> {
     let ledger = Ledger::new(history);
     let beyond = ledger.beyond_recovery();
@@ -197,15 +198,17 @@ pub fn check(history: &History, config: &CheckConfig, names: &[Invariant]) -> Ve
     let before = before.as_ref().map(Ledger::new);
     let judge = |&name: &Invariant| {
         let owed = before.as_ref().filter(|_| is_excused(name));
+        let mut open = false;
         if let Some(owed) = owed {
             let judgement = sentence_of_a_part(owed, config, name);
             if judgement.is_violated() {
                 return judgement.into_result(name, owed);
             }
+            open = judgement.is_undecided();
         }
         let judgement = sentence(&ledger, config, name);
         let judgement = match &beyond {
-            Some(beyond) if is_excused(name) => judgement.excused(&beyond.why),
+            Some(beyond) if is_excused(name) && !(open && judgement.is_undecided()) => judgement.excused(&beyond.why),
             _ => judgement,
         };
         judgement.into_result(name, &ledger)
