@@ -567,6 +567,19 @@ fn a_bug_that_nothing_catches_fails_the_hunt() {
 }
 
 #[test]
+fn a_miss_is_a_hole_only_after_many_seeds_and_no_control_is_no_silent_one() {
+    let hunt = |options: &[&str]| {
+        let all = [&["--only", "forget-vote", "--jobs", "1"], options].concat();
+        ferret("hunt", &[("a.toml", &named("first"))], &all, &Script::default()).out
+    };
+    let few = hunt(&["--seeds", "3", "--no-control"]);
+    assert!(few.contains("control: none was asked for"), "{few}");
+    assert!(few.contains("not caught within 3 seeds: forget-vote\n  more seeds may do (--seeds 200)"), "{few}");
+    let many = hunt(&["--seeds", "200"]);
+    assert!(many.contains("control: 200 runs") && many.contains("\n  a hole in the checkers"), "{many}");
+}
+
+#[test]
 fn a_bug_of_determinism_has_each_seed_run_twice_and_is_caught_by_the_first_difference() {
     let hunt = |wavers| {
         let script = Script { wavers, ..Script::default() };
