@@ -36,7 +36,7 @@ pub use model::{
     AckMode, ClientKind, Cluster, Consumers, DiskSpeed, Getters, Lockers, NAME_BYTES_MAX, Net, PANIC, Placement,
     Publishers, Queue, QueueKind, Repro, Run, SPARES_MAX, Scenario, Seeds, Spread, Step, Take,
 };
-pub use problem::Problem;
+pub use problem::{Problem, is_no_scenario};
 pub(crate) use problem::{Problems, suggestion};
 pub use swarm::{Kind as SwarmKind, Swarm};
 pub use target::Target;

@@ -429,6 +429,25 @@ fn check_lists_what_is_valid() {
 }
 
 #[test]
+fn a_file_that_is_no_scenario_is_told_so_and_not_line_by_line() {
+    let mut prose = String::from("# Warren\n\n");
+    for line in 0..200 {
+        prose += &format!("This is line {line}: it is not TOML, and *never* was.\n");
+    }
+    let foreign = "[package]\nname = \"x\"\nedition = \"2024\"\nauthors = []\nlicense = \"MIT\"\n".to_owned();
+    for text in [prose, foreign] {
+        let call = ferret("check", &[("README.toml", &text)], &[], &Script::default());
+        assert_eq!(call.code, exit::INVALID_SCENARIO);
+        assert!(call.err.contains("more are not shown; this does not look like a scenario at all"), "{}", call.err);
+        assert!(call.err.lines().count() < 40, "{}", call.err);
+    }
+    // A scenario with as many mistakes is one.
+    let bad = named("a") + &"[[consumers]]\nnane = 1\n".repeat(9);
+    let call = ferret("check", &[("a.toml", &bad)], &[], &Script::default());
+    assert!(call.err.contains("more are not shown") && !call.err.contains("at all"), "{}", call.err);
+}
+
+#[test]
 fn the_help_of_each_verb_teaches_by_example() {
     let verbs = cli::verbs();
     for verb in std::iter::once(None).chain(verbs.iter().map(|verb| Some(verb.as_str()))) {
