@@ -41,7 +41,7 @@ pub(crate) use problem::{Problems, suggestion};
 pub use swarm::{Kind as SwarmKind, Swarm};
 pub use target::Target;
 pub(crate) use text::{budget, limit};
-pub use trigger::{Happening, Repeat, Tally, Trigger};
+pub use trigger::{HAPPENINGS, Happening, Repeat, Tally, Trigger};
 pub(crate) use values::{At, Field, Name, names};
 
 /// `5s`, `1.5ms`: a duration as scenario files write it.
