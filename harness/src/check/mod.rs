@@ -8,8 +8,9 @@
 //! in [`fifo`]), and the second halves of `requeue` and `count`. White-box: their first halves, `ownership`,
 //! `replication`, `quorum`, `progress` (with `leadership`), `durability`. Both: `settles`, `lock`, and `liveness` with
 //! `starvation`, `stalled`, `gone`, `fallen` and `forgotten`. What they share: `ledger` (the history, indexed),
-//! `drained` (what the final drain shows), `pairing` (clients' channels as their nodes know them), `tape` (what happened to each queue, in log order), `logs`
-//! (each node's log, rebuilt), `verdict` (what is concluded, and how a witness is told).
+//! `drained` (what the final drain shows), `pairing` (clients' channels as their nodes know them), `tape` (what
+//! happened to each queue, in log order), `logs` (each node's log, rebuilt), `verdict` (what is concluded, and how a
+//! witness is told).
 
 mod amnesia;
 mod confirms;
