@@ -77,7 +77,7 @@ pub(super) fn nothing(scenario: &Scenario, swarm: &Swarm) -> Option<&'static str
              `group-size`"
         }
         true => "none of them fits this cluster, its queues and its clients: name another fault",
-        false if swarm.keeps && !scenario.steps.is_empty() => {
+        false if has_own_steps(scenario, swarm) => {
             "synced data is only taken in a calm, which a timeline of one's own does not keep: name another fault, or \
              leave the timeline out"
         }
@@ -91,7 +91,11 @@ pub(super) fn nothing(scenario: &Scenario, swarm: &Swarm) -> Option<&'static str
 /// Whether there is time for a loss of synced data and the calm around it. Own steps keep no calm.
 fn has_room(scenario: &Scenario, swarm: &Swarm) -> bool {
     let load = millis(scenario.run.duration);
-    CALM_BEFORE + LOSS_LASTS + CALM_AFTER <= load && !(swarm.keeps && !scenario.steps.is_empty())
+    CALM_BEFORE + LOSS_LASTS + CALM_AFTER <= load && !has_own_steps(scenario, swarm)
+}
+
+fn has_own_steps(scenario: &Scenario, swarm: &Swarm) -> bool {
+    swarm.keeps && !scenario.steps.is_empty()
 }
 
 struct Draw<'a> {
