@@ -1,5 +1,5 @@
-//! `ferret faults`: every fault that a timeline can hold with its fields, and every way in which a step begins, with one
-//! example each. What a field may be is what the schema says.
+//! `ferret faults`: every fault that a timeline can hold with its fields, and every way in which a step begins, with
+//! one example each. What a field may be is what the schema says.
 
 use std::io;
 

@@ -274,8 +274,8 @@ impl Nemesis {
         wording::name(written, drawn, cluster, queue, |queue| self.leader(queue), followers)
     }
 
-    /// `any` is drawn before the run. For a step that waits until a node is down it may be that very node; then the next
-    /// one that runs is meant.
+    /// `any` is drawn before the run. For a step that waits until a node is down it may be that very node; then the
+    /// next one that runs is meant.
     fn still_up(&self, step: &DrawnStep, written: &[Target], drawn: &[DrawnTarget]) -> Vec<DrawnTarget> {
         let runs = |node: &NodeId| self.nodes.get(node).is_some_and(|machine| self.world.is_running(*machine));
         let waited = matches!(self.scenario.steps[step.step].trigger, Some(Trigger::Happened(Happening::Down(_))));
