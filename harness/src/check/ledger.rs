@@ -127,6 +127,7 @@ pub(crate) struct Ledger<'h> {
     pub(crate) faults: Vec<FaultWindow>,
     pub(crate) crashes: Vec<Crash>,
     pub(crate) healed: Option<Position>,
+    pub(crate) drain_began: Option<Position>,
     pub(crate) drain: Drain,
     pub(crate) groups: BTreeMap<GroupId, String>,
     /// Nodes that lost synced data.
@@ -156,6 +157,7 @@ impl<'h> Ledger<'h> {
             faults: Vec::new(),
             crashes: Vec::new(),
             healed: None,
+            drain_began: None,
             drain: Drain::Failed("the history ends before the final drain did".to_owned()),
             groups: BTreeMap::new(),
             wiped: BTreeSet::new(),
@@ -242,6 +244,7 @@ impl<'h> Ledger<'h> {
                 self.lacking.remove(&(*node, *group));
             }
             EventKind::Healed => self.healed = Some(at),
+            EventKind::DrainBegan => self.drain_began = Some(at),
             EventKind::DrainEnded { complete, reason } => {
                 self.drain = if *complete { Drain::Complete(at) } else { Drain::Failed(reason.clone()) };
             }

@@ -14,8 +14,8 @@
 //! - every running replica has applied what any replica had applied one bound before the end;
 //! - no message is still assigned to a process that is gone, or to a node whose clients have all left;
 //! - every consumer that lives is served (see [`super::forgotten`]);
-//! - the final drain emptied every queue: what was ready could be delivered. If it did not, and nothing above is
-//!   broken, the question stays open.
+//! - the final drain emptied every queue, through every node that can run (see [`super::drained`]): what was ready
+//!   could be delivered. If it did not, and nothing above is broken, the question stays open.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,10 +26,11 @@ use warren::platform::{GroupId, NodeId, Observation};
 
 use super::{
     CheckConfig,
+    drained::{Emptied, emptied},
     fallen::{Fall, fallen},
     forgotten::forgotten,
     gone::held_by_the_gone,
-    ledger::{Drain, Ledger, Position},
+    ledger::{Ledger, Position},
     stalled::stalled_leader,
     starvation::{Holder, Key, Mirrored, mirror},
     verdict::{Judgement, Witness, seconds},
@@ -76,7 +77,7 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
         .or_else(|| watch.forgotten())
         .or_else(|| watch.abandoned(&held, &attached));
     let since_heal = seconds(end.saturating_sub(ledger.time(healed).0));
-    match (broken, &ledger.drain) {
+    match (broken, emptied(ledger)) {
         (Some(witness), _) if early => {
             let reason = format!(
                 "{}; but the run ended {since_heal} after the heal, before the bound of {}",
@@ -86,10 +87,8 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
             Judgement::undecided(watch.checked, UNIT, reason)
         }
         (Some(witness), _) => Judgement::violated(watch.checked, UNIT, witness),
-        (None, Drain::Failed(reason)) => {
-            Judgement::undecided(watch.checked, UNIT, format!("the final drain failed: {reason}"))
-        }
-        (None, Drain::Complete(_)) => Judgement::holds(watch.checked, UNIT),
+        (None, Err(reason)) => Judgement::undecided(watch.checked, UNIT, reason),
+        (None, Ok(Emptied { without, .. })) => Judgement::holds_with(watch.checked, UNIT, without),
     }
 }
 

@@ -7,7 +7,8 @@
 use warren::platform::Observation;
 
 use super::{
-    ledger::{Attempt, Drain, Get, Ledger, Position},
+    drained::{Emptied, emptied},
+    ledger::{Attempt, Get, Ledger},
     verdict::{Judgement, Witness, down},
 };
 use crate::history::{EventKind, Settle};
@@ -43,7 +44,7 @@ pub(crate) fn no_confirmed_loss(ledger: &Ledger<'_>) -> Judgement {
     };
     let lost = missing.iter().copied().find(|attempt| !may_be_settled_unseen(ledger, attempt));
     match lost {
-        Some(lost) => Judgement::violated(checked, UNIT, witness(ledger, lost, count, drained)),
+        Some(lost) => Judgement::violated(checked, UNIT, witness(ledger, lost, count, &drained)),
         None => Judgement::undecided(
             checked,
             UNIT,
@@ -56,16 +57,13 @@ pub(crate) fn no_confirmed_loss(ledger: &Ledger<'_>) -> Judgement {
 }
 
 /// When everything was seen that there was to see, or why that never was.
-fn drained(ledger: &Ledger<'_>) -> Result<Position, String> {
+fn drained(ledger: &Ledger<'_>) -> Result<Emptied, String> {
     let running = ledger.running();
     let up = running.values().filter(|since| since.is_some()).count();
     if !running.is_empty() && up * 2 <= running.len() {
         return Err(format!("only {up} of {} nodes run at the end: they may be on the others", running.len()));
     }
-    match &ledger.drain {
-        Drain::Complete(at) => Ok(*at),
-        Drain::Failed(reason) => Err(format!("the final drain failed: {reason}")),
-    }
+    emptied(ledger)
 }
 
 /// Tells, of messages that were confirmed and never seen, whether they are somewhere all the same, or were
@@ -95,10 +93,10 @@ fn covers_all(settle: Settle) -> bool {
 
 /// Tells what happened to the nodes between the publish and the next election after the confirm, which is where a
 /// confirmed message usually goes.
-fn witness(ledger: &Ledger<'_>, lost: &Attempt, count: usize, drained: Position) -> Witness {
+fn witness(ledger: &Ledger<'_>, lost: &Attempt, count: usize, drained: &Emptied) -> Witness {
     let confirmed = lost.confirmed().unwrap_or(lost.published);
     let node = ledger.channels.get(&lost.channel).map(|channel| channel.node);
-    let mut events = vec![lost.published, confirmed, drained];
+    let mut events = vec![lost.published, confirmed, drained.at];
     let mut sentence = format!("message {} was confirmed at {}", ledger.message(lost.id), ledger.clock(confirmed));
     if let Some(node) = node {
         sentence += &format!(" by {node}");
@@ -107,7 +105,7 @@ fn witness(ledger: &Ledger<'_>, lost: &Attempt, count: usize, drained: Position)
     let election = ledger.observations().filter(|(at, ..)| *at > lost.published).find(|(_, _, observation)| {
         matches!(observation, Observation::BecameLeader { group, .. } if ledger.group(*group) == queue)
     });
-    let until = election.map_or(drained, |(at, ..)| at);
+    let until = election.map_or(drained.at, |(at, ..)| at);
     for crash in ledger.crashes.iter().filter(|crash| crash.at > lost.published && crash.at < until).take(4) {
         sentence += &format!("; {} {} at {}", crash.node, down(crash.how), ledger.clock(crash.at));
         events.push(crash.at);
@@ -117,6 +115,9 @@ fn witness(ledger: &Ledger<'_>, lost: &Attempt, count: usize, drained: Position)
         events.push(at);
     }
     sentence += "; it was never seen again, although the final drain found every queue empty through every node";
+    if let Some(without) = &drained.without {
+        sentence += &format!(" but those that are down ({without})");
+    }
     if count > 1 {
         sentence += &format!(" ({} more were lost)", count - 1);
     }

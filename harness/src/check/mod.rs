@@ -8,13 +8,15 @@
 //! in [`fifo`]), and the second halves of `requeue` and `count`. White-box: their first halves, `ownership`,
 //! `replication`, `quorum`, `progress` (with `leadership`), `durability`. Both: `settles`, `lock`, and `liveness` with
 //! `starvation`, `stalled`, `gone`, `fallen` and `forgotten`. What they share: `ledger` (the history, indexed),
-//! `pairing` (clients' channels as their nodes know them), `tape` (what happened to each queue, in log order), `logs`
-//! (each node's log, rebuilt), `verdict` (what is concluded, and how a witness is told).
+//! `drained` (what the final drain shows), `pairing` (clients' channels as their nodes know them), `tape` (what
+//! happened to each queue, in log order), `logs` (each node's log, rebuilt), `verdict` (what is concluded, and how a
+//! witness is told).
 
 mod amnesia;
 mod confirms;
 mod count;
 mod delivery;
+mod drained;
 mod durability;
 mod fallen;
 pub mod fifo;
@@ -189,7 +191,8 @@ impl Invariant {
 /// Judges `history` under each of `names`, in their order. Every result counts as required.
 ///
 /// Where something happened that no broker can make up for (see [`Ledger::beyond_recovery`]), what breaks from then on
-/// is *not recoverable*. What was broken before stays a violation: it is looked for in the history up to there.
+/// is *not recoverable*, and so is what cannot be decided from then on: at worst it is broken. What was broken before
+/// stays a violation, and what was open before stays undecided: both are looked for in the history up to there.
 pub fn check(history: &History, config: &CheckConfig, names: &[Invariant]) -> Vec<InvariantResult> {
     let ledger = Ledger::new(history);
     let beyond = ledger.beyond_recovery();
@@ -197,15 +200,17 @@ pub fn check(history: &History, config: &CheckConfig, names: &[Invariant]) -> Ve
     let before = before.as_ref().map(Ledger::new);
     let judge = |&name: &Invariant| {
         let owed = before.as_ref().filter(|_| is_excused(name));
+        let mut open = false;
         if let Some(owed) = owed {
             let judgement = sentence_of_a_part(owed, config, name);
             if judgement.is_violated() {
                 return judgement.into_result(name, owed);
             }
+            open = judgement.is_undecided();
         }
         let judgement = sentence(&ledger, config, name);
         let judgement = match &beyond {
-            Some(beyond) if is_excused(name) => judgement.excused(&beyond.why),
+            Some(beyond) if is_excused(name) && !(open && judgement.is_undecided()) => judgement.excused(&beyond.why),
             _ => judgement,
         };
         judgement.into_result(name, &ledger)

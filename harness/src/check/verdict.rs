@@ -69,11 +69,15 @@ impl Judgement {
         matches!(self.outcome, Outcome::Violated(_))
     }
 
-    /// The same, but what is violated could not be kept, for this reason.
+    pub(crate) fn is_undecided(&self) -> bool {
+        matches!(self.outcome, Outcome::Undecided(_))
+    }
+
+    /// The same, but what is violated could not be kept, for this reason; nor could what may be.
     pub(crate) fn excused(self, why: &str) -> Self {
         match self.outcome {
-            Outcome::Violated(witness) => {
-                Self::not_recoverable(self.checked, self.unit, format!("{}; but {why}", witness.sentence))
+            Outcome::Violated(Witness { sentence: what, .. }) | Outcome::Undecided(what) => {
+                Self::not_recoverable(self.checked, self.unit, format!("{what}; but {why}"))
             }
             _ => self,
         }

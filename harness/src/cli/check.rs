@@ -5,14 +5,14 @@ use std::{io, path::PathBuf};
 use clap::Args;
 
 use super::{Streams, exit, paths::Selection, render_problem, shown::Shown};
-use crate::search::regressions;
+use crate::{scenario::is_no_scenario, search::regressions};
 
 const EXAMPLES: &str = "\
 Examples:
   ferret check my.toml
   ferret check scenarios          every .toml file below the folder
 
-Every mistake is shown with its line and how to mend it.
+Each mistake is shown with its line and how to mend it, up to 20 of a file.
 Exit codes: 0 all are valid; 3 some are not, or a folder has none; 4 no scenario was found at all.";
 
 /// Check scenario files without running them
@@ -44,6 +44,10 @@ pub(super) fn check(args: &CheckArgs, streams: &mut Streams<'_>) -> io::Result<u
     Ok(if selection.is_valid() { exit::PASS } else { exit::INVALID_SCENARIO })
 }
 
+/// So many mistakes of one file are shown, and so many if the file is none of ours.
+const SHOWN_MAX: usize = 20;
+const SHOWN_OF_A_STRANGER: usize = 3;
+
 pub(super) fn nothing_found(streams: &mut Streams<'_>) -> io::Result<u8> {
     writeln!(streams.err, "ferret: no scenario found: there is no .toml file below the given folders")?;
     Ok(exit::NOTHING_SELECTED)
@@ -64,10 +68,19 @@ pub(super) fn report_invalid(selection: &Selection, streams: &mut Streams<'_>) -
         writeln!(streams.err, "{}  {}: {what}", streams.err_style.bad("stray"), path.shown())?;
     }
     for (path, problems) in &selection.invalid {
-        for problem in problems {
+        let stranger = problems.len() > SHOWN_OF_A_STRANGER && is_no_scenario(problems);
+        let shown = if stranger { SHOWN_OF_A_STRANGER } else { SHOWN_MAX };
+        for problem in problems.iter().take(shown) {
             writeln!(streams.err, "{}", render_problem(problem, streams.err_style))?;
         }
-        let mistakes = counted(problems.len() as u64, "mistake");
+        let mut mistakes = counted(problems.len() as u64, "mistake");
+        if problems.len() > shown {
+            mistakes += &format!(", of which {} more are not shown", problems.len() - shown);
+        }
+        if stranger {
+            mistakes += "; this does not look like a scenario at all, which is a TOML file with `version`, `name`, \
+                         `[run]`, `[cluster]` and `[[queues]]`";
+        }
         writeln!(streams.err, "{}  {}: {mistakes}", streams.err_style.bad("invalid"), path.shown())?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, Read as _, Write},
     path::PathBuf,
 };
 
@@ -17,12 +17,16 @@ use super::{
     Streams, artifacts::Artifacts, exit, interrupt::Interrupt, render_problem, shown::Shown, terminal,
     writing::write_file,
 };
-use crate::judge::{self, BUDGET, Format, History, Judgement, ModelKind, Options, Verdict};
+use crate::{
+    judge::{self, BUDGET, Format, History, Judgement, ModelKind, Options, Verdict},
+    scenario::Problem,
+};
 
 const EXAMPLES: &str = "\
 Examples:
   ferret judge history.jsonl
   ferret judge store/latest/history.edn --model cas-register
+  gunzip -c history.jsonl.gz | ferret judge -
   ferret judge jepsen.log --format porcupine --message-format json | jq -r .verdict
 
 The line format (--format jsonl) is one JSON object per operation and line, in any order:
@@ -79,7 +83,7 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES, after_help = "See `ferret judge --help` for the formats and exit codes.")]
 pub(super) struct JudgeArgs {
-    /// The file to judge
+    /// The file to judge; - is standard input
     #[arg(value_name = "HISTORY")]
     history: PathBuf,
 
@@ -135,16 +139,21 @@ fn json_value(text: &str) -> Result<Value, String> {
 }
 
 pub(super) fn judge(args: &JudgeArgs, interrupt: &Interrupt, streams: &mut Streams<'_>) -> io::Result<u8> {
-    let path = args.history.to_string_lossy().into_owned();
-    let text = match fs::read(&args.history).map(String::from_utf8) {
-        Ok(Ok(text)) => text,
-        Ok(Err(error)) => {
-            let byte = error.utf8_error().valid_up_to();
-            writeln!(streams.err, "{}  {path}: not UTF-8 at byte {byte}", streams.err_style.bad("unreadable"))?;
-            return Ok(exit::INVALID_SCENARIO);
+    let (path, bytes) = match args.history.to_string_lossy().into_owned() {
+        path if path == "-" => {
+            let mut bytes = Vec::new();
+            ("standard input".to_owned(), io::stdin().read_to_end(&mut bytes).map(|_| bytes))
         }
-        Err(error) => {
-            writeln!(streams.err, "{}  {path}: {error}", streams.err_style.bad("unreadable"))?;
+        path => (path, fs::read(&args.history)),
+    };
+    let text = match bytes.map_err(|error| error.to_string()).and_then(|bytes| text_of(&path, bytes)) {
+        Ok(text) => text,
+        Err(why) => {
+            writeln!(streams.err, "{}  {path}: {why}", streams.err_style.bad("unreadable"))?;
+            if args.message_format == MessageFormat::Json {
+                let told = json!({ "history": path, "verdict": "unreadable", "explanation": why });
+                writeln!(streams.out, "{told}")?;
+            }
             return Ok(exit::INVALID_SCENARIO);
         }
     };
@@ -169,6 +178,9 @@ pub(super) fn judge(args: &JudgeArgs, interrupt: &Interrupt, streams: &mut Strea
                 writeln!(streams.err, "{}", render_problem(problem, streams.err_style))?;
             }
             writeln!(streams.err, "{}  {path}, read as {}", streams.err_style.bad("malformed"), format.name())?;
+            if args.message_format == MessageFormat::Json {
+                writeln!(streams.out, "{}", malformed(&path, &text, format, &problems))?;
+            }
             return Ok(exit::INVALID_SCENARIO);
         }
     };
@@ -187,6 +199,32 @@ pub(super) fn judge(args: &JudgeArgs, interrupt: &Interrupt, streams: &mut Strea
         Verdict::Undecided => ferret_reports::Verdict::Undecided.exit_code(),
         Verdict::Violated => ferret_reports::Verdict::Violated.exit_code(),
     })
+}
+
+/// The history as text, without the mark that some editors begin a file with; or why it is none.
+fn text_of(path: &str, bytes: Vec<u8>) -> Result<String, String> {
+    const GZIP: [u8; 2] = [0x1f, 0x8b];
+    const MARK: char = '\u{feff}';
+    if bytes.starts_with(&GZIP) {
+        let command = if path.ends_with(".gz") { format!("gunzip -c {path}") } else { "gunzip -c".to_owned() };
+        return Err(format!("it is compressed; write `{command} | ferret judge -`"));
+    }
+    let mut text =
+        String::from_utf8(bytes).map_err(|error| format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))?;
+    if text.starts_with(MARK) {
+        text.drain(..MARK.len_utf8());
+    }
+    Ok(text)
+}
+
+/// What is wrong with a history, for programs.
+fn malformed(path: &str, text: &str, format: Format, problems: &[Problem]) -> Value {
+    let told = |problem: &Problem| {
+        let line = text.as_bytes().iter().take(problem.span().start).filter(|byte| **byte == b'\n').count() + 1;
+        json!({ "line": line, "message": problem.message, "help": problem.help })
+    };
+    let problems: Vec<Value> = problems.iter().map(told).collect();
+    json!({ "history": path, "format": format.name(), "verdict": "malformed", "problems": problems })
 }
 
 fn tell(

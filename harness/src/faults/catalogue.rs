@@ -166,7 +166,7 @@ pub const CATALOGUE: &[Listed] = &[
     listed(
         "clock",
         "clock-jump",
-        "the wall clock jumps; it is set right at the end",
+        "the wall clock jumps; it is set right at the end. A node reads it when it starts: let one start meanwhile",
         r#"{ at = "5s", clock-jump = { node = "any", back = "5min" }, for = "6s", may-miss = true }"#,
     ),
     listed(

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     history::{EventKind, Nanos, NodeDown, recorder::Recorder},
-    scenario::{DrawnStep, DrawnTarget, Errand, Scenario, Target, resolve},
+    scenario::{Action, DrawnStep, DrawnTarget, Errand, Happening, Scenario, Target, Trigger, resolve},
     sim::{MachineId, World},
 };
 
@@ -274,6 +274,23 @@ impl Nemesis {
         wording::name(written, drawn, cluster, queue, |queue| self.leader(queue), followers)
     }
 
+    /// `any` is drawn before the run. For a step that waits until a node is down it may be that very node; then the
+    /// next one that runs is meant.
+    fn still_up(&self, step: &DrawnStep, written: &[Target], drawn: &[DrawnTarget]) -> Vec<DrawnTarget> {
+        let runs = |node: &NodeId| self.nodes.get(node).is_some_and(|machine| self.world.is_running(*machine));
+        let waited = matches!(self.scenario.steps[step.step].trigger, Some(Trigger::Happened(Happening::Down(_))));
+        match (written, drawn) {
+            ([Target::Any], &[DrawnTarget::Node(node)])
+                if waited && !runs(&node) && !matches!(step.action, Action::Restart { .. }) =>
+            {
+                let up: Vec<NodeId> = self.present().into_iter().filter(runs).collect();
+                let next = up.iter().find(|other| **other > node).or(up.first());
+                vec![DrawnTarget::Node(*next.unwrap_or(&node))]
+            }
+            _ => drawn.to_vec(),
+        }
+    }
+
     fn begin_step(&mut self, fault: u32, step: &DrawnStep, waited: Duration) {
         let now = self.world.now();
         let mut written: Vec<Vec<Target>> = Vec::new();
@@ -281,7 +298,8 @@ impl Nemesis {
         let mut written = written.iter();
         let mut nobody = BTreeSet::new();
         let action = step.action.map(|drawn| {
-            let named = self.name(written.next().expect("as many as were drawn from"), drawn);
+            let written = written.next().expect("as many as were drawn from");
+            let named = self.name(written, &self.still_up(step, written, drawn));
             nobody.extend(named.nobody.iter().cloned());
             named
         });

@@ -121,6 +121,7 @@ impl Checker<'_> {
             repro: file.repro.0.map(|at| repro(at.value)),
         };
         scenario.expect = self.expect(&file.expect, &scenario);
+        self.swarm_draws(&file.swarm, &scenario);
         scenario
     }
 

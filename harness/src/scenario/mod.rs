@@ -37,13 +37,13 @@ pub use model::{
     AckMode, BACKLOG, ClientKind, Cluster, Consumers, DiskSpeed, Getters, Lockers, NAME_BYTES_MAX, Net, Placement,
     Publishers, Queue, QueueKind, Run, SPARES_MAX, Scenario, Seeds, Spread, Step, Take,
 };
-pub use problem::Problem;
+pub use problem::{Problem, is_no_scenario};
 pub(crate) use problem::{Problems, suggestion};
 pub use repro::{PANIC, Repro};
 pub use swarm::{Kind as SwarmKind, Swarm};
 pub use target::Target;
 pub(crate) use text::{budget, limit};
-pub use trigger::{Happening, Repeat, Tally, Trigger};
+pub use trigger::{HAPPENINGS, Happening, Repeat, Tally, Trigger};
 pub(crate) use values::{At, Field, Name, names};
 
 /// `5s`, `1.5ms`: a duration as scenario files write it.

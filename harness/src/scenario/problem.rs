@@ -25,6 +25,25 @@ impl Problem {
     }
 }
 
+/// The message of a mistake of TOML's own syntax.
+pub(super) const NOT_TOML: &str = "this is not TOML";
+
+/// A file with so many mistakes of syntax is written in something else.
+const NOT_TOML_MANY: usize = 20;
+
+/// Tables that only scenarios have.
+const TABLES: [&str; 4] = ["run", "cluster", "queues", "timeline"];
+
+/// Whether a file with these problems was never meant to be a scenario: it is not TOML through and through, or none of
+/// a scenario's tables is there.
+pub fn is_no_scenario(problems: &[Problem]) -> bool {
+    let Some(first) = problems.first() else { return false };
+    let syntax = problems.iter().filter(|problem| problem.message == NOT_TOML).count();
+    let key = |line: &str| line.trim_start_matches([' ', '[']).split([']', ' ', '=', '.']).next().map(str::to_owned);
+    let known = |line: &str| key(line).is_some_and(|key| TABLES.contains(&key.as_str()));
+    syntax >= NOT_TOML_MANY || !first.source_code.inner().lines().any(known)
+}
+
 /// Collects the problems of one file.
 pub(crate) struct Problems {
     source: Arc<NamedSource<String>>,

@@ -12,7 +12,7 @@ use toml::{
     de::{DeArray, DeTable, DeValue},
 };
 
-use super::problem::{Problems, suggestion};
+use super::problem::{NOT_TOML, Problems, suggestion};
 
 /// Reads a file, a `what` ("scenario"), as `schema` describes it. `None` if nothing could be made of it; whatever is
 /// wrong is among the `problems`. Only mistakes of TOML's own syntax keep the rest from being looked at.
@@ -26,7 +26,7 @@ pub(crate) fn read<T: DeserializeOwned>(
     let (mut document, syntax) = DeTable::parse_recoverable(text);
     for error in &syntax {
         let span = error.span().unwrap_or(0..0);
-        problems.add(&span, "this is not TOML", error.message().replace('\n', "; "), None);
+        problems.add(&span, NOT_TOML, error.message().replace('\n', "; "), None);
     }
     if !problems.is_empty() {
         return None;

@@ -68,6 +68,17 @@ pub enum Happening {
     Reconnected(String),
 }
 
+/// What `when` may wait for, as a person writes it, and what it means.
+pub const HAPPENINGS: [(&str, &str); 7] = [
+    ("leader-changed:QUEUE", "another node than before leads the queue"),
+    ("redelivered:QUEUE", "a message of the queue goes out again, flagged as redelivered"),
+    ("snapshot-installed:QUEUE", "a replica of the queue receives a snapshot from its leader"),
+    ("compacted:QUEUE", "a replica cuts the queue's log behind a snapshot"),
+    ("down:NODE", "the node's process ends, by a fault or by itself"),
+    ("restarted:NODE", "the node's process is started again"),
+    ("reconnected:CLIENTS", "a client of the group has lost its connection and makes another"),
+];
+
 const OF_QUEUE: [&str; 4] = ["leader-changed", "redelivered", "snapshot-installed", "compacted"];
 const OF_NODE: [&str; 2] = ["down", "restarted"];
 const OF_CLIENT: &str = "reconnected";
@@ -300,4 +311,26 @@ impl Steps<'_> {
 
 fn span<T>(field: &Field<T>) -> Option<&Range<usize>> {
     field.0.as_ref().map(|at| &at.span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Scenario;
+
+    #[test]
+    fn what_is_listed_to_wait_for_is_all_that_can_be_waited_for() {
+        let listed: Vec<&str> = HAPPENINGS.iter().filter_map(|(event, _)| event.split(':').next()).collect();
+        let known: Vec<&str> = OF_QUEUE.into_iter().chain(OF_NODE).chain([OF_CLIENT]).collect();
+        assert_eq!(listed, known);
+        for (event, _) in HAPPENINGS {
+            let event = event.replace("QUEUE", "q").replace("NODE", "any").replace("CLIENTS", "p");
+            let text = format!(
+                "version = 1\nname = \"a\"\nrun = {{ duration = \"1s\" }}\ncluster = {{ nodes = 3 }}\n\
+                 queues = [{{ name = \"q\" }}]\npublishers = [{{ name = \"p\", queue = \"q\", rate = 1 }}]\n\
+                 timeline = {{ steps = [{{ when = \"{event}\", heal = \"all\" }}] }}\n"
+            );
+            Scenario::parse("a.toml", &text).unwrap_or_else(|problems| panic!("{event}: {problems:?}"));
+        }
+    }
 }

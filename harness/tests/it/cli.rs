@@ -441,6 +441,25 @@ fn check_lists_what_is_valid() {
 }
 
 #[test]
+fn a_file_that_is_no_scenario_is_told_so_and_not_line_by_line() {
+    let mut prose = String::from("# Warren\n\n");
+    for line in 0..200 {
+        prose += &format!("This is line {line}: it is not TOML, and *never* was.\n");
+    }
+    let foreign = "[package]\nname = \"x\"\nedition = \"2024\"\nauthors = []\nlicense = \"MIT\"\n".to_owned();
+    for text in [prose, foreign] {
+        let call = ferret("check", &[("README.toml", &text)], &[], &Script::default());
+        assert_eq!(call.code, exit::INVALID_SCENARIO);
+        assert!(call.err.contains("more are not shown; this does not look like a scenario at all"), "{}", call.err);
+        assert!(call.err.lines().count() < 40, "{}", call.err);
+    }
+    // A scenario with as many mistakes is one.
+    let bad = named("a") + &"[[consumers]]\nnane = 1\n".repeat(9);
+    let call = ferret("check", &[("a.toml", &bad)], &[], &Script::default());
+    assert!(call.err.contains("more are not shown") && !call.err.contains("at all"), "{}", call.err);
+}
+
+#[test]
 fn the_help_of_each_verb_teaches_by_example() {
     let verbs = cli::verbs();
     for verb in std::iter::once(None).chain(verbs.iter().map(|verb| Some(verb.as_str()))) {
@@ -593,6 +612,19 @@ fn a_bug_is_hunted_until_an_invariant_tells_and_the_control_is_silent() {
 fn a_bug_that_nothing_catches_fails_the_hunt() {
     let (code, told) = hunt(&Script::default());
     assert_eq!((code, &told[1]["missed"]), (104, &serde_json::json!(["forget-vote"])));
+}
+
+#[test]
+fn a_miss_is_a_hole_only_after_many_seeds_and_no_control_is_no_silent_one() {
+    let hunt = |options: &[&str]| {
+        let all = [&["--only", "forget-vote", "--jobs", "1"], options].concat();
+        ferret("hunt", &[("a.toml", &named("first"))], &all, &Script::default()).out
+    };
+    let few = hunt(&["--seeds", "3", "--no-control"]);
+    assert!(few.contains("control: none was asked for"), "{few}");
+    assert!(few.contains("not caught within 3 seeds: forget-vote\n  more seeds may do (--seeds 200)"), "{few}");
+    let many = hunt(&["--seeds", "200"]);
+    assert!(many.contains("control: 200 runs") && many.contains("\n  a hole in the checkers"), "{many}");
 }
 
 #[test]

@@ -35,6 +35,10 @@ impl Simulate for Nothing {
 
 /// Exit code, standard output, standard error; the paths of this machine are left out.
 fn ferret(history: &str, arguments: &[&str]) -> (u8, String, String) {
+    ferret_bytes(history.as_bytes(), arguments)
+}
+
+fn ferret_bytes(history: &[u8], arguments: &[&str]) -> (u8, String, String) {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("history");
     fs::write(&path, history).expect("a history file");

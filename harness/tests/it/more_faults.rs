@@ -283,7 +283,8 @@ fn a_wall_clock_that_nobody_reads_may_jump() {
     ] {
         let output = Play::of(step).run();
         let (fault, ..) = fault(&output);
-        assert_eq!((fault.bit, fault.effect.as_str()), (false, "nothing: nobody read the clock meanwhile"));
+        let told = fault.effect.starts_with("nothing: nobody read the ") && fault.effect.contains("clock meanwhile");
+        assert!(!fault.bit && told, "{fault:?}");
         assert_eq!(output.record.verdict, Verdict::Vacuous);
     }
 }

@@ -133,6 +133,10 @@ mistakes! {
         "name = \"sample\"" => "name = \"sample\"\nmatching-sabotage = \"commit-alne\"";
     an_unknown_fault_of_the_swarm_is_named_with_the_one_that_was_meant:
         "[timeline]" => "[swarm]\nfaults = [\"partition\", \"power-los\"]\n[timeline]";
+    a_swarm_that_can_draw_nothing_beside_own_steps_is_refused:
+        "[timeline]" => "[swarm]\nfaults = [\"bit-rot\"]\n[timeline]";
+    a_swarm_that_can_draw_nothing_of_small_queues_is_refused:
+        "name = \"orders\"" => "name = \"orders\"\ngroup-size = 1\n[swarm]\nfaults = [\"wipe\"]";
     a_swarm_without_faults_is_refused: "[timeline]" => "[swarm]\nfaults = [\"kill\"]\nwithout = [\"kill\"]\n[timeline]";
     a_mistake_of_syntax_has_its_place: "name = \"sample\"" => "name = \"sample";
 }

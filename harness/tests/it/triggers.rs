@@ -130,3 +130,17 @@ fn a_repeated_step_leaves_one_record_for_each_time() {
     let output = Play::of(step).run();
     assert_eq!(output.record.verdict, Verdict::Vacuous, "{:?}", output.record.faults);
 }
+
+#[test]
+fn whom_a_step_draws_once_a_node_is_down_is_one_that_runs() {
+    let steps = r#"{ at = "500ms", kill = { node = "n2" }, for = "2s" },
+                   { when = "down:n2", kill = { node = "any" }, for = "500ms" }"#;
+    let runs: Vec<_> = (1..=6).map(|seed| Play { seed, ..Play::of(steps) }.run()).collect();
+    let mut drawn: Vec<String> = Vec::new();
+    for output in runs {
+        let [_, again] = &output.record.faults[..] else { panic!("{:?}", output.record.faults) };
+        assert!(again.bit && again.nodes != ["n2"], "{again:?}");
+        drawn.extend(again.nodes.iter().cloned());
+    }
+    assert!(drawn.contains(&"n1".to_owned()) && drawn.contains(&"n3".to_owned()), "{drawn:?}");
+}

@@ -63,6 +63,43 @@ fn a_node_that_ends_by_itself_is_excused_only_by_what_its_disk_has_lost() {
     end(n2_leads(lost(ends(run(), N1), N1).healed())).rejected(Liveness, reason);
 }
 
+/// The drain asks through n1 and n3, which run, and cannot through n2; n3's answer is as `empty` says.
+fn drained_but_for_n2(story: Story, empty: bool) -> Story {
+    let story = story.wait(20).event(EventKind::DrainBegan).opened(2, ChannelId(20), N1);
+    let story = story.ask(ChannelId(20)).got_nothing(ChannelId(20)).opened(2, ChannelId(21), N3).ask(ChannelId(21));
+    if empty { story.got_nothing(ChannelId(21)).drain_failed() } else { story.drain_failed() }
+}
+
+#[test]
+fn a_drain_through_all_but_a_node_that_lost_its_disk_is_enough() {
+    let lost = |story: Story| ends(story.event(EventKind::SyncedDataLost { node: N2 }), N2).healed();
+    let with = |queues: &[&str], empty| {
+        let mut story = drained_but_for_n2(lost(run()), empty);
+        story.history.queues = queues.iter().map(|&name| name.to_owned()).collect();
+        story
+    };
+    let told = with(&["orders"], true).is(Liveness, InvariantVerdict::Holds).explanation.unwrap_or_default();
+    assert!(told.contains("n2 ended by itself") || told.contains("n2 does not run at the end: it exited"), "{told}");
+    assert!(told.contains("g2's snapshot cannot be restored") && told.contains("a step `wipe`"), "{told}");
+    // A node that runs did not answer, or a queue was not asked for.
+    for undecided in [with(&["orders"], false), with(&["orders", "other"], true)] {
+        let told = undecided.is(Liveness, InvariantVerdict::Undecided).explanation.unwrap_or_default();
+        assert!(told.contains("the final drain failed: n3 did not answer; n2 does not run at the end"), "{told}");
+    }
+    // A message that nobody has seen is lost, then; and may be anywhere, if the drain shows too little.
+    let missing = |empty| {
+        let mut story = drained_but_for_n2(lost(run().put(m(2))), empty);
+        story.history.queues.truncate(1);
+        story
+    };
+    missing(true).rejected(Invariant::NoConfirmedLoss, "but those that are down (n2 does not run at the end");
+    missing(false).is(Invariant::NoConfirmedLoss, InvariantVerdict::Undecided);
+    // Nor is a majority of those who know it left.
+    let mut two = drained_but_for_n2(ends(lost(run().put(m(2))), N1), true);
+    two.history.queues.truncate(1);
+    two.is(Invariant::NoConfirmedLoss, InvariantVerdict::Undecided);
+}
+
 #[test]
 fn the_error_that_a_node_had_in_hand_at_the_heal_may_end_it() {
     let ended = |seconds| ends(run().healed().wait(seconds), N1).tell(N2, leader(2)).wait(20).drained();

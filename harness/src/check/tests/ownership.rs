@@ -122,6 +122,26 @@ fn replicas_that_applied_different_entries_leave_ownership_undecided() {
     assert!(result.explanation.is_some_and(|reason| reason.contains("different entries at 2")));
 }
 
+#[test]
+fn what_cannot_be_told_after_a_majority_lost_its_disks_is_excused_and_what_could_not_before_is_open() {
+    let wiped = |story: Story| {
+        let lost = |story: Story, node| story.event(EventKind::SyncedDataLost { node });
+        [N1, N2, N3].into_iter().fold(story, lost)
+    };
+    let whole = || queue(&[&[assigned(1, 7, None, 0)], &[settled(1)]]).tell(N2, applied(1, 1, 1, 1));
+    let torn = |story: Story| story.tell(N2, applied(2, 2, 99, 2));
+    for invariant in [NoAckResurrection, SingleOwner, DeliveryCount] {
+        let result = torn(wiped(whole())).is(invariant, InvariantVerdict::NotRecoverable);
+        let why = "different entries at 2; but 2 of 3 nodes lost";
+        assert!(result.explanation.as_ref().is_some_and(|told| told.contains(why)), "{result:?}");
+        wiped(torn(whole())).is(invariant, InvariantVerdict::Undecided);
+        torn(whole()).is(invariant, InvariantVerdict::Undecided);
+    }
+    // What was broken before the loss is not excused by what cannot be told after it.
+    let shared = || queue(&[&[assigned(1, 7, None, 0)], &[assigned(1, 8, None, 0)]]).tell(N2, applied(1, 1, 1, 1));
+    torn(wiped(shared())).rejected(SingleOwner, "message 1");
+}
+
 fn attached(consumer: u64, prefetch: Option<u32>) -> Observation {
     Observation::ConsumerAttached { group: GROUP, owner: N1, channel: 7, consumer, prefetch }
 }

@@ -64,6 +64,40 @@ pub(super) fn draw(scenario: &Scenario, swarm: &Swarm, seed: u64) -> Drawn {
     Drawn { steps: draw.timeline(), weather, spares: draw.members.last() - nodes }
 }
 
+/// Why no seed draws any fault, if none can.
+pub(super) fn nothing(scenario: &Scenario, swarm: &Swarm) -> Option<&'static str> {
+    let fitting: Vec<Kind> = swarm.faults.iter().copied().filter(|kind| kind.fits(scenario, swarm)).collect();
+    let room = has_room(scenario, swarm);
+    if fitting.iter().any(|kind| room || !kind.loses_data()) {
+        return None;
+    }
+    Some(match fitting.is_empty() {
+        true if swarm.faults.iter().all(|kind| kind.loses_data()) => {
+            "synced data is only taken where every queue has three voters or more: name another fault, or raise \
+             `group-size`"
+        }
+        true => "none of them fits this cluster, its queues and its clients: name another fault",
+        false if has_own_steps(scenario, swarm) => {
+            "synced data is only taken in a calm, which a timeline of one's own does not keep: name another fault, or \
+             leave the timeline out"
+        }
+        false => {
+            "synced data is only taken in a calm, for which a run must last 19 s or more: name another fault, or raise \
+             `duration`"
+        }
+    })
+}
+
+/// Whether there is time for a loss of synced data and the calm around it. Own steps keep no calm.
+fn has_room(scenario: &Scenario, swarm: &Swarm) -> bool {
+    let load = millis(scenario.run.duration);
+    CALM_BEFORE + LOSS_LASTS + CALM_AFTER <= load && !has_own_steps(scenario, swarm)
+}
+
+fn has_own_steps(scenario: &Scenario, swarm: &Swarm) -> bool {
+    swarm.keeps && !scenario.steps.is_empty()
+}
+
 struct Draw<'a> {
     scenario: &'a Scenario,
     swarm: &'a Swarm,
@@ -89,8 +123,7 @@ impl Draw<'_> {
         let load = millis(self.scenario.run.duration);
         let fits = |kind: &&Kind| kind.fits(self.scenario, self.swarm);
         let mut possible: Vec<Kind> = self.swarm.faults.iter().filter(fits).copied().collect();
-        // Own steps keep no calm.
-        let room = CALM_BEFORE + LOSS_LASTS + CALM_AFTER <= load && !(self.swarm.keeps && self.has_steps());
+        let room = has_room(self.scenario, self.swarm);
         possible.retain(|kind| room || !kind.loses_data());
         let mut on: Vec<Kind> = possible.iter().copied().filter(|_| self.coin()).collect();
         if let (true, Some(one)) = (on.is_empty(), self.one_of(&possible)) {
@@ -135,10 +168,6 @@ impl Draw<'_> {
         }
         steps.sort_by_key(|step| step.at);
         steps
-    }
-
-    fn has_steps(&self) -> bool {
-        !self.scenario.steps.is_empty()
     }
 
     /// Takes synced data from one node, and leaves it whole. Rot and misdirected writes are found at the next start; a

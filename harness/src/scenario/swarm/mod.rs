@@ -82,6 +82,14 @@ impl Swarm {
 }
 
 impl Checker<'_> {
+    /// Reports a swarm that can draw nothing in this scenario, whatever the seed.
+    pub(super) fn swarm_draws(&mut self, field: &Field<SwarmTable>, scenario: &Scenario) {
+        let (Field(Some(at)), Some(swarm), true) = (field, &scenario.swarm, self.problems.is_empty()) else { return };
+        if let Some(why) = draw::nothing(scenario, swarm) {
+            self.problems.add(&at.span, "this swarm can draw no fault", "nothing here", Some(why.to_owned()));
+        }
+    }
+
     pub(super) fn swarm(&mut self, field: &Field<SwarmTable>) -> Option<Swarm> {
         let Field(Some(at)) = field else { return None };
         let SwarmTable { faults, without, intensity, lasts, weather } = &at.value;

@@ -40,6 +40,30 @@ mistakes! {
     a_log_line_without_its_operation_is_refused: LOG.replacen("\t:cas\t[4 2]", "", 1);
 }
 
+#[test]
+fn what_cannot_be_read_or_is_malformed_is_one_object_for_programs_too() {
+    let json = ["--message-format", "json"];
+    let told = |history: &str| {
+        let (code, out, err) = ferret(history, &json);
+        assert!(code == 3 && !err.is_empty() && out.lines().count() == 1, "{out}");
+        serde_json::from_str::<Value>(&out).expect("an object")
+    };
+    let malformed = told(&STALE.replacen("\"outcome\": \"ok\"", "\"outcome\": \"okay\"", 1));
+    assert_eq!(malformed["verdict"], "malformed");
+    assert!(malformed["problems"][0]["line"].as_u64() > Some(0), "{malformed}");
+    assert!(malformed["problems"][0]["message"].as_str().is_some_and(|text| text.contains("okay")), "{malformed}");
+    let (code, out, err) = ferret_bytes(&[0x1f, 0x8b, 8, 0, 1, 2, 3], &json);
+    assert_eq!(code, 3);
+    assert!(err.contains("it is compressed; write `gunzip -c | ferret judge -`"), "{err}");
+    assert_eq!(serde_json::from_str::<Value>(&out).expect("an object")["verdict"], "unreadable");
+}
+
+#[test]
+fn a_mark_at_the_beginning_is_skipped() {
+    let (code, plain, _) = ferret(STALE, &[]);
+    assert_eq!(ferret(&format!("\u{feff}{STALE}"), &[]), (code, plain, String::new()));
+}
+
 /// A register written and read, or a queue; `42` stands for a value.
 fn numbered(written: &str, seen: &str) -> [String; 2] {
     let (begin, end) = ((0, Some(1)), (2, Some(3)));
