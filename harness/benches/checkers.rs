@@ -7,7 +7,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ferret::{
     check::{CheckConfig, Invariant, check, fifo, sample},
     history::{
-        ChannelId, ClientId, Delivery, Event, EventKind, History, MessageId, Nanos, PublishOutcome, QueueId, Settle,
+        ChannelId, ClientId, Connection, Delivery, Event, EventKind, History, MessageId, Nanos, PublishOutcome,
+        QueueId, Settle,
     },
 };
 use warren::platform::{GroupId, LogIndex, NodeId, Observation, Term};
@@ -17,8 +18,12 @@ fn minute() -> History {
     let nodes = [NodeId(1), NodeId(2), NodeId(3)];
     let mut events = Vec::new();
     let group = GroupId(2);
-    let opened =
-        |channel: u32, node| EventKind::ChannelOpened { client: ClientId(channel), channel: ChannelId(channel), node };
+    let opened = |channel: u32, node| EventKind::ChannelOpened {
+        client: ClientId(channel),
+        channel: ChannelId(channel),
+        node,
+        connection: Connection::New,
+    };
     events.push(opened(0, nodes[0]));
     events.push(opened(1, nodes[1]));
     events.push(EventKind::Subscribe { channel: ChannelId(1), queue: QueueId(0), prefetch: 50, no_ack: false });

@@ -379,9 +379,9 @@ pub struct Latency {
     pub unavailable_max_ns: u64,
     /// Longest time from a fault's end during the load to the next confirm; without one, as long as publishers waited.
     pub recovery_max_ns: u64,
-    /// Whether a fault ended during the load, so that there was a recovery to measure.
+    /// Whether a fault ended during the load and publishers waited then, so that there was a recovery to measure.
     #[serde(default)]
-    pub recovered: bool,
+    pub recovery_measured: bool,
 }
 
 /// One bucket of time. Latency counts in the bucket in which the confirm arrived.

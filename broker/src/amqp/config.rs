@@ -22,6 +22,9 @@ pub struct AmqpConfig {
     pub handshake_timeout: Duration,
 }
 
+/// What may wait for a queue unless somebody says otherwise, in bytes.
+pub const BACKLOG_MAX: usize = 8 << 20;
+
 /// The smallest frame size that a client may ask for, in bytes.
 pub const FRAME_MAX_LEAST: u32 = 4096;
 
@@ -33,7 +36,7 @@ impl Default for AmqpConfig {
             frame_max: 131_072,
             channel_max: 2047,
             message_size_max: 128 << 20,
-            backlog_max: 8 << 20,
+            backlog_max: BACKLOG_MAX,
             handshake_timeout: Duration::from_secs(10),
         }
     }

@@ -123,6 +123,7 @@ struct Connection<P: Platform> {
     blockade: Rc<Blockade>,
     endings: mpsc::UnboundedSender<Ending>,
     channels: BTreeMap<u16, Slot>,
+    /// See [`channel::Parts::tags`].
     tags: Rc<RefCell<BTreeMap<u16, u64>>>,
 }
 
@@ -187,7 +188,8 @@ impl<P: Platform> Connection<P> {
     ) -> End {
         let platform = self.server.cluster.platform().clone();
         let heard = incoming.heard();
-        let mut silence = pin!(silence(platform.clone(), Rc::clone(&heard), self.agreed.heartbeat));
+        let silence = silence(platform.clone(), Rc::clone(&heard), self.agreed.heartbeat, Rc::clone(&self.blockade));
+        let mut silence = pin!(silence);
         loop {
             let frame = tokio::select! {
                 biased;
@@ -397,12 +399,16 @@ fn ended(ending: Option<Ending>) -> Option<End> {
     }
 }
 
-/// Ends when nothing was heard for two heartbeat intervals (AMQP 0-9-1, 4.2.7); never, if the interval is zero.
-async fn silence<P: Platform>(platform: P, heard: Rc<Cell<Duration>>, heartbeat: Duration) {
+/// Ends when nothing was heard for two heartbeat intervals (AMQP 0-9-1, 4.2.7); never, if the interval is zero. The
+/// time in which the client is asked to hold back does not count: there are libraries that hold everything back then.
+async fn silence<P: Platform>(platform: P, heard: Rc<Cell<Duration>>, heartbeat: Duration, blockade: Rc<Blockade>) {
     if heartbeat.is_zero() {
         return std::future::pending().await;
     }
     loop {
+        if blockade.asks_to_hold_back() {
+            heard.set(platform.now());
+        }
         let silent = platform.now().saturating_sub(heard.get());
         let Some(rest) = (2 * heartbeat).checked_sub(silent).filter(|rest| !rest.is_zero()) else { return };
         platform.sleep(rest).await;

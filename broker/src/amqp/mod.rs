@@ -7,7 +7,8 @@
 //! - the writer sends whatever has gathered in the connection's output buffer, and heartbeats when that is nothing.
 //!
 //! Back-pressure goes the whole way: a queue that cannot take more stops the channel, its full inbox stops the reader,
-//! and the socket's window the client. A client that does not read fills its output buffer, which stops its channels.
+//! and the socket's window the client; a client that can hear it is told so (`connection.blocked`). A client that does
+//! not read fills its output buffer, which stops its channels.
 
 mod blockade;
 mod channel;
@@ -30,7 +31,7 @@ mod unacked;
 
 use std::{cell::Cell, io, rc::Rc, time::Duration};
 
-pub use config::{AmqpConfig, FRAME_MAX_LEAST};
+pub use config::{AmqpConfig, BACKLOG_MAX, FRAME_MAX_LEAST};
 
 use crate::{
     cluster::Cluster,

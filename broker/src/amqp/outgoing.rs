@@ -73,7 +73,12 @@ impl Outgoing {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.shared.buffer.borrow().len() + self.shared.in_flight.get() < LIMIT
+        self.waiting() < LIMIT
+    }
+
+    /// Bytes that the socket has not accepted yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.buffer.borrow().len() + self.shared.in_flight.get()
     }
 
     /// Waits until there is room for more.

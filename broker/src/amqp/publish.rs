@@ -78,7 +78,8 @@ impl<P: Platform> Channel<P> {
 
     /// Takes requests again, if none were taken.
     pub(super) fn go_on(&mut self) {
-        if self.backlogged.take().is_some() {
+        let stopped = self.backlogged.take().is_some();
+        if stopped && !self.cluster().platform().sabotaged(Sabotage::UnblockedSwallowed) {
             self.parts.blockade.go_on();
         }
     }

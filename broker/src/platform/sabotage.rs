@@ -109,6 +109,7 @@ planted! {
     StaleEmptyGet, "stale-empty-get", "a get is answered from the node's own replica if that is empty", ["queue-linearizable"];
     // Back-pressure and channels.
     BlockedDropped, "blocked-dropped", "what waits for a blocked channel is confirmed and dropped once the channel goes on", ["no-confirmed-loss", "queue-linearizable"];
+    UnblockedSwallowed, "unblocked-swallowed", "a connection that was blocked is never told that it is no more", ["liveness"];
     TagsGoOn, "tags-go-on", "a channel whose number was used before counts its publishes on from there", ["confirm-protocol", "liveness"];
     // Metadata and routing.
     RouteAroundLeaderless, "route-around-leaderless", "a publish to a queue without a leader is confirmed and kept nowhere", ["no-confirmed-loss", "confirm-protocol"];

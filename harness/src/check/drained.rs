@@ -45,11 +45,12 @@ pub(crate) fn emptied(ledger: &Ledger<'_>) -> Result<Emptied, String> {
     }
 }
 
-/// When the last of the queues was found empty, if each was when the drain last asked for it through each of `nodes`.
+/// When the last of the queues was found empty, if each was in the drain's last round, through each of `nodes`. Whoever
+/// could not be asked then has told nothing, whatever it told before.
 fn found_empty(ledger: &Ledger<'_>, nodes: &BTreeSet<NodeId>) -> Option<Position> {
-    let began = ledger.drain_began?;
+    let round = ledger.drain_round?;
     let mut last: BTreeMap<(QueueId, NodeId), Option<Position>> = BTreeMap::new();
-    for get in ledger.gets.iter().filter(|get| get.sent > began) {
+    for get in ledger.gets.iter().filter(|get| get.sent > round) {
         let node = ledger.channels.get(&get.channel)?.node;
         last.insert((get.queue, node), get.reply.filter(|(_, empty)| *empty).map(|(at, _)| at));
     }

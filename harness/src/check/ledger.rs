@@ -127,7 +127,8 @@ pub(crate) struct Ledger<'h> {
     pub(crate) faults: Vec<FaultWindow>,
     pub(crate) crashes: Vec<Crash>,
     pub(crate) healed: Option<Position>,
-    pub(crate) drain_began: Option<Position>,
+    /// When the drain last set out to go round all nodes.
+    pub(crate) drain_round: Option<Position>,
     pub(crate) drain: Drain,
     pub(crate) groups: BTreeMap<GroupId, String>,
     /// Nodes that lost synced data.
@@ -137,7 +138,7 @@ pub(crate) struct Ledger<'h> {
     /// Who has closed a group, at any time.
     closed: BTreeMap<GroupId, BTreeSet<NodeId>>,
     deleted: BTreeSet<GroupId>,
-    /// Nodes that lost synced data of a group, and have not said since that they are whole there.
+    /// Nodes that ended and had lost synced data of a group, and have not said since that they are whole there.
     lacking: BTreeSet<(NodeId, GroupId)>,
     /// When a majority was first lost, and which.
     majority_lost: Option<BeyondRecovery>,
@@ -157,7 +158,7 @@ impl<'h> Ledger<'h> {
             faults: Vec::new(),
             crashes: Vec::new(),
             healed: None,
-            drain_began: None,
+            drain_round: None,
             drain: Drain::Failed("the history ends before the final drain did".to_owned()),
             groups: BTreeMap::new(),
             wiped: BTreeSet::new(),
@@ -189,7 +190,7 @@ impl<'h> Ledger<'h> {
 
     fn take(&mut self, at: Position, kind: &EventKind, pass: &mut Pass) {
         match kind {
-            EventKind::ChannelOpened { client, channel, node } => {
+            EventKind::ChannelOpened { client, channel, node, .. } => {
                 self.channels.insert(*channel, Channel { client: *client, node: *node, lost: None });
             }
             EventKind::ChannelLost { channel, .. } => {
@@ -231,20 +232,28 @@ impl<'h> Ledger<'h> {
                     self.faults[window].ended = Some(at);
                 }
             }
-            &EventKind::NodeDown { node, how } => self.crashes.push(Crash { node, at, how }),
+            &EventKind::NodeUp { node } => drop(pass.down.remove(&node)),
+            &EventKind::NodeDown { node, how } => {
+                self.crashes.push(Crash { node, at, how });
+                pass.down.insert(node);
+                if pass.damaged.remove(&node) {
+                    self.loses(node, at);
+                }
+            }
             &EventKind::SyncedDataLost { node } => {
                 self.wiped.insert(node);
-                self.lacking.extend(self.members.keys().map(|group| (node, *group)));
-                self.lacking.insert((node, GroupId::META));
-                if self.majority_lost.is_none() {
-                    self.majority_lost = self.majority_lacks().map(|why| BeyondRecovery { at, why });
+                // A node that runs has it all in mind; what its disk has lost, it lacks once its process ends.
+                if pass.down.contains(&node) {
+                    self.loses(node, at);
+                } else {
+                    pass.damaged.insert(node);
                 }
             }
             EventKind::Observed { node, observation: Observation::Whole { group, .. } } => {
                 self.lacking.remove(&(*node, *group));
             }
             EventKind::Healed => self.healed = Some(at),
-            EventKind::DrainBegan => self.drain_began = Some(at),
+            EventKind::DrainBegan => self.drain_round = Some(at),
             EventKind::DrainEnded { complete, reason } => {
                 self.drain = if *complete { Drain::Complete(at) } else { Drain::Failed(reason.clone()) };
             }
@@ -267,6 +276,15 @@ impl<'h> Ledger<'h> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// From here on, `node` has nothing of what it had synced.
+    fn loses(&mut self, node: NodeId, at: Position) {
+        self.lacking.extend(self.members.keys().map(|group| (node, *group)));
+        self.lacking.insert((node, GroupId::META));
+        if self.majority_lost.is_none() {
+            self.majority_lost = self.majority_lacks().map(|why| BeyondRecovery { at, why });
         }
     }
 
@@ -413,6 +431,9 @@ impl<'h> Ledger<'h> {
 /// What the indexing pass has to remember on its way.
 #[derive(Default)]
 struct Pass {
+    down: BTreeSet<NodeId>,
+    /// Nodes that run, and whose disks have lost what was synced there.
+    damaged: BTreeSet<NodeId>,
     floors: BTreeMap<(ChannelId, QueueId), Position>,
     gets: BTreeMap<ChannelId, usize>,
     faults: BTreeMap<u32, usize>,

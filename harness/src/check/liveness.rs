@@ -14,6 +14,7 @@
 //! - every running replica has applied what any replica had applied one bound before the end;
 //! - no message is still assigned to a process that is gone, or to a node whose clients have all left;
 //! - every consumer that lives is served (see [`super::forgotten`]);
+//! - no publisher is still asked to hold back (see [`super::blocked`]);
 //! - the final drain emptied every queue, through every node that can run (see [`super::drained`]): what was ready
 //!   could be delivered. If it did not, and nothing above is broken, the question stays open.
 
@@ -26,6 +27,7 @@ use warren::platform::{GroupId, NodeId, Observation};
 
 use super::{
     CheckConfig,
+    blocked::never_let_on,
     drained::{Emptied, emptied},
     fallen::{Fall, fallen},
     forgotten::forgotten,
@@ -75,7 +77,8 @@ pub(crate) fn liveness(ledger: &Ledger<'_>, config: &CheckConfig) -> Judgement {
         .or_else(|| watch.convergence())
         .or_else(|| watch.orphans())
         .or_else(|| watch.forgotten())
-        .or_else(|| watch.abandoned(&held, &attached));
+        .or_else(|| watch.abandoned(&held, &attached))
+        .or_else(|| watch.blocked());
     let since_heal = seconds(end.saturating_sub(ledger.time(healed).0));
     match (broken, emptied(ledger)) {
         (Some(witness), _) if early => {
@@ -167,6 +170,13 @@ impl Watch<'_, '_> {
             self.ledger.clock(fall.at)
         );
         Some(Witness { sentence, events: vec![fall.at, self.healed] })
+    }
+
+    /// Every publisher that was asked to hold back was let on.
+    fn blocked(&mut self) -> Option<Witness> {
+        let (checked, broken) = never_let_on(self.ledger, self.due, self.patience);
+        self.checked += checked;
+        broken
     }
 
     fn outcomes(&mut self) -> Option<Witness> {

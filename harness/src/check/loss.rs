@@ -1,4 +1,4 @@
-//! `no-confirmed-loss`: what was confirmed is seen at least once by the end of a complete drain.
+//! `no-confirmed-loss`: what was confirmed is seen at least once by the end of the drain (see [`super::drained`]).
 //!
 //! A message that was seen counts as kept, whatever happened to it later: from then on its consumer decides. Not
 //! reported: messages that may have been dispatched, unseen, to a consumer or a get that does not acknowledge (the
@@ -56,7 +56,8 @@ pub(crate) fn no_confirmed_loss(ledger: &Ledger<'_>) -> Judgement {
     }
 }
 
-/// When everything was seen that there was to see, or why that never was.
+/// When everything was seen that there was to see, or why that never was. Also a drain that went well has shown too
+/// little if it went through few nodes.
 fn drained(ledger: &Ledger<'_>) -> Result<Emptied, String> {
     let running = ledger.running();
     let up = running.values().filter(|since| since.is_some()).count();

@@ -13,6 +13,7 @@
 //! witness is told).
 
 mod amnesia;
+mod blocked;
 mod confirms;
 mod count;
 mod delivery;
@@ -192,7 +193,8 @@ impl Invariant {
 ///
 /// Where something happened that no broker can make up for (see [`Ledger::beyond_recovery`]), what breaks from then on
 /// is *not recoverable*, and so is what cannot be decided from then on: at worst it is broken. What was broken before
-/// stays a violation, and what was open before stays undecided: both are looked for in the history up to there.
+/// stays a violation, and what was open before and is still open stays undecided: both are looked for in the history up
+/// to there.
 pub fn check(history: &History, config: &CheckConfig, names: &[Invariant]) -> Vec<InvariantResult> {
     let ledger = Ledger::new(history);
     let beyond = ledger.beyond_recovery();

@@ -52,7 +52,7 @@ pub(crate) fn pair(ledger: &Ledger<'_>) -> BTreeMap<ChannelId, Paired> {
                     told[index].sent.insert(*tag, given);
                 }
             }
-            EventKind::ChannelOpened { client, channel, node } => {
+            EventKind::ChannelOpened { client, channel, node, .. } => {
                 let name = ledger.history.clients.get(client.0 as usize).map_or("", String::as_str);
                 if let Some(index) = latest.remove(&(*node, name)) {
                     pairs.insert(*channel, index);

@@ -9,7 +9,9 @@ use super::{
     Invariant,
     ledger::{Ledger, Position},
 };
-use crate::history::{ChannelId, Delivery, EventKind, MessageId, NodeDown, PublishOutcome, QueueId, Settle, Stray};
+use crate::history::{
+    ChannelId, Connection, Delivery, EventKind, MessageId, NodeDown, PublishOutcome, QueueId, Settle, Stray,
+};
 
 /// A witness is for reading: beyond this many events its middle is left out.
 const WITNESS_EVENTS_MAX: usize = 40;
@@ -133,8 +135,9 @@ impl Ledger<'_> {
     pub(crate) fn line(&self, at: Position) -> WitnessEvent {
         let event = &self.history.events[at];
         let (who, what) = match &event.kind {
-            EventKind::ChannelOpened { client, channel, node } => {
-                (self.client_index(client.0), format!("opened channel {} through {node}", channel.0))
+            EventKind::ChannelOpened { client, channel, node, connection } => {
+                let kept = if *connection == Connection::Kept { ", on the connection that it had" } else { "" };
+                (self.client_index(client.0), format!("opened channel {} through {node}{kept}", channel.0))
             }
             EventKind::ChannelLost { channel, reason } => {
                 (self.client(*channel), format!("lost channel {}: {reason}", channel.0))
@@ -152,6 +155,10 @@ impl Ledger<'_> {
                 };
                 (self.client_index(message.publisher.0), format!("{what} {}", self.message(*message)))
             }
+            EventKind::Blocked { channel } => {
+                (self.client(*channel), format!("was asked to hold back on channel {}", channel.0))
+            }
+            EventKind::Unblocked { channel } => (self.client(*channel), format!("was let on on channel {}", channel.0)),
             EventKind::Stray { channel, what } => {
                 let what = match what {
                     Stray::Outcome { tag, outcome } => format!("heard of tag {tag} ({outcome:?})"),
@@ -205,7 +212,7 @@ impl Ledger<'_> {
             EventKind::Observed { node, observation } => (node.to_string(), self.observation(observation)),
             EventKind::LoadStopped => ("run".to_owned(), "the load stopped".to_owned()),
             EventKind::Healed => ("run".to_owned(), "all faults were healed".to_owned()),
-            EventKind::DrainBegan => ("run".to_owned(), "the final drain began".to_owned()),
+            EventKind::DrainBegan => ("run".to_owned(), "the final drain went round the nodes".to_owned()),
             EventKind::Ended => ("run".to_owned(), "the run ended".to_owned()),
             EventKind::DrainEnded { complete: true, .. } => {
                 ("run".to_owned(), "the final drain found every queue empty, through every node".to_owned())

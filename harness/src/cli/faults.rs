@@ -87,7 +87,7 @@ impl Fields {
         let optional = properties.keys().map(String::as_str).filter(|name| !required.contains(name));
         let one = |name: &str| format!("`{name}`: {}", self.value(&properties[name]));
         let all: Vec<String> = required.iter().copied().chain(optional).map(one).collect();
-        let exactly = table.get("description").and_then(Value::as_str).map(|text| format!(". {text}"));
+        let exactly = table.get("description").and_then(Value::as_str).map(|text| format!(". {}", one_line(text)));
         Some(format!("{}{}", all.join("; "), exactly.unwrap_or_default().trim_end_matches('.')))
     }
 
@@ -113,10 +113,15 @@ impl Fields {
             _ => "value".to_owned(),
         };
         match schema.get("description").and_then(Value::as_str) {
-            Some(meaning) => format!("{what} ({})", meaning.trim_end_matches('.')),
+            Some(meaning) => format!("{what} ({})", one_line(meaning.trim_end_matches('.'))),
             None => what,
         }
     }
+}
+
+/// A comment's lines as one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -357,8 +357,11 @@ fn taken(
     let mut unmade = sweep.unmade(&left, earlier.stopped);
     let edited: Vec<String> = edited.into_iter().collect();
     if !edited.is_empty() {
-        let was = if edited.len() == 1 { "was" } else { "were" };
-        unmade.why = format!("{} {was} edited since these runs were made", edited.join(", "));
+        let since = crate::gate::judge::edited_since(&edited);
+        unmade.why = match earlier.stopped {
+            Some(_) => format!("{}; {since}", unmade.why),
+            None => since,
+        };
     }
     Ok(Swept { records, record, planned: sweep.plan.len(), unmade, twice: 0, edited })
 }

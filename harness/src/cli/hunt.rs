@@ -89,8 +89,8 @@ pub(super) struct HuntArgs {
     #[arg(long)]
     no_control: bool,
 
-    /// Also write the result as a Markdown table, into its place in this file
-    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    /// Also write the result as a Markdown table, into its place in this file; it has all bugs, and a control
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "only", "no_control"])]
     table: Option<PathBuf>,
 
     /// What to write on standard output

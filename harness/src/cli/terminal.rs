@@ -1,7 +1,7 @@
 //! What a person reads: verdicts, witnesses, mistakes. Colour only where there is a terminal that wants it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write,
     io::{IsTerminal, stderr, stdout},
 };
@@ -145,6 +145,13 @@ pub(super) fn invariants(records: &[&RunRecord], style: Style) -> String {
     for (weight, (label, names)) in groups {
         let block = wrapped(&format!("  {label:<15} "), &names.join(", "), style.width);
         let _ = writeln!(text, "{}", if weight >= 4 { style.bad(&block) } else { block });
+        if weight == EXCUSED {
+            let excused = worst.values().filter(|(weight, ..)| *weight == EXCUSED);
+            let why: BTreeSet<&str> = excused.filter_map(|(_, result, _)| result.explanation.as_deref()).collect();
+            for why in why {
+                let _ = writeln!(text, "{}", wrapped("    because       ", why, style.width));
+            }
+        }
     }
     text += &chaos(records, style);
     text
@@ -169,13 +176,16 @@ fn label(result: &InvariantResult) -> &'static str {
     if not_asked { "not asked" } else { result.verdict.word() }
 }
 
+/// The weight of what is not recoverable.
+const EXCUSED: u8 = 3;
+
 /// The worst has the most, and each [`label`] its own.
 fn weight(result: &InvariantResult) -> u8 {
     match result.verdict {
         InvariantVerdict::Holds => 0,
         InvariantVerdict::Vacuous if !result.required => 1,
         InvariantVerdict::Vacuous => 2,
-        InvariantVerdict::NotRecoverable => 3,
+        InvariantVerdict::NotRecoverable => EXCUSED,
         InvariantVerdict::Undecided => 4,
         InvariantVerdict::Violated => 5,
     }

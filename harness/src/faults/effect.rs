@@ -114,7 +114,7 @@ pub(super) fn nothing(kind: &str) -> &'static str {
         "transfer-leader" | "grow" | "shrink" | "add-member" | "remove-member" => "nothing: there was no such node",
         "client-crash" => "nothing: no such client was running",
         "churn" => "nothing: no connection was established",
-        "channel-close" => "nothing: no such client published meanwhile",
+        "channel-close" => "nothing: no channel ended like this meanwhile",
         "ignore-flow" => "nothing: no such client had to hold back",
         "heal" => "nothing: no fault was under way and no node was down",
         _ => "nothing",

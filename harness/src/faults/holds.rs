@@ -308,7 +308,7 @@ impl Holds {
             (Thing::Channel(machine), Grip::EndChannels(how, every)) => {
                 self.conducts[&machine].end_channels(Some((*how, *every)));
             }
-            (Thing::Flow(machine), Grip::IgnoreFlow) => self.conducts[&machine].flood(true),
+            (Thing::Flow(machine), Grip::IgnoreFlow) => self.conducts[&machine].ignore_flow(true),
             _ => unreachable!("{grip:?} is no grip on {thing:?}"),
         }
     }
@@ -337,7 +337,7 @@ impl Holds {
                 self.world.set_wall_clock_right(machine);
             }
             Thing::Channel(machine) => self.conducts[&machine].end_channels(None),
-            Thing::Flow(machine) => self.conducts[&machine].flood(false),
+            Thing::Flow(machine) => self.conducts[&machine].ignore_flow(false),
         }
     }
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     history::{EventKind, Nanos, NodeDown, recorder::Recorder},
-    scenario::{Action, DrawnStep, DrawnTarget, Errand, Happening, Scenario, Target, Trigger, resolve},
+    scenario::{DrawnStep, DrawnTarget, Errand, Happening, Scenario, Target, Trigger, resolve},
     sim::{MachineId, World},
 };
 
@@ -275,14 +275,12 @@ impl Nemesis {
     }
 
     /// `any` is drawn before the run. For a step that waits until a node is down it may be that very node; then the
-    /// next one that runs is meant.
+    /// next one that runs is meant, unless the step is for nodes that are down, or for their disks.
     fn still_up(&self, step: &DrawnStep, written: &[Target], drawn: &[DrawnTarget]) -> Vec<DrawnTarget> {
         let runs = |node: &NodeId| self.nodes.get(node).is_some_and(|machine| self.world.is_running(*machine));
         let waited = matches!(self.scenario.steps[step.step].trigger, Some(Trigger::Happened(Happening::Down(_))));
         match (written, drawn) {
-            ([Target::Any], &[DrawnTarget::Node(node)])
-                if waited && !runs(&node) && !matches!(step.action, Action::Restart { .. }) =>
-            {
+            ([Target::Any], &[DrawnTarget::Node(node)]) if waited && !runs(&node) && !step.action.is_for_the_down() => {
                 let up: Vec<NodeId> = self.present().into_iter().filter(runs).collect();
                 let next = up.iter().find(|other| **other > node).or(up.first());
                 vec![DrawnTarget::Node(*next.unwrap_or(&node))]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use warren::platform::{GroupId, NodeId, Observation};
 
 use crate::{
-    history::{ClientId, EventKind, History, Settle},
+    history::{ClientId, Connection, EventKind, History, Settle},
     scenario::{Happening, Tally, Trigger},
 };
 
@@ -66,7 +66,7 @@ impl Watch {
                 }
             }
             EventKind::Settle { settle: Settle::Ack { .. }, .. } => self.add(Tally::Acked),
-            EventKind::ChannelOpened { client, .. } => {
+            EventKind::ChannelOpened { client, connection: Connection::New, .. } => {
                 // "pub-2" is of the group "pub".
                 let name = history.clients.get(client.0 as usize).and_then(|name| name.rsplit_once('-'));
                 if let (false, Some((group, _))) = (self.connected.insert(*client), name) {

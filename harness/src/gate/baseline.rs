@@ -64,7 +64,7 @@ fn measure(record: &RunRecord) -> Metrics {
         of(latency.end_to_end, |quantiles| quantiles.p50_ns),
         of(latency.end_to_end, |quantiles| quantiles.p99_ns),
         latency.confirm.map(|_| latency.unavailable_max_ns),
-        latency.confirm.map(|_| latency.recovery_max_ns),
+        latency.confirm.filter(|_| latency.recovery_measured).map(|_| latency.recovery_max_ns),
         Some(messages.confirmed),
         Some(messages.nacked),
         Some(messages.unknown),

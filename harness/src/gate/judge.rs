@@ -69,6 +69,12 @@ pub fn judge(policy: &Policy, evidence: Evidence<'_>) -> GateRecord {
     }
 }
 
+/// Which scenarios, by path, are no more what the runs were made of.
+pub fn edited_since(paths: &[String]) -> String {
+    let was = if paths.len() == 1 { "was" } else { "were" };
+    format!("{} {was} edited since these runs were made", paths.join(", "))
+}
+
 /// Every run passes, and none is missing.
 fn runs(policy: &Policy, evidence: &Evidence<'_>) -> GateCheck {
     let Evidence { records, planned, edited, .. } = evidence;
@@ -79,8 +85,7 @@ fn runs(policy: &Policy, evidence: &Evidence<'_>) -> GateCheck {
         finding += &format!(", {missing} {} not made", if missing == 1 { "was" } else { "were" });
     }
     if !edited.is_empty() {
-        let was = if edited.len() == 1 { "was" } else { "were" };
-        finding += &format!(": {} {was} edited since these runs were made, make them anew", edited.join(", "));
+        finding += &format!(": {}, make them anew", edited_since(edited));
     }
     let failed = records.iter().filter(|record| record.verdict != Verdict::Pass);
     // The first of the worst.

@@ -47,6 +47,15 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+/// The connection that a new channel is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Connection {
+    #[default]
+    New,
+    /// That of the client's channel before.
+    Kept,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EventKind {
     /// A client has a new channel, through `node`.
@@ -54,6 +63,15 @@ pub enum EventKind {
         client: ClientId,
         channel: ChannelId,
         node: NodeId,
+        #[serde(default)]
+        connection: Connection,
+    },
+    /// The broker asks the channel's publisher to hold back (`connection.blocked`), or lets it on.
+    Blocked {
+        channel: ChannelId,
+    },
+    Unblocked {
+        channel: ChannelId,
     },
     /// The channel is gone, for whatever reason.
     ChannelLost {
@@ -143,6 +161,7 @@ pub enum EventKind {
     LoadStopped,
     Healed,
     /// The final emptying of all queues begins. Drain clients are ordinary clients that never publish.
+    /// The final drain goes round the nodes, for the first time or again.
     DrainBegan,
     /// `complete`: every queue was found empty, through every node, with every node up.
     DrainEnded {

@@ -7,7 +7,7 @@ use std::{
 
 use warren::platform::NodeId;
 
-use super::{ChannelId, ClientId, Event, EventKind, History, MessageId, Nanos, PublishOutcome};
+use super::{ChannelId, ClientId, Connection, Event, EventKind, History, MessageId, Nanos, PublishOutcome};
 
 /// The one writer of a run's history. Shared by every client, fault and node of the simulation.
 pub struct Recorder {
@@ -109,9 +109,18 @@ impl Recorder {
 
     /// Records that `client` has a new channel through `node`, and names it.
     pub fn channel_opened(&self, client: ClientId, node: NodeId) -> ChannelId {
+        self.channel_on(client, node, Connection::New)
+    }
+
+    /// A channel in the place of one that ended, on the same connection.
+    pub fn channel_reopened(&self, client: ClientId, node: NodeId) -> ChannelId {
+        self.channel_on(client, node, Connection::Kept)
+    }
+
+    fn channel_on(&self, client: ClientId, node: NodeId, connection: Connection) -> ChannelId {
         let channel = ChannelId(self.channels.get());
         self.channels.set(channel.0 + 1);
-        self.record(EventKind::ChannelOpened { client, channel, node });
+        self.record(EventKind::ChannelOpened { client, channel, node, connection });
         channel
     }
 
@@ -181,7 +190,12 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn up(node: u64) -> EventKind {
-        EventKind::ChannelOpened { client: ClientId(0), channel: ChannelId(0), node: NodeId(node) }
+        EventKind::ChannelOpened {
+            client: ClientId(0),
+            channel: ChannelId(0),
+            node: NodeId(node),
+            connection: Connection::New,
+        }
     }
 
     fn recorder(history: History) -> (Rc<Recorder>, Rc<Cell<u64>>) {

@@ -302,7 +302,12 @@ mod tests {
     }
 
     fn opened(client: u32, channel: u32) -> EventKind {
-        EventKind::ChannelOpened { client: ClientId(client), channel: ChannelId(channel), node: N1 }
+        EventKind::ChannelOpened {
+            client: ClientId(client),
+            channel: ChannelId(channel),
+            node: N1,
+            connection: crate::history::Connection::New,
+        }
     }
 
     fn publish(sequence: u64) -> EventKind {

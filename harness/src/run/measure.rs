@@ -101,7 +101,7 @@ pub fn latency(history: &History) -> Latency {
         end_to_end: quantiles(&end_to_end),
         unavailable_max_ns: availability.unavailable_max_ns(),
         recovery_max_ns: recovery.unwrap_or(0),
-        recovered: recovery.is_some(),
+        recovery_measured: recovery.is_some(),
     }
 }
 
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use warren::platform::NodeId;
 
-    use crate::history::{ChannelId, ClientId, QueueId};
+    use crate::history::{ChannelId, ClientId, Connection, QueueId};
 
     fn history(events: Vec<(u64, EventKind)>) -> History {
         let events = events.into_iter().map(|(ms, kind)| Event { at: Nanos(ms * 1_000_000), kind }).collect();
@@ -197,9 +197,13 @@ mod tests {
     fn recovery_counts_from_the_end_of_a_fault_to_the_next_confirm() {
         let figures =
             latency(&history(vec![(0, publish(1)), (100, EventKind::FaultEnded { fault: 0 }), (350, confirm(1))]));
-        assert_eq!((figures.recovery_max_ns, figures.recovered), (250_000_000, true));
+        assert_eq!((figures.recovery_max_ns, figures.recovery_measured), (250_000_000, true));
         let figures = latency(&history(vec![(0, publish(1)), (350, confirm(1))]));
-        assert_eq!((figures.recovery_max_ns, figures.recovered), (0, false), "there is nothing to recover from");
+        assert_eq!(
+            (figures.recovery_max_ns, figures.recovery_measured),
+            (0, false),
+            "there is nothing to recover from"
+        );
     }
 
     /// All nodes are down from 5 s to 15 s and not yet up at 20 s, when the load ends; they are at 25 s.
@@ -215,7 +219,12 @@ mod tests {
         };
         let figures = run(&[]);
         assert_eq!((figures.unavailable_max_ns, figures.recovery_max_ns), (15_000_000_000, 5_000_000_000));
-        let opened = EventKind::ChannelOpened { client: ClientId(0), channel: ChannelId(1), node: NodeId(1) };
+        let opened = EventKind::ChannelOpened {
+            client: ClientId(0),
+            channel: ChannelId(1),
+            node: NodeId(1),
+            connection: Connection::New,
+        };
         let figures = run(&[(16_000, opened), (16_001, publish(3)), (16_010, confirm(3))]);
         assert_eq!((figures.unavailable_max_ns, figures.recovery_max_ns), (11_010_000_000, 1_010_000_000));
     }

@@ -58,7 +58,7 @@ impl Lanes {
     fn see(&mut self, Event { at, kind }: &Event) {
         let at = *at;
         match kind {
-            EventKind::ChannelOpened { client, channel, node } => {
+            EventKind::ChannelOpened { client, channel, node, .. } => {
                 let lane = &mut self.timeline.clients[client.0 as usize];
                 self.channels.insert(*channel, (*client, lane.connections.len()));
                 lane.connections.push(ConnectionSpan { from_ns: at.0, to_ns: None, node: node.to_string() });
@@ -86,7 +86,9 @@ impl Lanes {
             EventKind::Observed { node, observation } => self.observed(*node, at, observation),
             EventKind::LoadStopped => self.timeline.load_stopped_ns = Some(at.0),
             EventKind::Healed => self.timeline.healed_ns = Some(at.0),
-            EventKind::DrainBegan => self.timeline.drain_began_ns = Some(at.0),
+            EventKind::DrainBegan => {
+                self.timeline.drain_began_ns.get_or_insert(at.0);
+            }
             _ => {}
         }
     }

@@ -9,7 +9,7 @@ use warren::platform::{GroupId, Observation};
 
 use crate::{
     check,
-    history::{EventKind, History, Nanos, PublishOutcome},
+    history::{Connection, EventKind, History, Nanos, PublishOutcome},
     scenario::{Expect, Invariant, Limit, Metric, Quantile, Sometimes},
 };
 
@@ -100,7 +100,9 @@ pub fn sometimes(history: &History, required: &BTreeSet<Sometimes>) -> Vec<Somet
                 count(Sometimes::Redelivered);
             }
             EventKind::DrainBegan => drain_began = true,
-            EventKind::ChannelOpened { client, .. } if !drain_began && !connected.insert(*client) => {
+            EventKind::ChannelOpened { client, connection: Connection::New, .. }
+                if !drain_began && !connected.insert(*client) =>
+            {
                 count(Sometimes::Reconnected);
             }
             EventKind::Observed { observation, .. } => match observation {
@@ -158,7 +160,7 @@ pub fn time(metric: Metric, latency: &Latency) -> Option<u64> {
         Metric::Confirm(of) => quantile(latency.confirm, of),
         Metric::EndToEnd(of) => quantile(latency.end_to_end, of),
         Metric::UnavailableMax => latency.confirm.map(|_| latency.unavailable_max_ns),
-        Metric::RecoveryMax => latency.confirm.filter(|_| latency.recovered).map(|_| latency.recovery_max_ns),
+        Metric::RecoveryMax => latency.confirm.filter(|_| latency.recovery_measured).map(|_| latency.recovery_max_ns),
         Metric::ThroughputMin => None,
     }
 }

@@ -260,6 +260,16 @@ impl<N> Action<N> {
         matches!(self, Self::Client { trouble: Crash | ChannelClose { .. } | IgnoreFlow, .. })
     }
 
+    /// Whether it does its work on a node that is down as well: it starts it, or takes from its disk.
+    pub fn is_for_the_down(&self) -> bool {
+        let disk = |trouble: &Trouble| matches!(trouble, Trouble::BitRot { .. } | Trouble::Misdirect { .. });
+        match self {
+            Self::Restart { .. } | Self::Wipe { .. } => true,
+            Self::Trouble { trouble, .. } => disk(trouble),
+            _ => false,
+        }
+    }
+
     /// The action's key in the file.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -21,6 +21,7 @@ use super::{
 #[schemars(extend("required" = ["version", "name", "run", "cluster"]))]
 pub(super) struct File {
     /// The version of this format: 1.
+    #[schemars(extend("examples" = [1]))]
     pub(super) version: Field<u32>,
     /// Letters, digits, `-`, `_` and `.`; reports and folders carry it.
     pub(super) name: Field<String>,

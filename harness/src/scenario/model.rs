@@ -148,8 +148,8 @@ pub struct Cluster {
     pub backlog: u64,
 }
 
-/// The backlog of a cluster whose file names none, in bytes: the broker's own default.
-pub const BACKLOG: u64 = 8 << 20;
+/// The backlog of a cluster whose file names none, in bytes.
+pub const BACKLOG: u64 = warren::amqp::BACKLOG_MAX as u64;
 
 impl Cluster {
     /// Those that begin the cluster.

@@ -131,7 +131,7 @@ impl Steps<'_> {
     /// A step that lets publishers misbehave.
     fn publisher(&mut self, table: &StepTable) -> Option<Action<Vec<Target>>> {
         let (client, trouble) = if let Field(Some(at)) = &table.channel_close {
-            let help = "lapin closes its channels by itself alone; use `churn`";
+            let help = "Ferret's link to lapin does not close channels; use `churn`";
             self.native_only(&at.span, "only the native client can end its channels at will", help);
             let how = at.value.how.0.as_ref().and_then(|how| ChannelEnd::from_name(&how.value.text));
             let how = how.unwrap_or(ChannelEnd::Clean);

@@ -1,7 +1,8 @@
 //! How a publisher behaves, as faults have it: between the nemesis, who bids, and the publisher, who does and counts.
 //!
 //! Models: a client that closes its channel, or has it closed, behind publishes that have no answer yet, and one that
-//! goes on sending when its broker asks it to hold back. Only the native client can: libraries do not let one.
+//! goes on sending when its broker asks it to hold back. Does not model lapin doing so: it holds publishes back by
+//! itself, and our link to it does not offer its channels' close.
 
 use std::{cell::Cell, time::Duration};
 
@@ -14,7 +15,7 @@ pub struct Conduct {
     ends: Cell<Option<(ChannelEnd, Duration)>>,
     /// When it last ended like this, on the client's clock, since it was bidden to.
     ended: Cell<Option<Duration>>,
-    floods: Cell<bool>,
+    ignores_flow: Cell<bool>,
     /// Channels that ended so.
     channels: Cell<u64>,
     /// Publishes that it should have held back.
@@ -28,12 +29,12 @@ impl Conduct {
         self.ended.set(None);
     }
 
-    /// Lets the publisher heed no limit, neither the broker's nor its own.
-    pub fn flood(&self, floods: bool) {
-        self.floods.set(floods);
+    /// Lets the publisher heed no limit, neither the broker's nor its own; or heed them again.
+    pub fn ignore_flow(&self, ignores: bool) {
+        self.ignores_flow.set(ignores);
     }
 
-    /// How many channels ended as bidden.
+    /// How many channels ended so.
     pub fn channels_ended(&self) -> u64 {
         self.channels.get()
     }
@@ -43,25 +44,28 @@ impl Conduct {
         self.forced.get()
     }
 
-    /// Whether the channel is to end now, and how: asked right behind a publish, and then done.
-    pub(super) fn ends_now(&self, now: Duration) -> Option<ChannelEnd> {
+    /// How the channel is to end now, if it is: to be done right behind a publish.
+    pub(super) fn take_end(&self, now: Duration) -> Option<ChannelEnd> {
         let (how, every) = self.ends.get()?;
         if self.ended.get().is_some_and(|last| now.saturating_sub(last) < every) {
             return None;
         }
         self.ended.set(Some(now));
-        self.channels.set(self.channels.get() + 1);
         Some(how)
     }
 
-    /// Whether a publish may be made that broker or window forbid; it is then.
-    pub(super) fn forces(&self) -> bool {
-        let floods = self.floods.get();
-        self.forced.set(self.forced.get() + u64::from(floods));
-        floods
+    /// A channel has ended so.
+    pub(super) fn channel_ended(&self) {
+        self.channels.set(self.channels.get() + 1);
     }
 
-    pub(super) fn floods(&self) -> bool {
-        self.floods.get()
+    /// Whether publishes are made that broker or window forbid.
+    pub(super) fn ignores_flow(&self) -> bool {
+        self.ignores_flow.get()
+    }
+
+    /// Such a publish was made.
+    pub(super) fn forced_one(&self) {
+        self.forced.set(self.forced.get() + 1);
     }
 }

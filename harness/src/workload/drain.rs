@@ -35,12 +35,12 @@ pub async fn run<P: Platform>(platform: P, plan: DrainPlan, floor: Rc<Floor>) {
         platform.sleep(PHASE_POLL).await;
     }
     floor.busy.set(floor.busy.get() + 1);
-    floor.recorder.record(EventKind::DrainBegan);
     let began = platform.now();
     let mut troubles = Vec::new();
     let complete = loop {
         let last_round = platform.now() - began >= plan.limit;
         troubles.clear();
+        floor.recorder.record(EventKind::DrainBegan);
         for role in &plan.roles {
             for hop in 0..(plan.nodes)() {
                 let (node, address) = (role.choose)(hop);

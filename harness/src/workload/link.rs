@@ -41,8 +41,10 @@ pub enum LinkEvent {
     ChannelClosed(String),
     /// The channel that [`Link::reopen`] asked for is ready.
     Reopened,
-    /// The broker asks not to publish for now, or lets publishes come again.
-    Blocked(bool),
+    /// The broker asks not to publish for now.
+    Blocked,
+    /// Publishes may come again.
+    Unblocked,
 }
 
 /// A message as it arrived.
@@ -116,7 +118,7 @@ impl Link {
     pub fn end_channel(&mut self, how: ChannelEnd, queue: &str, body: &[u8]) {
         match self {
             Self::Native(link) => link.end_channel(how, queue, body),
-            Self::Lapin(_) => unreachable!("lapin ends its channels by itself"),
+            Self::Lapin(_) => unreachable!("no scenario asks lapin for this"),
         }
     }
 
@@ -128,6 +130,14 @@ impl Link {
         }
     }
 
+    /// Whether the channel has ended as [`Link::end_channel`] wanted it.
+    pub fn has_ended(&self) -> bool {
+        match self {
+            Self::Native(link) => link.has_ended(),
+            Self::Lapin(_) => false,
+        }
+    }
+
     /// Opens a channel in the place of one that [`Link::end_channel`] ended.
     ///
     /// # Panics
@@ -135,7 +145,7 @@ impl Link {
     pub fn reopen(&mut self, setup: &LinkSetup) {
         match self {
             Self::Native(link) => link.reopen(setup),
-            Self::Lapin(_) => unreachable!("lapin ends its channels by itself"),
+            Self::Lapin(_) => unreachable!("no scenario asks lapin for this"),
         }
     }
 

@@ -122,7 +122,11 @@ impl<P: Platform> Publisher<P> {
             self.blocked = false;
             loop {
                 let open = OpenChannel::new(&floor, channel);
-                match self.publish_over(&mut link, channel).await {
+                let over = self.publish_over(&mut link, channel).await;
+                if link.has_ended() {
+                    self.plan.conduct.channel_ended();
+                }
+                match over {
                     Over::Connection(reason) => {
                         open.lost(reason);
                         break;
@@ -132,7 +136,7 @@ impl<P: Platform> Publisher<P> {
                 if !self.reopen(&mut link, channel).await {
                     break;
                 }
-                channel = floor.recorder.channel_opened(role.client, node);
+                channel = floor.recorder.channel_reopened(role.client, node);
             }
             drop(link);
             platform.sleep(RECONNECT_PAUSE).await;
@@ -153,7 +157,8 @@ impl<P: Platform> Publisher<P> {
             match event {
                 LinkEvent::Reopened => return true,
                 LinkEvent::Closed(_) => return false,
-                LinkEvent::Blocked(blocked) => self.blocked = blocked,
+                LinkEvent::Blocked => self.blocked = true,
+                LinkEvent::Unblocked => self.blocked = false,
                 // Nothing that the channel published is open any more.
                 LinkEvent::Outcome { tag, outcome } => self.stray(ended, Stray::Outcome { tag, outcome }),
                 LinkEvent::Returned(body) => self.stray(ended, Stray::Return { message: body::decode(&body) }),
@@ -167,23 +172,35 @@ impl<P: Platform> Publisher<P> {
         let mut left = Outstanding { floor: Rc::clone(&self.floor), by_tag: BTreeMap::new() };
         let outstanding = &mut left.by_tag;
         let mut due = self.platform.now();
+        let mut ending_since = None;
+        if self.blocked {
+            self.floor.recorder.record(EventKind::Blocked { channel });
+        }
         let over = loop {
             let now = self.platform.now();
             let loading = self.floor.phase.get() == Phase::Load;
-            if !loading && outstanding.is_empty() {
+            // Who is blocked waits to hear that it is no more, as long as anybody waits for it.
+            let held_back = self.blocked && self.floor.phase.get() < Phase::Drain;
+            if !loading && outstanding.is_empty() && !held_back {
                 link.close().await;
                 return Over::Connection("load stopped".into());
             }
             if outstanding.first_key_value().is_some_and(|(_, first)| now - first.since > self.plan.timeout) {
                 break Over::Connection(format!("no outcome within {:?}", self.plan.timeout));
             }
+            if ending_since.is_some_and(|since| now - since > self.plan.timeout) {
+                break Over::Connection(format!("the channel was not closed within {:?}", self.plan.timeout));
+            }
             due = due.max(now.saturating_sub(ARREARS_MAX));
             while loading
                 && self.has_more()
                 && due <= now
                 && link.takes_publishes()
-                && (self.may_publish(outstanding.len()) || self.plan.conduct.forces())
+                && (self.may_publish(outstanding.len()) || self.plan.conduct.ignores_flow())
             {
+                if !self.may_publish(outstanding.len()) {
+                    self.plan.conduct.forced_one();
+                }
                 let (tag, message) = self.publish(link, channel);
                 if self.plan.role.setup.confirms {
                     outstanding.insert(tag, Waiting { message, since: now, returned: false });
@@ -191,9 +208,11 @@ impl<P: Platform> Publisher<P> {
                     self.floor.recorder.record(EventKind::PublishOutcome { message, outcome: PublishOutcome::Unknown });
                 }
                 due += self.plan.interval;
-                self.end_channel_if_bidden(link, now);
+                if ending_since.is_none() && self.end_channel_if_bidden(link, now) {
+                    ending_since = Some(now);
+                }
             }
-            let may = self.may_publish(outstanding.len()) || self.plan.conduct.floods();
+            let may = self.may_publish(outstanding.len()) || self.plan.conduct.ignores_flow();
             let free = loading && self.has_more() && may && link.takes_publishes();
             let pause = if free { due.saturating_sub(now).min(PHASE_POLL) } else { PHASE_POLL };
             tokio::select! {
@@ -215,7 +234,14 @@ impl<P: Platform> Publisher<P> {
                             None => self.stray(channel, Stray::Return { message }),
                         }
                     }
-                    LinkEvent::Blocked(blocked) => self.blocked = blocked,
+                    LinkEvent::Blocked => {
+                        self.blocked = true;
+                        self.floor.recorder.record(EventKind::Blocked { channel });
+                    }
+                    LinkEvent::Unblocked => {
+                        self.blocked = false;
+                        self.floor.recorder.record(EventKind::Unblocked { channel });
+                    }
                     LinkEvent::Closed(reason) => break Over::Connection(reason),
                     LinkEvent::ChannelClosed(reason) => break Over::Channel(reason),
                     LinkEvent::Delivered(_) | LinkEvent::Got(_) | LinkEvent::Reopened => {}
@@ -234,13 +260,14 @@ impl<P: Platform> Publisher<P> {
         !self.blocked && open < self.plan.in_flight
     }
 
-    /// Right behind a publish, so that one at least has no answer yet.
-    fn end_channel_if_bidden(&self, link: &mut Link, now: Duration) {
-        let Some(how) = self.plan.conduct.ends_now(now) else { return };
+    /// Right behind a publish, so that one at least has no answer yet. Whether it is to end.
+    fn end_channel_if_bidden(&self, link: &mut Link, now: Duration) -> bool {
+        let Some(how) = self.plan.conduct.take_end(now) else { return false };
         // What breaks off was never published: nobody may ever receive it.
         let sequence = self.plan.sequence_last.get() + 1;
         let message = MessageId { publisher: self.plan.role.client, sequence, attempt: 0 };
         link.end_channel(how, &self.plan.role.setup.queue, &body::encode(message, BODY_BYTES_MIN));
+        true
     }
 
     /// Whether there is anything left to publish.

@@ -71,7 +71,7 @@ impl Simulate for Script {
             Quantiles { count: 1200, p50_ns: 20 * ms, p90_ns: 30 * ms, p99_ns: (40 + seed) * ms, max_ns: 90 * ms };
         record.latency.confirm = Some(quantiles);
         record.latency.unavailable_max_ns = 700 * ms;
-        record.latency.recovered = seed == 3;
+        record.latency.recovery_measured = seed == 3;
         record.sometimes.push(SometimesResult { name: "redelivered".to_owned(), required: false, count: seed });
         if self.draws {
             record.scenario.text = scenario.clone().drawn_by_swarm(seed).text;

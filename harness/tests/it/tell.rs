@@ -155,7 +155,12 @@ impl Tape {
 }
 
 fn opened(client: u32, channel: u32, node: u64) -> EventKind {
-    EventKind::ChannelOpened { client: ClientId(client), channel: ChannelId(channel), node: NodeId(node) }
+    EventKind::ChannelOpened {
+        client: ClientId(client),
+        channel: ChannelId(channel),
+        node: NodeId(node),
+        connection: ferret::history::Connection::New,
+    }
 }
 
 fn message(sequence: u64) -> MessageId {

@@ -463,7 +463,7 @@ fn latency(noise: &mut Noise, end_ns: u64) -> (Latency, u64, u64, u64) {
         end_to_end: Some(quantiles(17, 340)),
         unavailable_max_ns: 4_120_000_000,
         recovery_max_ns: 640_000_000,
-        recovered: true,
+        recovery_measured: true,
     };
     (latency, published, confirmed, delivered + 99)
 }

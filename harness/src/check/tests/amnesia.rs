@@ -76,7 +76,7 @@ fn what_was_broken_before_the_forgetful_vote_is_not_excused_by_it() {
 
 #[test]
 fn what_was_broken_before_a_majority_was_lost_is_not_excused_by_it() {
-    let lose = |story: Story| [N1, N2].into_iter().fold(story, |story, node| story.event(lost_data(node)));
+    let lose = |story: Story| story.wiped(N1).wiped(N2);
     let leaders = |story: Story| story.tell(N1, leader(1)).tell(N2, leader(1));
     let end = |story: Story| story.healed().wait(20).drained();
     end(lose(leaders(story()))).rejected(OneLeaderPerTerm, "n2 became its leader in the same term");
@@ -84,7 +84,7 @@ fn what_was_broken_before_a_majority_was_lost_is_not_excused_by_it() {
     // One that is whole again before the other loses its disk.
     let whole = |story: Story| {
         let whole = Observation::Whole { group: GroupId::META, index: LogIndex(3) };
-        story.event(lost_data(N1)).tell(N1, whole).event(lost_data(N2))
+        story.wiped(N1).tell(N1, whole).wiped(N2)
     };
     end(leaders(whole(story()))).rejected(OneLeaderPerTerm, "n2 became its leader in the same term");
     // What is owed after the heal must be given its time: nothing was late when the majority was lost.

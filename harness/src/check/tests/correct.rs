@@ -264,7 +264,12 @@ impl Model {
         self.client_of.insert(client, again);
         let name = format!("{}:1", self.story.history.clients[client as usize]);
         self.tell(Observation::ChannelOpened { channel: again.0.into(), client: name });
-        self.event(EventKind::ChannelOpened { client: ClientId(client), channel: again, node: N1 });
+        self.event(EventKind::ChannelOpened {
+            client: ClientId(client),
+            channel: again,
+            node: N1,
+            connection: crate::history::Connection::New,
+        });
         if consumes {
             self.subscribe(again);
         }

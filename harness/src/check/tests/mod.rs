@@ -22,8 +22,8 @@ use warren::platform::{GroupId, LogIndex, NodeId, Observation, RecoveredState, T
 
 use super::{CheckConfig, Invariant, check};
 use crate::history::{
-    ChannelId, ClientId, Delivery, Event, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome, QueueId,
-    Settle,
+    ChannelId, ClientId, Connection, Delivery, Event, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome,
+    QueueId, Settle,
 };
 
 const N1: NodeId = NodeId(1);
@@ -93,7 +93,7 @@ impl Story {
     }
 
     fn opened(self, client: u32, channel: ChannelId, node: NodeId) -> Self {
-        self.event(EventKind::ChannelOpened { client: ClientId(client), channel, node })
+        self.event(EventKind::ChannelOpened { client: ClientId(client), channel, node, connection: Connection::New })
     }
 
     fn lost(self, channel: ChannelId) -> Self {
@@ -192,6 +192,11 @@ impl Story {
 
     fn down(self, node: NodeId, how: NodeDown) -> Self {
         self.event(EventKind::NodeDown { node, how })
+    }
+
+    /// The machine goes dark and comes back with an empty disk.
+    fn wiped(self, node: NodeId) -> Self {
+        self.down(node, NodeDown::PowerLost).event(EventKind::SyncedDataLost { node }).up(node)
     }
 
     fn tell(self, node: NodeId, observation: Observation) -> Self {

@@ -124,10 +124,7 @@ fn replicas_that_applied_different_entries_leave_ownership_undecided() {
 
 #[test]
 fn what_cannot_be_told_after_a_majority_lost_its_disks_is_excused_and_what_could_not_before_is_open() {
-    let wiped = |story: Story| {
-        let lost = |story: Story, node| story.event(EventKind::SyncedDataLost { node });
-        [N1, N2, N3].into_iter().fold(story, lost)
-    };
+    let wiped = |story: Story| [N1, N2, N3].into_iter().fold(story, Story::wiped);
     let whole = || queue(&[&[assigned(1, 7, None, 0)], &[settled(1)]]).tell(N2, applied(1, 1, 1, 1));
     let torn = |story: Story| story.tell(N2, applied(2, 2, 99, 2));
     for invariant in [NoAckResurrection, SingleOwner, DeliveryCount] {
@@ -186,8 +183,19 @@ fn nothing_stays_with_a_node_whose_clients_have_all_left() {
 }
 
 #[test]
+fn what_disks_lose_under_nodes_that_run_on_excuses_nothing() {
+    let rot = |story: Story, node| story.event(EventKind::SyncedDataLost { node });
+    let rotten = || rot(rot(story().put(m(1)), N1), N2);
+    rotten().healed().wait(20).drained().rejected(NoConfirmedLoss, "pub-1/1");
+    // They have it in mind until they end.
+    let end = |story: Story, node| story.down(node, NodeDown::Killed).up(node);
+    end(rotten(), N1).healed().wait(20).drained().rejected(NoConfirmedLoss, "pub-1/1");
+    end(end(rotten(), N1), N2).healed().wait(20).drained().is(NoConfirmedLoss, InvariantVerdict::NotRecoverable);
+}
+
+#[test]
 fn a_majority_that_lost_what_it_had_synced_owes_nothing() {
-    let wiped = |story: Story, node| story.event(EventKind::SyncedDataLost { node });
+    let wiped = |story: Story, node| story.wiped(node);
     let lost = || story().put(m(1));
     let both = wiped(wiped(lost(), N1), N2).healed().wait(20).drained();
     both.is(NoConfirmedLoss, InvariantVerdict::NotRecoverable);

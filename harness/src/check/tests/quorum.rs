@@ -84,8 +84,7 @@ fn a_group_whose_voters_are_gone_or_lost_what_they_had_is_not_blamed() {
     let gone = |voters: &[NodeId]| run(voters).down(N1, NodeDown::PowerLost).healed().wait(20).drain_failed();
     gone(&[N1]).is(Liveness, InvariantVerdict::NotRecoverable);
     gone(&[N1, N2, N3]).rejected(Liveness, "had no leader");
-    let wiped =
-        |voters: &[NodeId]| run(voters).event(EventKind::SyncedDataLost { node: N1 }).healed().wait(20).drained();
+    let wiped = |voters: &[NodeId]| run(voters).wiped(N1).healed().wait(20).drained();
     wiped(&[N1]).is(NoConfirmedLoss, InvariantVerdict::NotRecoverable);
     wiped(&[N1, N2, N3]).rejected(NoConfirmedLoss, "pub-1/1 was confirmed");
 }

@@ -9,12 +9,16 @@ use amq_protocol::{
 
 use super::{CHANNEL, NativeLink, Outgoing, Reading, handshake};
 use crate::{
-    scenario::ChannelEnd,
+    scenario::{ChannelEnd, NAME_BYTES_MAX},
     workload::link::{LinkEvent, LinkSetup},
 };
 
-/// A queue that no scenario can have: its name is longer than theirs may be.
-const NO_QUEUE: [u8; 200] = [b'-'; 200];
+/// A queue's name longer than this is one that no scenario can have.
+const NAME_TOO_LONG: usize = NAME_BYTES_MAX + 1;
+/// The broker's answer to a passive declare of what is not there.
+const NOT_FOUND: u16 = 404;
+/// Its answer to a message that breaks off.
+const UNEXPECTED_FRAME: u16 = 505;
 
 /// Where the channel stands, between link and reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,8 +27,10 @@ pub(super) enum Channel {
     Open,
     /// To be closed by the client, which sends nothing more.
     Closing,
+    /// The client has broken off in the middle of a message: the broker is to close the connection.
+    BrokenOff,
     /// To be closed by the broker; until then the client sends on.
-    Doomed,
+    ClosingByBroker,
     Closed,
     Reopening,
 }
@@ -40,10 +46,11 @@ impl NativeLink {
                 Channel::Closing
             }
             ChannelEnd::Error => {
-                let name = std::str::from_utf8(&NO_QUEUE).expect("ASCII");
-                let declare = queue::Declare { queue: name.into(), passive: true, ..queue::Declare::default() };
+                let name = "-".repeat(NAME_TOO_LONG);
+                let declare =
+                    queue::Declare { queue: name.as_str().into(), passive: true, ..queue::Declare::default() };
                 self.outgoing.send_method(AMQPClass::Queue(queue::AMQPMethod::Declare(declare)));
-                Channel::Doomed
+                Channel::ClosingByBroker
             }
             ChannelEnd::Half => {
                 let publish = basic::Publish { routing_key: queue.into(), ..basic::Publish::default() };
@@ -56,7 +63,7 @@ impl NativeLink {
                 self.outgoing.send(&AMQPFrame::Header(CHANNEL, header));
                 self.outgoing.send(&AMQPFrame::Body(CHANNEL, body[..body.len() / 2].to_vec()));
                 self.close_channel();
-                Channel::Closing
+                Channel::BrokenOff
             }
         };
         self.channel.set(state);
@@ -69,7 +76,12 @@ impl NativeLink {
 
     /// Whether the channel takes publishes.
     pub fn takes_publishes(&self) -> bool {
-        matches!(self.channel.get(), Channel::Open | Channel::Doomed)
+        matches!(self.channel.get(), Channel::Open | Channel::ClosingByBroker)
+    }
+
+    /// Whether it ended as [`Self::end_channel`] wanted it.
+    pub fn has_ended(&self) -> bool {
+        self.channel.get() == Channel::Closed
     }
 
     /// Opens a channel of the same number, and prepares it, all in one go.
@@ -85,19 +97,28 @@ impl NativeLink {
 impl Reading {
     /// Takes a method of the channel class. `Err` is why the link ends.
     pub(super) fn handle_channel(&mut self, method: channel::AMQPMethod, outgoing: &Outgoing) -> Result<(), String> {
-        let awaited = matches!(self.channel.get(), Channel::Closing | Channel::Doomed);
+        let state = self.channel.get();
         match method {
-            channel::AMQPMethod::Close(close) if awaited => {
+            channel::AMQPMethod::Close(close) if state == Channel::ClosingByBroker && close.reply_code == NOT_FOUND => {
                 outgoing.send_method(AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {})));
                 self.channel_closed(format!("channel closed: {} {}", close.reply_code, close.reply_text));
             }
             channel::AMQPMethod::Close(close) => {
                 return Err(format!("channel closed: {} {}", close.reply_code, close.reply_text));
             }
-            channel::AMQPMethod::CloseOk(_) if awaited => self.channel_closed("closed by its client".into()),
+            channel::AMQPMethod::CloseOk(_) if state == Channel::Closing => {
+                self.channel_closed("closed by its client".into())
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// The broker closes the connection, for this reason.
+    pub(super) fn connection_closed(&self, code: u16) {
+        if self.channel.get() == Channel::BrokenOff && code == UNEXPECTED_FRAME {
+            self.channel.set(Channel::Closed);
+        }
     }
 
     /// The next channel counts from 1 again.

@@ -257,17 +257,18 @@ impl Reading {
         match frame {
             AMQPFrame::Method(0, AMQPClass::Connection(method)) => match method {
                 connection::AMQPMethod::Close(close) => {
+                    self.connection_closed(close.reply_code);
                     let ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
                     outgoing.send(&AMQPFrame::Method(0, AMQPClass::Connection(ok)));
                     Err(format!("connection closed: {} {}", close.reply_code, close.reply_text))
                 }
                 connection::AMQPMethod::CloseOk(_) => Err("closed".into()),
                 connection::AMQPMethod::Blocked(_) => {
-                    self.tell(LinkEvent::Blocked(true));
+                    self.tell(LinkEvent::Blocked);
                     Ok(())
                 }
                 connection::AMQPMethod::Unblocked(_) => {
-                    self.tell(LinkEvent::Blocked(false));
+                    self.tell(LinkEvent::Unblocked);
                     Ok(())
                 }
                 _ => Ok(()),
