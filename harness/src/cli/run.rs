@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
-use ferret_reports::{InvariantVerdict, RunRecord, Slice, Verdict};
+use ferret_reports::{RunRecord, Slice};
 use serde_json::json;
 use warren::platform::Sabotage;
 
@@ -19,6 +19,7 @@ use super::{
     check::{nothing_found, report_invalid},
     exit,
     interrupt::Interrupt,
+    noticed::{MATCHING, MustTell},
     paths::{Selection, nothing_picked},
     pool, render_problem,
     shown::Shown,
@@ -49,7 +50,8 @@ Examples:
       on whom, how long, in which weather. They are concrete steps of drawn.toml, beside the run's
       record; that file is a scenario that gives the same run.
   ferret run scenarios/smoke --sabotage confirm-before-sync
-      With a planted bug in every node: the run must fail, or the checkers are blind.
+      With a planted bug in every node: a run must fail, or the checkers are blind. If nothing
+      tells of it, the last run is vacuous: 104.
   ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
       The first failing seed of each scenario, shrunk to the least that still fails.
   ferret run scenarios/incidents --sabotage matching
@@ -76,9 +78,10 @@ before any others, except with --seed.
 
 A spent budget ends the sweep when the runs under way are done. Seeds that were asked for and
 not run make it incomplete (exit code 5), since a gate that ran half of itself has not passed;
-with --seeds A.. there is no such seed, but there must be one run. After --max-fail, the failures
-decide the exit code.
-In one part of a partition, what must happen at least once is not judged: merge does it.
+with --seeds A.. there is no such seed, but there must be one run, and what must happen at least
+once must have happened by then. After --max-fail, the failures decide the exit code.
+In one part of a partition, what must happen at least once is not judged, nor whether a bug
+planted by name was noticed: merge does it.
 
 Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves sweep.json,
 report.html, junit.xml and summary.md. They go to target/ferret/<time>/; target/ferret/latest
@@ -136,8 +139,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = Keep::All)]
     keep: Keep,
 
-    /// Plant a bug in every node, whatever the scenario says: the run should then fail, and it is told if none does;
-    /// `matching` is the bug that the scenario names, which must show
+    /// Plant a bug in every node, whatever the scenario says: one run must then tell of it, or the last is vacuous;
+    /// `matching` is the bug that the scenario names, of which every run must tell
     #[arg(long, value_name = "NAME", value_parser = planted_parser())]
     sabotage: Option<Planted>,
 
@@ -191,8 +194,6 @@ enum Planted {
     Matching,
 }
 
-const MATCHING: &str = "matching";
-
 /// `90s`, `10m`, `2h`: how long something may take, on the clock of the wall; a bare number is of seconds.
 pub(super) fn budget_parser(text: &str) -> Result<Duration, String> {
     let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -224,17 +225,13 @@ impl RunArgs {
         }
     }
 
-    /// What is told of a bug that was planted by name and that no run shows anything of.
-    fn unnoticed(&self, records: &[RunRecord]) -> Option<String> {
-        let Some(Planted::Bug(bug)) = self.sabotage else { return None };
-        // What asserts or wavers has noticed it, too.
-        let shown = |record: &RunRecord| {
-            !missed(record) || matches!(record.verdict, Verdict::Internal | Verdict::NotDeterministic)
-        };
-        let runs = if records.len() == 1 { "1 run".to_owned() } else { format!("{} runs", records.len()) };
-        let mend = "try other seeds, or a scenario that gives it a chance (`ferret hunt`)";
-        (!records.is_empty() && !records.iter().any(shown))
-            .then(|| format!("the planted bug {} was not noticed: nothing is violated in {runs}; {mend}", bug.name()))
+    /// Which runs must tell of the bug.
+    fn must_tell(&self) -> MustTell {
+        match self.sabotage {
+            Some(Planted::Bug(bug)) => MustTell::One(bug),
+            Some(Planted::Matching) => MustTell::Each,
+            None => MustTell::Nobody,
+        }
     }
 
     /// One seed that the user picked out runs alone; any other sweep runs the stored ones first.
@@ -318,6 +315,7 @@ pub(super) fn run<S: Simulate>(
         // One seed that the user picked out need not show what a scenario's seeds show together.
         sometimes: args.seed.is_none(),
         sabotage: selection.scenarios.iter().map(|scenario| args.sabotage_of(scenario)).collect(),
+        must_tell: args.must_tell(),
         swarm: args.swarm,
         request: Request { client: args.client, ..Request::default() },
         twice: args.verify_determinism,
@@ -334,16 +332,12 @@ pub(super) fn run<S: Simulate>(
     if args.shrink {
         shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;
     }
-    let unnoticed = args.unnoticed(&swept.records);
     if args.message_format == MessageFormat::Human {
         writeln!(
             streams.out,
             "\n{}",
             terminal::summary(&swept.records, swept.planned, swept.twice, streams.out_style)
         )?;
-        if let Some(unnoticed) = &unnoticed {
-            writeln!(streams.out, "{}", streams.out_style.doubtful(unnoticed))?;
-        }
         for line in sweep.notes(&swept) {
             writeln!(streams.out, "{line}")?;
         }
@@ -352,20 +346,7 @@ pub(super) fn run<S: Simulate>(
         }
         writeln!(streams.out, "report: {}", artifacts.report().shown())?;
     }
-    if let Some(unnoticed) = unnoticed.filter(|_| args.message_format == MessageFormat::Json) {
-        writeln!(streams.err, "{unnoticed}")?;
-    }
-    let missed: Vec<&RunRecord> = swept.records.iter().filter(|record| matching && missed(record)).collect();
-    for record in &missed {
-        let (name, seed) = (&record.scenario.name, record.seed);
-        let bug = record.sabotage.as_deref().unwrap_or_default();
-        writeln!(streams.err, "{name} seed {seed}: nothing told of the planted bug {bug}")?;
-    }
-    // With a bug in every run, a violation is what should be.
-    Ok(match swept.verdict() {
-        Verdict::Pass | Verdict::Violated if !missed.is_empty() => Verdict::Vacuous.exit_code(),
-        verdict => verdict.exit_code(),
-    })
+    Ok(swept.verdict().exit_code())
 }
 
 /// Why no run of the scenario is possible with this client, if a step of its own asks for more than the client can do.
@@ -376,11 +357,6 @@ pub(super) fn impossible(client: ClientKind, scenario: &Scenario, swarm: bool) -
         let (path, line, kind) = (&scenario.path, step.line, step.action.kind());
         format!("{path}:{line}: only the native client can do `{kind}`: leave out --client, or the step")
     })
-}
-
-/// Whether a run with a planted bug shows nothing of it.
-fn missed(record: &RunRecord) -> bool {
-    !record.invariants.iter().any(|result| result.verdict == InvariantVerdict::Violated)
 }
 
 /// Writes a reproducer beside the files of the first failing run of each scenario.
