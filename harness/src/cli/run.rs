@@ -80,8 +80,8 @@ A spent budget ends the sweep when the runs under way are done. Seeds that were 
 not run make it incomplete (exit code 5), since a gate that ran half of itself has not passed;
 with --seeds A.. there is no such seed, but there must be one run, and what must happen at least
 once must have happened by then. After --max-fail, the failures decide the exit code.
-In one part of a partition, what must happen at least once is not judged, nor whether a bug
-planted by name was noticed: merge does it.
+Such seeds have no parts. In one part of a partition, what must happen at least once is not
+judged, nor whether a bug planted by name was noticed: merge does it.
 
 Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves sweep.json,
 report.html, junit.xml and summary.md. They go to target/ferret/<time>/; target/ferret/latest
@@ -256,6 +256,11 @@ pub(super) fn run<S: Simulate>(
     if args.seeds.is_some_and(SeedRange::is_open) && args.budget.is_none() && args.max_fail.is_none() {
         let mend = "add --budget 10m, --max-fail 1 or an end, as in --seeds 1..100";
         writeln!(streams.err, "ferret: --seeds without an end never comes to one: {mend}")?;
+        return Ok(exit::USAGE);
+    }
+    if args.seeds.is_some_and(SeedRange::is_open) && args.partition.is_some() {
+        let mend = "add an end, as in --seeds 1..400, or give each machine seeds of its own and no --partition";
+        writeln!(streams.err, "ferret: --seeds without an end has no parts that could be merged: {mend}")?;
         return Ok(exit::USAGE);
     }
     let mut selection = Selection::read(&args.paths);

@@ -145,6 +145,14 @@ fn a_spent_budget_is_the_end_of_seeds_that_have_none_but_not_before_the_first() 
 }
 
 #[test]
+fn seeds_without_an_end_have_no_parts() {
+    let script = Script::default();
+    let said = run(&two(), "out", &["--seeds", "1..", "--budget", "1s", "--partition", "slice:1/2"], &script);
+    assert_eq!((said.code, said.out.as_str(), order(script).len()), (exit::USAGE, "", 0));
+    assert!(said.err.contains("add an end, as in --seeds 1..400"), "{}", said.err);
+}
+
+#[test]
 fn after_so_many_failures_no_run_is_begun_and_the_failures_decide() {
     let script = Script { bad: Some((1, Verdict::Threshold)), ..Script::default() };
     let said = run(&two(), "out", &["--max-fail", "2", "--jobs", "1", "--seeds", "1.."], &script);
