@@ -34,6 +34,7 @@ use crate::{
     search::{
         filter::Filter,
         plan::{SeedRange, Seeds, seed_range},
+        shrink::Goal,
     },
 };
 
@@ -364,7 +365,7 @@ pub(super) fn impossible(client: ClientKind, scenario: &Scenario, swarm: bool) -
     })
 }
 
-/// Writes a reproducer beside the files of the first failing run of each scenario.
+/// Writes a reproducer beside the files of the first failing run of each scenario, or tells why there is none.
 fn shrink_failures<S: Simulate>(
     args: &RunArgs,
     (sweep, swept, artifacts): (&Sweep<'_>, &Swept, &Artifacts),
@@ -376,6 +377,16 @@ fn shrink_failures<S: Simulate>(
             break;
         }
         let (run, record) = (&swept.record.runs[index], &swept.records[index]);
+        if Goal::all_of(record).is_empty() {
+            let (name, why) = (&record.scenario.name, shrink::beyond_shrinking(record.verdict));
+            let told = format!("not shrunk        {name}  seed {}: {why}", run.seed);
+            let Streams { out, err, .. } = streams;
+            match args.message_format {
+                MessageFormat::Human => writeln!(out, "{told}")?,
+                MessageFormat::Json => writeln!(err, "{told}")?,
+            }
+            continue;
+        }
         let mut scenario = sweep.scenarios[run.scenario as usize].clone();
         scenario.sabotage = args.sabotage_of(&scenario).or(scenario.sabotage);
         scenario.run.client = args.client.unwrap_or(scenario.run.client);
@@ -396,7 +407,7 @@ fn shrink_failures<S: Simulate>(
         let stdout: &mut dyn Write = if quiet { &mut nowhere } else { *stdout };
         let mut streams =
             Streams { out: stdout, err: *err, out_style: *out_style, err_style: *err_style, progress: *progress };
-        search.run(simulate, interrupt, &mut streams, &out)?;
+        let _ = search.run(simulate, interrupt, &mut streams, &out)?;
     }
     Ok(())
 }
