@@ -182,4 +182,10 @@ fn what_an_edited_reproducer_shows_is_no_mend() {
     let older: Vec<&str> = edited.lines().filter(|line| !line.starts_with("text-hash")).collect();
     let (code, told) = replay(&older.join("\n"), &Script::default());
     assert!(code == 103 && told.starts_with("not deterministic, or the file was edited: "), "{told}");
+    let nameless: Vec<&str> = older.iter().copied().filter(|line| !line.starts_with("build")).collect();
+    let (code, told) = replay(&nameless.join("\n"), &Script::default());
+    assert!(code == 104 && told.starts_with("nobody knows whether the code has changed since"), "{told}");
+    assert!(told.contains("no-confirmed-loss is not violated, which shows no mend"), "{told}");
+    let (code, told) = replay(&nameless.join("\n"), &violated());
+    assert!(code == 100 && told.starts_with("reproduced to the byte: "), "{told}");
 }
