@@ -53,7 +53,7 @@ A policy:
   max-fail = 5
   [expect]
   sometimes = [\"leader-changed\"]           # in at least one run
-  thresholds = { \"confirm.p99\" = \"< 7s\" }  # in every run
+  thresholds = { \"confirm.p99\" = \"< 7s\" }  # in every run that measures it
   [[planted]]
   bug = \"confirm-before-sync\"              # must be caught, or the gate could not fail
   seeds = \"1..5\"
