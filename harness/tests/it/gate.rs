@@ -125,6 +125,16 @@ fn a_bug_in_all_runs_of_a_gate_must_be_noticed_by_one() {
 }
 
 #[test]
+fn a_scenario_that_is_named_in_two_ways_runs_once() {
+    let workspace = workspace();
+    let policy = POLICY.replace("scenarios = [\"s\"]", "scenarios = [\"s\", \"./s/a.toml\", \"s/../s\"]");
+    workspace.write("gate.toml", &policy);
+    let said = gate(&workspace, &[], &good());
+    assert_eq!(said.code, exit::PASS, "{}", said.err);
+    assert!(said.out.contains("3 of 3 runs pass"), "{}", said.out);
+}
+
+#[test]
 fn annotations_are_not_mixed_into_json() {
     let said = gate(&workspace(), &["--annotate", "github", "--message-format", "json"], &good());
     assert_eq!((said.code, said.out.as_str()), (exit::USAGE, ""));
