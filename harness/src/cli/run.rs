@@ -119,7 +119,7 @@ pub(super) struct RunArgs {
     #[arg(short = 'E', long, value_name = "FILTER")]
     filter: Option<String>,
 
-    /// Begin no run after this time: 90s, 10m, 2h
+    /// Begin no run after this time: 90s, 10m, 2h; a bare number is of seconds
     #[arg(long, value_name = "TIME", value_parser = budget_parser)]
     budget: Option<Duration>,
 
@@ -174,7 +174,7 @@ pub(super) struct RunArgs {
     #[arg(long)]
     shrink: bool,
 
-    /// How long to shrink each: 90s, 10m, 2h
+    /// How long to shrink each: 90s, 10m, 2h; a bare number is of seconds
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = budget_parser, requires = "shrink")]
     shrink_budget: Duration,
 }

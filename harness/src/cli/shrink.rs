@@ -78,7 +78,7 @@ pub(super) struct ShrinkArgs {
     #[arg(long, value_name = "KIND", value_parser = client_parser())]
     client: Option<ClientKind>,
 
-    /// How long to search: 90s, 10m, 2h
+    /// How long to search: 90s, 10m, 2h; a bare number is of seconds
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = budget_parser)]
     budget: Duration,
 
