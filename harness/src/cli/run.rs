@@ -331,9 +331,11 @@ pub(super) fn run<S: Simulate>(
     };
     let swept = sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?;
     artifacts.write_summary(&swept.records, (&swept.record, &swept.unmade), Summary::Runs)?;
-    // First what is known: a search may end badly.
-    if args.save_failures {
-        stored::save(&swept.records, streams.err)?;
+    // First what is known: a search may end badly. What failed is told, and decides, whether it can be kept or not.
+    if args.save_failures
+        && let Err(error) = stored::save(&swept.records, streams.err)
+    {
+        writeln!(streams.err, "ferret: failing seeds are not kept: {error}")?;
     }
     if args.shrink {
         shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;

@@ -97,6 +97,21 @@ fn failing_seeds_are_kept_only_when_asked_for_and_then_run_first() {
 }
 
 #[test]
+fn seeds_that_cannot_be_kept_hide_nothing_of_the_run() {
+    let workspace = two();
+    std::os::unix::fs::symlink("nowhere/at/all", workspace.path("s/regressions")).expect("a link");
+    let script = Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
+    let said = run(&workspace, "out", &["--save-failures"], &script);
+    assert_eq!(said.code, 100, "{}", said.err);
+    assert!(
+        said.err.starts_with("ferret: failing seeds are not kept: cannot make the folder FOLDER/s/regr"),
+        "{}",
+        said.err
+    );
+    assert!(said.out.contains("\n4 runs: ") && said.out.ends_with("report: FOLDER/out/report.html\n"), "{}", said.out);
+}
+
+#[test]
 fn a_mistake_in_stored_seeds_keeps_all_from_running() {
     let workspace = two();
     workspace.write("s/regressions/b.seeds", "version = 1\nseeds = [\n  { sede = 40 },\n]\n");
