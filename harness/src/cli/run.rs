@@ -16,7 +16,7 @@ use warren::platform::Sabotage;
 use super::{
     Streams,
     artifacts::{Artifacts, Keep, Summary},
-    check::{nothing_found, report_invalid},
+    check::{invalid_messages, nothing_found, report_invalid},
     exit,
     interrupt::Interrupt,
     noticed::{MATCHING, MustTell},
@@ -59,7 +59,8 @@ Examples:
       With each scenario's own bug, as its `matching-sabotage` names it: 100 if every run fails,
       104 if one does not.
   ferret run scenarios/smoke --message-format json | jq -r .verdict
-      For programs: one JSON object per run on standard output, nothing else.
+      For programs: one JSON object per run on standard output, or per file that cannot be run;
+      nothing else.
   ferret run scenarios -E 'tag(gate) & !name(soak)' --seeds 1..500 --max-fail 3
       What the filter picks, until three runs have failed.
   ferret run scenarios --seeds 1.. --budget 10m --keep failed --save-failures
@@ -270,6 +271,9 @@ pub(super) fn run<S: Simulate>(
     }
     if !selection.is_valid() {
         report_invalid(&selection, streams)?;
+        if args.message_format == MessageFormat::Json {
+            invalid_messages(&selection).iter().try_for_each(|told| writeln!(streams.out, "{told}"))?;
+        }
         return Ok(exit::INVALID_SCENARIO);
     }
     if let Some(text) = &args.filter {
