@@ -63,7 +63,16 @@ pub struct StoredInvariant {
 pub struct StoredLatency {
     pub confirm: Option<Quantiles>,
     pub unavailable_max_ns: u64,
-    pub recovery_max_ns: u64,
+    recovery_max_ns: u64,
+    #[serde(default)]
+    recovery_measured: bool,
+}
+
+impl StoredLatency {
+    /// `None` if no fault ended, so that there was nothing to recover from.
+    pub fn recovery_max(&self) -> Option<u64> {
+        self.recovery_measured.then_some(self.recovery_max_ns)
+    }
 }
 
 impl StoredRun {

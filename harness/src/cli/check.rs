@@ -3,9 +3,13 @@
 use std::{io, path::PathBuf};
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::{Streams, exit, paths::Selection, render_problem, shown::Shown};
-use crate::{scenario::is_no_scenario, search::regressions};
+use crate::{
+    scenario::{Problem, is_no_scenario},
+    search::regressions,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,6 +88,22 @@ pub(super) fn report_invalid(selection: &Selection, streams: &mut Streams<'_>) -
         writeln!(streams.err, "{}  {}: {mistakes}", streams.err_style.bad("invalid"), path.shown())?;
     }
     Ok(())
+}
+
+/// The same, for programs: an object per file.
+pub(super) fn invalid_messages(selection: &Selection) -> Vec<Value> {
+    let unread =
+        |path: &PathBuf, why: String| json!({ "scenario": path.shown(), "verdict": "unreadable", "explanation": why });
+    let problem =
+        |problem: &Problem| json!({ "line": problem.line(), "message": problem.message, "help": problem.help });
+    let unreadable = selection.unreadable.iter().map(|(path, error)| unread(path, error.to_string()));
+    let empty = selection.empty.iter().map(|path| unread(path, "there is no scenario in this folder".to_owned()));
+    let stray = selection.stray.iter().map(|path| unread(path, "the scenario of these seeds is not there".to_owned()));
+    let invalid = selection.invalid.iter().map(|(path, problems)| {
+        let problems: Vec<Value> = problems.iter().map(problem).collect();
+        json!({ "scenario": path.shown(), "verdict": "invalid", "problems": problems })
+    });
+    unreadable.chain(empty).chain(stray).chain(invalid).collect()
 }
 
 fn counted(count: u64, noun: &str) -> String {

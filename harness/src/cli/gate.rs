@@ -21,6 +21,7 @@ use super::{
     gate_table::table,
     interrupt::Interrupt,
     merge,
+    noticed::{self, MustTell},
     paths::{Selection, nothing_picked},
     planted::Chase,
     pool, render_problem,
@@ -52,7 +53,7 @@ A policy:
   max-fail = 5
   [expect]
   sometimes = [\"leader-changed\"]           # in at least one run
-  thresholds = { \"confirm.p99\" = \"< 7s\" }  # in every run
+  thresholds = { \"confirm.p99\" = \"< 7s\" }  # in every run that measures it
   [[planted]]
   bug = \"confirm-before-sync\"              # must be caught, or the gate could not fail
   seeds = \"1..5\"
@@ -73,7 +74,8 @@ Examples:
       with options that change them, and by another program if bugs are to be caught. Runs of a
       scenario that was edited since do not count: they are missing.
   ferret gate --sabotage forget-vote
-      Can this gate fail? With a bug in every node it must (exit code 100).
+      Can this gate fail? With a bug in every node it must (exit code 100; 104 if no run tells of
+      the bug).
 
 It leaves what `ferret run` does, and gate.json; summary.md and junit.xml begin with the policy's
 checks. Append summary.md to $GITHUB_STEP_SUMMARY to see it there.
@@ -201,6 +203,8 @@ pub(super) fn gate<S: Simulate>(
         slice: args.partition,
         sometimes: true,
         sabotage: vec![args.sabotage; selection.scenarios.len()],
+        // The gate judges that itself, as one of its checks.
+        must_tell: MustTell::Nobody,
         swarm: false,
         request: Request::default(),
         twice: false,
@@ -237,8 +241,12 @@ pub(super) fn gate<S: Simulate>(
         }
         planted = super::planted::chase_all(&bugs, simulate, (interrupt, &sweep.limits), sweep.workers, streams);
     }
+    let sabotage = args.sabotage.map(|bug| {
+        let runs = swept.records.iter().filter(|record| noticed::tells(record)).count();
+        (bug, runs)
+    });
     let comparison = baseline.map(|baseline| compare(&policy, &baseline, &swept.records));
-    let record = judge::judge(&policy, evidence(&swept, &planted, comparison)?);
+    let record = judge::judge(&policy, Evidence { sabotage, ..evidence(&swept, &planted, comparison) });
     artifacts.write_summary(&swept.records, (&swept.record, &swept.unmade), Summary::Gate(&record))?;
     tell(args, &record, &swept, &artifacts, streams)?;
     Ok(record.verdict.exit_code())
@@ -269,17 +277,18 @@ fn compare(policy: &Policy, baseline: &Baseline, records: &[RunRecord]) -> Compa
     baseline::compare(baseline, records, &tolerance)
 }
 
-fn evidence<'a>(swept: &'a Swept, planted: &'a [Chased], comparison: Option<Comparison>) -> io::Result<Evidence<'a>> {
-    Ok(Evidence {
+fn evidence<'a>(swept: &'a Swept, planted: &'a [Chased], comparison: Option<Comparison>) -> Evidence<'a> {
+    Evidence {
         records: &swept.records,
         runs: swept.verdict(),
         planned: swept.planned,
         edited: swept.edited.clone(),
         planted,
+        sabotage: None,
         comparison,
         build: swept.record.build.clone(),
         results_hash: swept.record.results_hash.clone(),
-    })
+    }
 }
 
 /// The options of `ferret run` under which a run is what it is without them.

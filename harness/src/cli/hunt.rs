@@ -81,7 +81,7 @@ pub(super) struct HuntArgs {
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 
-    /// Give a bug up after so much processor time: 90s, 10m, 2h
+    /// Give a bug up after so much processor time: 90s, 10m, 2h; a bare number is of seconds
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = budget_parser)]
     budget: Duration,
 

@@ -179,7 +179,7 @@ pub(super) fn judge(args: &JudgeArgs, interrupt: &Interrupt, streams: &mut Strea
             }
             writeln!(streams.err, "{}  {path}, read as {}", streams.err_style.bad("malformed"), format.name())?;
             if args.message_format == MessageFormat::Json {
-                writeln!(streams.out, "{}", malformed(&path, &text, format, &problems))?;
+                writeln!(streams.out, "{}", malformed(&path, format, &problems))?;
             }
             return Ok(exit::INVALID_SCENARIO);
         }
@@ -218,11 +218,8 @@ fn text_of(path: &str, bytes: Vec<u8>) -> Result<String, String> {
 }
 
 /// What is wrong with a history, for programs.
-fn malformed(path: &str, text: &str, format: Format, problems: &[Problem]) -> Value {
-    let told = |problem: &Problem| {
-        let line = text.as_bytes().iter().take(problem.span().start).filter(|byte| **byte == b'\n').count() + 1;
-        json!({ "line": line, "message": problem.message, "help": problem.help })
-    };
+fn malformed(path: &str, format: Format, problems: &[Problem]) -> Value {
+    let told = |problem: &Problem| json!({ "line": problem.line(), "message": problem.message, "help": problem.help });
     let problems: Vec<Value> = problems.iter().map(told).collect();
     json!({ "history": path, "format": format.name(), "verdict": "malformed", "problems": problems })
 }

@@ -12,6 +12,7 @@ use super::{
     Streams,
     artifacts::{self, Artifacts, Summary},
     exit,
+    noticed::MustTell,
     shown::Shown,
     sometimes, sweep, terminal,
     writing::{at, make_folder},
@@ -35,7 +36,8 @@ from different texts of a scenario, with different seeds or options, and a part 
 not what it left, or not all there. The program is known by a hash of its executable file: compile once and give
 all machines the same file.
 
-What must happen at least once over all seeds is judged here, since no part can.
+What must happen at least once over all seeds is judged here, since no part can, and so is
+whether a bug planted by name was noticed.
 
 Exit codes: as in `ferret run`.";
 
@@ -91,7 +93,11 @@ pub(super) fn merge(args: &MergeArgs, streams: &mut Streams<'_>) -> io::Result<u
         copy(&args.runs[*part].join(&made.folder), &to)?;
     }
     sometimes::judge_all(&first.plan, &mut records, &folders, &artifacts)?;
-    let verdict = sweep::verdict(&records, first.plan.len(), None, false);
+    let must_tell = MustTell::of_request(&first.request);
+    if let Some(last) = first.plan.last() {
+        must_tell.judge_whole(&mut records, &folders[last.scenario as usize], &artifacts)?;
+    }
+    let verdict = must_tell.verdict(sweep::verdict(&records, first.plan.len(), None, false), &records);
     let record = SweepRecord {
         slice: None,
         stopped: None,

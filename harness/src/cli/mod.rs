@@ -27,6 +27,7 @@ mod laboratory;
 mod live;
 mod man;
 mod merge;
+mod noticed;
 mod paths;
 mod planted;
 mod pool;

@@ -34,6 +34,7 @@ impl Selection {
     pub(super) fn read(paths: &[PathBuf]) -> Self {
         let mut selection = Self::default();
         let mut files: Vec<PathBuf> = Vec::new();
+        let mut known = BTreeSet::new();
         for path in paths {
             let mut found = Vec::new();
             match collect(path, &mut found) {
@@ -44,7 +45,7 @@ impl Selection {
             let (stored, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|file| is_seeds(file));
             selection.stray.extend(stored.into_iter().filter(|file| !regressions::scenario_of(file).exists()));
             for file in found {
-                if !files.contains(&file) {
+                if known.insert(place_of(&file)) {
                     files.push(file);
                 }
             }
@@ -114,6 +115,15 @@ pub(super) fn nothing_picked(filter: &str, paths: &[PathBuf], streams: &mut Stre
         if tags.is_empty() { "(none)".to_owned() } else { tags.join(", ") }
     )?;
     Ok(exit::NOTHING_SELECTED)
+}
+
+/// The same for all ways to write a path: `a.toml`, `./a.toml`. A link keeps its own name, and so its own stored seeds.
+fn place_of(file: &Path) -> PathBuf {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (fs::canonicalize(folder), file.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => file.to_owned(),
+    }
 }
 
 fn is_seeds(file: &Path) -> bool {

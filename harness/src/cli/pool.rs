@@ -21,6 +21,7 @@ use super::{
     artifacts::{self, Keep},
     beat::Beat,
     interrupt::Interrupt,
+    noticed::MustTell,
     simulate::{Request, Simulate, Simulated},
     sometimes,
     sweep::Limits,
@@ -61,6 +62,10 @@ pub(super) struct Pool<'a, S> {
     pub(super) request: Request,
     /// Judge what must happen at least once over the seeds of a scenario.
     pub(super) sometimes: bool,
+    /// Which of the runs must tell of a planted bug; only all jobs together show whether one does.
+    pub(super) must_tell: MustTell,
+    /// The jobs are all that was asked for, not one part of several.
+    pub(super) whole: bool,
     /// Jobs at a time.
     pub(super) workers: usize,
     pub(super) interrupt: &'a Interrupt,
@@ -138,15 +143,19 @@ impl<S: Simulate> Pool<'_, S> {
         })
     }
 
-    /// When the last seed of a scenario is done, judges what only all of them together can show.
+    /// When the last seed of a scenario is done, or of all, judges what only all of them together can show.
     fn judge_seeds(&self, jobs: &[Job<'_>], records: &mut [RunRecord]) -> io::Result<()> {
         let last = records.len() - 1;
-        if !self.sometimes || !jobs[last].last {
-            return Ok(());
+        let mut changed = false;
+        if self.sometimes && jobs[last].last {
+            let same = jobs.iter().zip(records.iter_mut()).filter(|(job, _)| job.group == jobs[last].group);
+            let mut seeds: Vec<&mut RunRecord> = same.map(|(_, record)| record).collect();
+            changed = sometimes::judge(&mut seeds);
         }
-        let same = jobs.iter().zip(records.iter_mut()).filter(|(job, _)| job.group == jobs[last].group);
-        let mut seeds: Vec<&mut RunRecord> = same.map(|(_, record)| record).collect();
-        if sometimes::judge(&mut seeds) {
+        if self.whole && records.len() == jobs.len() {
+            changed |= self.must_tell.judge_all(records);
+        }
+        if changed {
             artifacts::write_record(&jobs[last].folder, &records[last])?;
         }
         Ok(())
@@ -161,6 +170,7 @@ impl<S: Simulate> Pool<'_, S> {
                 twice::compare::<S>(&mut first, &second);
             }
         }
+        self.must_tell.judge_run(&mut first.record);
         artifacts::write_run(&job.folder, &first.record, &first.history, self.keep)?;
         if job.has_drawn() && first.record.scenario.text != job.scenario.text {
             artifacts::write_drawn(&job.drawn(), &first.record)?;

@@ -38,9 +38,9 @@ Examples:
       Both, of one node.
 
 Exit codes: 100 violated again · 0 mended: in a build that is another one, the run passes · 104 it
-passes, but the file was edited since it was written · 103 the same build gave another run · in
-another build, or of an edited file, a run that neither shows it nor passes: that run's ·
-5 interrupted · 2, 3, 4 as in `ferret run`";
+passes, but the file was edited since it was written, or does not say by which build · 103 the same
+build gave another run · in another build, or of an edited file, a run that neither shows it nor
+passes: that run's · 5 interrupted · 2, 3, 4 as in `ferret run`";
 
 /// Replay a reproducer that `ferret shrink` wrote
 #[derive(Debug, Args)]
@@ -146,6 +146,8 @@ fn conclude<S>(repro: &Repro, simulated: &Simulated<S>, streams: &mut Streams<'_
     let record = &simulated.record;
     let style = streams.out_style;
     let same_trace = record.trace_hash == repro.trace;
+    // A build that could not name itself may be any.
+    let unknown = [repro.build.as_str(), build_id()].iter().any(|build| matches!(*build, "" | "unknown"));
     let same_build = repro.build == build_id();
     let edited = repro.was_edited(&record.scenario.text);
     let goal = Goal::from_name(&repro.violates).expect("the file's check knows the name");
@@ -157,8 +159,10 @@ fn conclude<S>(repro: &Repro, simulated: &Simulated<S>, streams: &mut Streams<'_
     if edited {
         since.push("the file was edited since it was written".to_owned());
     }
-    if !same_build {
-        since.push(format!("the code has changed since (build {} then, {} now)", or_unknown(&repro.build), build_id()));
+    if unknown {
+        since.push("nobody knows whether the code has changed since (the file's [repro] names no build)".to_owned());
+    } else if !same_build {
+        since.push(format!("the code has changed since (build {} then, {} now)", repro.build, build_id()));
     }
     let changed = since.join(", and ");
     let (text, code) = match (same_trace, again) {
@@ -173,6 +177,10 @@ fn conclude<S>(repro: &Repro, simulated: &Simulated<S>, streams: &mut Streams<'_
         (false, true) if !changed.is_empty() => {
             let text = format!("{changed}: another trace, but {name} is still violated");
             (style.bad(&text), Verdict::Violated.exit_code())
+        }
+        (_, false) if unknown && record.verdict == Verdict::Pass => {
+            let text = format!("{changed}: {name} is not violated, which shows no mend; shrink the failing seed anew");
+            (style.doubtful(&text), Verdict::Vacuous.exit_code())
         }
         // The edit may have taken away what showed it.
         (_, false) if edited && record.verdict == Verdict::Pass => {
@@ -205,8 +213,4 @@ fn conclude<S>(repro: &Repro, simulated: &Simulated<S>, streams: &mut Streams<'_
     };
     writeln!(streams.out, "{text}")?;
     Ok(code)
-}
-
-fn or_unknown(build: &str) -> &str {
-    if build.is_empty() { "unknown" } else { build }
 }

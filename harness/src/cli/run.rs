@@ -9,16 +9,17 @@ use std::{
 };
 
 use clap::{Args, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser};
-use ferret_reports::{InvariantVerdict, RunRecord, Slice, Verdict};
+use ferret_reports::{RunRecord, Slice};
 use serde_json::json;
 use warren::platform::Sabotage;
 
 use super::{
     Streams,
     artifacts::{Artifacts, Keep, Summary},
-    check::{nothing_found, report_invalid},
+    check::{invalid_messages, nothing_found, report_invalid},
     exit,
     interrupt::Interrupt,
+    noticed::{MATCHING, MustTell},
     paths::{Selection, nothing_picked},
     pool, render_problem,
     shown::Shown,
@@ -33,6 +34,7 @@ use crate::{
     search::{
         filter::Filter,
         plan::{SeedRange, Seeds, seed_range},
+        shrink::Goal,
     },
 };
 
@@ -49,14 +51,16 @@ Examples:
       on whom, how long, in which weather. They are concrete steps of drawn.toml, beside the run's
       record; that file is a scenario that gives the same run.
   ferret run scenarios/smoke --sabotage confirm-before-sync
-      With a planted bug in every node: the run must fail, or the checkers are blind.
+      With a planted bug in every node: a run must fail, or the checkers are blind. If nothing
+      tells of it, the last run is vacuous: 104.
   ferret run scenarios/smoke --seeds 1..50 --sabotage forget-vote --shrink
       The first failing seed of each scenario, shrunk to the least that still fails.
   ferret run scenarios/incidents --sabotage matching
       With each scenario's own bug, as its `matching-sabotage` names it: 100 if every run fails,
       104 if one does not.
   ferret run scenarios/smoke --message-format json | jq -r .verdict
-      For programs: one JSON object per run on standard output, nothing else.
+      For programs: one JSON object per run on standard output, or per file that cannot be run;
+      nothing else.
   ferret run scenarios -E 'tag(gate) & !name(soak)' --seeds 1..500 --max-fail 3
       What the filter picks, until three runs have failed.
   ferret run scenarios --seeds 1.. --budget 10m --keep failed --save-failures
@@ -76,9 +80,10 @@ before any others, except with --seed.
 
 A spent budget ends the sweep when the runs under way are done. Seeds that were asked for and
 not run make it incomplete (exit code 5), since a gate that ran half of itself has not passed;
-with --seeds A.. there is no such seed, but there must be one run. After --max-fail, the failures
-decide the exit code.
-In one part of a partition, what must happen at least once is not judged: merge does it.
+with --seeds A.. there is no such seed, but there must be one run, and what must happen at least
+once must have happened by then. After --max-fail, the failures decide the exit code.
+Such seeds have no parts. In one part of a partition, what must happen at least once is not
+judged, nor whether a bug planted by name was noticed: merge does it.
 
 Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves sweep.json,
 report.html, junit.xml and summary.md. They go to target/ferret/<time>/; target/ferret/latest
@@ -115,7 +120,7 @@ pub(super) struct RunArgs {
     #[arg(short = 'E', long, value_name = "FILTER")]
     filter: Option<String>,
 
-    /// Begin no run after this time: 90s, 10m, 2h
+    /// Begin no run after this time: 90s, 10m, 2h; a bare number is of seconds
     #[arg(long, value_name = "TIME", value_parser = budget_parser)]
     budget: Option<Duration>,
 
@@ -136,8 +141,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = Keep::All)]
     keep: Keep,
 
-    /// Plant a bug in every node, whatever the scenario says: the run should then fail, and it is told if none does;
-    /// `matching` is the bug that the scenario names, which must show
+    /// Plant a bug in every node, whatever the scenario says: one run must then tell of it, or the last is vacuous;
+    /// `matching` is the bug that the scenario names, of which every run must tell
     #[arg(long, value_name = "NAME", value_parser = planted_parser())]
     sabotage: Option<Planted>,
 
@@ -170,7 +175,7 @@ pub(super) struct RunArgs {
     #[arg(long)]
     shrink: bool,
 
-    /// How long to shrink each: 90s, 10m, 2h
+    /// How long to shrink each: 90s, 10m, 2h; a bare number is of seconds
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = budget_parser, requires = "shrink")]
     shrink_budget: Duration,
 }
@@ -190,8 +195,6 @@ enum Planted {
     /// Each scenario's own.
     Matching,
 }
-
-const MATCHING: &str = "matching";
 
 /// `90s`, `10m`, `2h`: how long something may take, on the clock of the wall; a bare number is of seconds.
 pub(super) fn budget_parser(text: &str) -> Result<Duration, String> {
@@ -224,17 +227,13 @@ impl RunArgs {
         }
     }
 
-    /// What is told of a bug that was planted by name and that no run shows anything of.
-    fn unnoticed(&self, records: &[RunRecord]) -> Option<String> {
-        let Some(Planted::Bug(bug)) = self.sabotage else { return None };
-        // What asserts or wavers has noticed it, too.
-        let shown = |record: &RunRecord| {
-            !missed(record) || matches!(record.verdict, Verdict::Internal | Verdict::NotDeterministic)
-        };
-        let runs = if records.len() == 1 { "1 run".to_owned() } else { format!("{} runs", records.len()) };
-        let mend = "try other seeds, or a scenario that gives it a chance (`ferret hunt`)";
-        (!records.is_empty() && !records.iter().any(shown))
-            .then(|| format!("the planted bug {} was not noticed: nothing is violated in {runs}; {mend}", bug.name()))
+    /// Which runs must tell of the bug.
+    fn must_tell(&self) -> MustTell {
+        match self.sabotage {
+            Some(Planted::Bug(bug)) => MustTell::One(bug),
+            Some(Planted::Matching) => MustTell::Each,
+            None => MustTell::Nobody,
+        }
     }
 
     /// One seed that the user picked out runs alone; any other sweep runs the stored ones first.
@@ -261,12 +260,20 @@ pub(super) fn run<S: Simulate>(
         writeln!(streams.err, "ferret: --seeds without an end never comes to one: {mend}")?;
         return Ok(exit::USAGE);
     }
+    if args.seeds.is_some_and(SeedRange::is_open) && args.partition.is_some() {
+        let mend = "add an end, as in --seeds 1..400, or give each machine seeds of its own and no --partition";
+        writeln!(streams.err, "ferret: --seeds without an end has no parts that could be merged: {mend}")?;
+        return Ok(exit::USAGE);
+    }
     let mut selection = Selection::read(&args.paths);
     if selection.is_empty() {
         return nothing_found(streams);
     }
     if !selection.is_valid() {
         report_invalid(&selection, streams)?;
+        if args.message_format == MessageFormat::Json {
+            invalid_messages(&selection).iter().try_for_each(|told| writeln!(streams.out, "{told}"))?;
+        }
         return Ok(exit::INVALID_SCENARIO);
     }
     if let Some(text) = &args.filter {
@@ -318,6 +325,7 @@ pub(super) fn run<S: Simulate>(
         // One seed that the user picked out need not show what a scenario's seeds show together.
         sometimes: args.seed.is_none(),
         sabotage: selection.scenarios.iter().map(|scenario| args.sabotage_of(scenario)).collect(),
+        must_tell: args.must_tell(),
         swarm: args.swarm,
         request: Request { client: args.client, ..Request::default() },
         twice: args.verify_determinism,
@@ -327,23 +335,21 @@ pub(super) fn run<S: Simulate>(
     };
     let swept = sweep.run(simulate, interrupt, &artifacts, args.message_format, streams)?;
     artifacts.write_summary(&swept.records, (&swept.record, &swept.unmade), Summary::Runs)?;
-    // First what is known: a search may end badly.
-    if args.save_failures {
-        stored::save(&swept.records, streams.err)?;
+    // First what is known: a search may end badly. What failed is told, and decides, whether it can be kept or not.
+    if args.save_failures
+        && let Err(error) = stored::save(&swept.records, streams.err)
+    {
+        writeln!(streams.err, "ferret: failing seeds are not kept: {error}")?;
     }
     if args.shrink {
         shrink_failures(args, (&sweep, &swept, &artifacts), (simulate, interrupt), streams)?;
     }
-    let unnoticed = args.unnoticed(&swept.records);
     if args.message_format == MessageFormat::Human {
         writeln!(
             streams.out,
             "\n{}",
             terminal::summary(&swept.records, swept.planned, swept.twice, streams.out_style)
         )?;
-        if let Some(unnoticed) = &unnoticed {
-            writeln!(streams.out, "{}", streams.out_style.doubtful(unnoticed))?;
-        }
         for line in sweep.notes(&swept) {
             writeln!(streams.out, "{line}")?;
         }
@@ -352,20 +358,7 @@ pub(super) fn run<S: Simulate>(
         }
         writeln!(streams.out, "report: {}", artifacts.report().shown())?;
     }
-    if let Some(unnoticed) = unnoticed.filter(|_| args.message_format == MessageFormat::Json) {
-        writeln!(streams.err, "{unnoticed}")?;
-    }
-    let missed: Vec<&RunRecord> = swept.records.iter().filter(|record| matching && missed(record)).collect();
-    for record in &missed {
-        let (name, seed) = (&record.scenario.name, record.seed);
-        let bug = record.sabotage.as_deref().unwrap_or_default();
-        writeln!(streams.err, "{name} seed {seed}: nothing told of the planted bug {bug}")?;
-    }
-    // With a bug in every run, a violation is what should be.
-    Ok(match swept.verdict() {
-        Verdict::Pass | Verdict::Violated if !missed.is_empty() => Verdict::Vacuous.exit_code(),
-        verdict => verdict.exit_code(),
-    })
+    Ok(swept.verdict().exit_code())
 }
 
 /// Why no run of the scenario is possible with this client, if a step of its own asks for more than the client can do.
@@ -378,12 +371,7 @@ pub(super) fn impossible(client: ClientKind, scenario: &Scenario, swarm: bool) -
     })
 }
 
-/// Whether a run with a planted bug shows nothing of it.
-fn missed(record: &RunRecord) -> bool {
-    !record.invariants.iter().any(|result| result.verdict == InvariantVerdict::Violated)
-}
-
-/// Writes a reproducer beside the files of the first failing run of each scenario.
+/// Writes a reproducer beside the files of the first failing run of each scenario, or tells why there is none.
 fn shrink_failures<S: Simulate>(
     args: &RunArgs,
     (sweep, swept, artifacts): (&Sweep<'_>, &Swept, &Artifacts),
@@ -395,6 +383,16 @@ fn shrink_failures<S: Simulate>(
             break;
         }
         let (run, record) = (&swept.record.runs[index], &swept.records[index]);
+        if Goal::all_of(record).is_empty() {
+            let (name, why) = (&record.scenario.name, shrink::beyond_shrinking(record.verdict));
+            let told = format!("not shrunk        {name}  seed {}: {why}", run.seed);
+            let Streams { out, err, .. } = streams;
+            match args.message_format {
+                MessageFormat::Human => writeln!(out, "{told}")?,
+                MessageFormat::Json => writeln!(err, "{told}")?,
+            }
+            continue;
+        }
         let mut scenario = sweep.scenarios[run.scenario as usize].clone();
         scenario.sabotage = args.sabotage_of(&scenario).or(scenario.sabotage);
         scenario.run.client = args.client.unwrap_or(scenario.run.client);
@@ -415,7 +413,7 @@ fn shrink_failures<S: Simulate>(
         let stdout: &mut dyn Write = if quiet { &mut nowhere } else { *stdout };
         let mut streams =
             Streams { out: stdout, err: *err, out_style: *out_style, err_style: *err_style, progress: *progress };
-        search.run(simulate, interrupt, &mut streams, &out)?;
+        let _ = search.run(simulate, interrupt, &mut streams, &out)?;
     }
     Ok(())
 }

@@ -49,8 +49,10 @@ Examples:
 
 Ctrl-C ends the search early and keeps the best so far.
 
-Exit codes: 100 shrunk, for it fails · 0 the seed does not fail, there is nothing to shrink ·
-5 interrupted before it was known to fail · 2, 3, 4 as in `ferret run`";
+Only violations and panics are shrunk. Exit codes: 100 shrunk, for it fails · 0 the seed passes,
+there is nothing to shrink · the run's own (99, 102, 104, …) if it fails otherwise, or by another
+invariant than the one asked for · 5 interrupted before it was known to fail · 2, 3, 4 as in
+`ferret run`";
 
 /// Shrink a failing seed to a minimal scenario that fails the same way
 #[derive(Debug, Args)]
@@ -76,7 +78,7 @@ pub(super) struct ShrinkArgs {
     #[arg(long, value_name = "KIND", value_parser = client_parser())]
     client: Option<ClientKind>,
 
-    /// How long to search: 90s, 10m, 2h
+    /// How long to search: 90s, 10m, 2h; a bare number is of seconds
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = budget_parser)]
     budget: Duration,
 
@@ -149,21 +151,22 @@ pub(super) fn shrink<S: Simulate>(
     let default = PathBuf::from(format!("{}-{seed}.repro.toml", scenario.name));
     let out = args.out.as_deref().unwrap_or(&default);
     match search.run(simulate, interrupt, streams, out)? {
-        Some(_) => Ok(Verdict::Violated.exit_code()),
-        None if interrupt.asked() => Ok(exit::INCOMPLETE),
-        None => Ok(exit::PASS),
+        Ok(_) => Ok(Verdict::Violated.exit_code()),
+        Err(_) if interrupt.asked() => Ok(exit::INCOMPLETE),
+        Err(verdict) => Ok(verdict.exit_code()),
     }
 }
 
 impl Search<'_> {
-    /// Shrinks, tells of it on the output, and writes the file, whose path it gives. `None` if the seed does not fail.
+    /// Shrinks, tells of it on the output, and writes the file, whose path it gives. `Err` is the
+    /// verdict of a run that shows nothing to keep.
     pub(super) fn run<S: Simulate>(
         &self,
         simulate: &S,
         interrupt: &Interrupt,
         streams: &mut Streams<'_>,
         out: &Path,
-    ) -> io::Result<Option<PathBuf>> {
+    ) -> io::Result<Result<PathBuf, Verdict>> {
         prepare(out)?;
         let _silence = Silence::keep();
         let request = Request::default();
@@ -172,17 +175,13 @@ impl Search<'_> {
         if interrupt.asked() {
             let (name, seed) = (&self.scenario.name, self.seed);
             writeln!(streams.out, "{name} with seed {seed}: interrupted before it was known to fail")?;
-            return Ok(None);
+            return Ok(Err(Verdict::Incomplete));
         }
         let shown = Goal::all_of(&first.record);
         let Some(goal) = self.goal.or(shown.first().copied()).filter(|goal| shown.contains(goal)) else {
-            let wanted = self.goal.map_or("nothing is violated".to_owned(), |goal| format!("{} holds", goal.name()));
-            writeln!(
-                streams.out,
-                "{} with seed {}: {wanted}, there is nothing to shrink",
-                self.scenario.name, self.seed
-            )?;
-            return Ok(None);
+            let why = self.nothing_to_keep(&first.record, &shown);
+            writeln!(streams.out, "{} with seed {}: {why}", self.scenario.name, self.seed)?;
+            return Ok(Err(first.record.verdict));
         };
         let concrete = prepared(self.scenario.concrete(self.seed, &first.history), goal);
         let concrete = Scenario::parse(&concrete.path, &concrete.to_toml())
@@ -220,7 +219,21 @@ impl Search<'_> {
             writeln!(streams.out, "  (the concrete timeline is not to the tick that of the seed)")?;
         }
         writeln!(streams.out, "  replay: ferret replay {}", run::quoted(&repro.shown()))?;
-        Ok(Some(repro))
+        Ok(Ok(repro))
+    }
+
+    /// Why a run that shows `shown` is not shrunk.
+    fn nothing_to_keep(&self, record: &RunRecord, shown: &[Goal]) -> String {
+        let wanted = match self.goal {
+            None => "nothing is violated".to_owned(),
+            Some(Goal::Panics) => "nothing panics".to_owned(),
+            Some(goal) => format!("{} is not violated", goal.name()),
+        };
+        match (shown.first(), record.verdict) {
+            (Some(other), _) => format!("{wanted}, but {0} is: shrink it with --invariant {0}", other.name()),
+            (None, Verdict::Pass) => format!("{wanted}, there is nothing to shrink"),
+            (None, verdict) => format!("{wanted}; {}", beyond_shrinking(verdict)),
+        }
     }
 
     fn write(&self, goal: Goal, best: &Found, removed: &str, out: &Path) -> io::Result<PathBuf> {
@@ -249,6 +262,11 @@ impl Search<'_> {
     }
 }
 
+/// What is told of a run that fails, and not by what can be kept while the rest is taken away.
+pub(super) fn beyond_shrinking(verdict: Verdict) -> String {
+    format!("it ends with \"{}\", and only violations and panics are shrunk", terminal::verdict_name(verdict))
+}
+
 /// What the name of a reproducer ends with.
 const REPRO: &str = "-repro";
 
@@ -268,15 +286,21 @@ fn prepared(mut scenario: Scenario, goal: Goal) -> Scenario {
     scenario
 }
 
-/// The first failing record of each scenario, by index.
+/// The first record of each scenario that fails by what can be shrunk, by index; or else the first that fails
+/// otherwise.
 pub(super) fn first_failures(records: &[RunRecord]) -> Vec<usize> {
-    let mut seen: Vec<&str> = Vec::new();
-    let mut failures = Vec::new();
+    let mut firsts: Vec<(&str, bool, usize)> = Vec::new();
     for (index, record) in records.iter().enumerate() {
-        if !Goal::all_of(record).is_empty() && !seen.contains(&record.scenario.path.as_str()) {
-            seen.push(&record.scenario.path);
-            failures.push(index);
+        let path = record.scenario.path.as_str();
+        let can_be = !Goal::all_of(record).is_empty();
+        if !can_be && matches!(record.verdict, Verdict::Pass | Verdict::Incomplete) {
+            continue;
+        }
+        match firsts.iter_mut().find(|(known, ..)| *known == path) {
+            None => firsts.push((path, can_be, index)),
+            Some(first) if can_be && !first.1 => *first = (path, can_be, index),
+            Some(_) => {}
         }
     }
-    failures
+    firsts.into_iter().map(|(.., index)| index).collect()
 }

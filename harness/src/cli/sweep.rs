@@ -21,9 +21,11 @@ use super::{
     build_id,
     interrupt::Interrupt,
     live,
+    noticed::{MATCHING, MustTell},
     pool::{Job, Pool},
     run::MessageFormat,
     simulate::{Request, Simulate},
+    sometimes, terminal,
 };
 use crate::{
     scenario::Scenario,
@@ -53,6 +55,8 @@ pub(super) struct Sweep<'a> {
     pub(super) sometimes: bool,
     /// Per scenario, the planted bug to switch on instead of its own.
     pub(super) sabotage: Vec<Option<Sabotage>>,
+    /// Which runs must tell of it.
+    pub(super) must_tell: MustTell,
     /// A swarm draws the faults, in every scenario.
     pub(super) swarm: bool,
     pub(super) request: Request,
@@ -159,18 +163,21 @@ impl Sweep<'_> {
             simulate,
             request: self.request,
             sometimes: self.sometimes && self.slice.is_none() && !self.open,
+            must_tell: self.must_tell,
+            whole: self.slice.is_none(),
             workers: self.workers,
             interrupt,
             limits: &self.limits,
             keep: self.keep,
             slim: jobs.len() > PICTURES_MAX,
         };
-        let records = match format {
+        let mut records = match format {
             MessageFormat::Human => live::for_people(&pool, &jobs, self.open, streams)?,
             MessageFormat::Json => live::for_programs(&pool, &jobs, streams)?,
         };
         let stopped = self.limits.hit.get().copied().or_else(|| interrupt.asked().then_some(Stopped::Interrupt));
         let stopped = stopped.filter(|_| records.len() < jobs.len());
+        self.judge_end(&mut records, (&planned, stopped), (&folders, artifacts), format, streams)?;
         let record = self.record(&records, &planned, &folders, stopped, build_id::program());
         artifacts.write_sweep(&record)?;
         let twice = jobs.iter().take(records.len()).filter(|job| job.twice).count();
@@ -178,6 +185,40 @@ impl Sweep<'_> {
         let planned = if self.open { &planned[..records.len()] } else { &planned[..] };
         let unmade = self.unmade(&planned[records.len()..], stopped);
         Ok(Swept { records, record, planned: planned.len(), unmade, twice, edited: Vec::new() })
+    }
+
+    /// A sweep that has ended where it was to end, before its plan: judges what only all runs together can show, and
+    /// tells what came of it, since the runs have been told of.
+    fn judge_end(
+        &self,
+        records: &mut [RunRecord],
+        (planned, stopped): (&[PlannedRun], Option<Stopped>),
+        (folders, artifacts): (&[String], &Artifacts),
+        format: MessageFormat,
+        streams: &mut Streams<'_>,
+    ) -> io::Result<()> {
+        let meant = stopped == Some(Stopped::Failures) || (self.open && stopped == Some(Stopped::Budget));
+        let Some(last) = records.len().checked_sub(1).filter(|_| meant && self.slice.is_none()) else { return Ok(()) };
+        let before: Vec<usize> = records.iter().map(|record| record.reasons.len()).collect();
+        if self.open && self.sometimes {
+            sometimes::judge_all(planned, records, folders, artifacts)?;
+        }
+        self.must_tell.judge_whole(records, &folders[planned[last].scenario as usize], artifacts)?;
+        for (record, before) in records.iter().zip(before).filter(|(record, before)| record.reasons.len() > *before) {
+            // For programs, standard output has one object per run and nothing else.
+            let Streams { out, err, .. } = streams;
+            let stream: &mut dyn io::Write = if format == MessageFormat::Json { *err } else { *out };
+            for reason in &record.reasons[before..] {
+                let lead = format!(
+                    "{}, after all: {} seed {}: ",
+                    terminal::verdict_name(record.verdict),
+                    record.scenario.name,
+                    record.seed
+                );
+                writeln!(stream, "{}", terminal::wrapped(&lead, reason, streams.out_style.width))?;
+            }
+        }
+        Ok(())
     }
 
     /// What is told of runs that were not made.
@@ -215,7 +256,7 @@ impl Sweep<'_> {
             stopped,
             runs: swept_runs(records, planned, folders),
             results_hash: results::results_hash(records),
-            verdict: verdict(records, planned.len(), stopped, self.open),
+            verdict: self.must_tell.verdict(verdict(records, planned.len(), stopped, self.open), records),
         }
     }
 
@@ -247,8 +288,9 @@ impl Sweep<'_> {
         let mut options = Vec::new();
         let bugs: BTreeSet<&str> = self.sabotage.iter().flatten().map(|bug| bug.name()).collect();
         match bugs.first() {
-            Some(bug) if bugs.len() == 1 => options.push(format!("--sabotage {bug}")),
-            Some(_) => options.push("--sabotage matching".to_owned()),
+            // Whatever the scenarios name: it is what was asked for, and what `merge` judges by.
+            _ if self.must_tell == MustTell::Each => options.push(format!("--sabotage {MATCHING}")),
+            Some(bug) => options.push(format!("--sabotage {bug}")),
             None => {}
         }
         if let Some(client) = self.request.client {

@@ -101,6 +101,10 @@ fn latencies(text: &mut Exposition<'_>, record: &RunRecord, log: &EventLog) -> i
     let help = "The longest time without any confirm while publishers waited.";
     text.family("ferret_unavailable_max_seconds", "gauge", "seconds", help)?;
     text.sample("", &[], Seconds(record.latency.unavailable_max_ns))?;
+    // Where no fault ended, nothing took 0 s to recover.
+    if !record.latency.recovery_measured {
+        return Ok(());
+    }
     let help = "The longest time from the end of a fault to the next confirm.";
     text.family("ferret_recovery_max_seconds", "gauge", "seconds", help)?;
     text.sample("", &[], Seconds(record.latency.recovery_max_ns))

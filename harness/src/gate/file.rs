@@ -43,7 +43,7 @@ pub(super) struct File {
 pub(super) struct ExpectTable {
     /// What must have happened in at least one run.
     pub(super) sometimes: Vec<At<Name<names::SometimesName>>>,
-    /// Limits that every run must keep to, such as `"confirm.p99" = "< 7s"`.
+    /// Limits that every run that measures them must keep to, such as `"confirm.p99" = "< 7s"`.
     #[schemars(schema_with = "thresholds_schema")]
     pub(super) thresholds: BTreeMap<String, At<String>>,
 }
@@ -53,7 +53,7 @@ fn thresholds_schema(_: &mut SchemaGenerator) -> Schema {
     let properties: serde_json::Map<String, serde_json::Value> = policy::metrics().map(|m| limit(m.name())).collect();
     json_schema!({
         "type": "object",
-        "description": "Limits that every run must keep to, such as `\"confirm.p99\" = \"< 7s\"`.",
+        "description": "Limits that every run that measures them must keep to, such as `\"confirm.p99\" = \"< 7s\"`.",
         "properties": properties,
         "additionalProperties": false
     })

@@ -2,6 +2,8 @@
 
 use ferret_reports::{GATE_VERSION, GateCheck, GateRecord, RunRecord, Stopped, Verdict};
 
+use warren::platform::Sabotage;
+
 use super::{
     Policy,
     baseline::Comparison,
@@ -24,6 +26,8 @@ pub struct Evidence<'a> {
     pub edited: Vec<String>,
     /// Per planted bug of the policy, in its order; empty if none was hunted.
     pub planted: &'a [Chased],
+    /// The bug that was planted in all runs from the command line, and how many of them tell of it.
+    pub sabotage: Option<(Sabotage, usize)>,
     pub comparison: Option<Comparison>,
     pub build: String,
     pub results_hash: String,
@@ -45,6 +49,7 @@ pub struct Chased {
 pub fn judge(policy: &Policy, evidence: Evidence<'_>) -> GateRecord {
     let records = evidence.records;
     let mut checks = vec![runs(policy, &evidence)];
+    checks.extend(evidence.sabotage.map(|(bug, telling)| noticed(policy, bug, telling, records)));
     checks.extend(policy.thresholds.iter().map(|threshold| limit(threshold, records)));
     checks.extend(policy.sometimes.iter().map(|sometimes| happened(sometimes, records)));
     checks.extend(policy.planted.iter().zip(evidence.planted).map(|(planted, chased)| caught(planted, chased)));
@@ -101,6 +106,15 @@ fn runs(policy: &Policy, evidence: &Evidence<'_>) -> GateCheck {
         line: policy.scenarios_line,
         replay: worst.map(|worst| worst.replay.clone()),
     }
+}
+
+/// One run at least tells of the bug that is in all of them: a gate that does not see it could not fail.
+fn noticed(policy: &Policy, bug: Sabotage, telling: usize, records: &[RunRecord]) -> GateCheck {
+    let (verdict, finding) = match telling {
+        0 => (Verdict::Vacuous, format!("not noticed in {} runs", records.len())),
+        telling => (Verdict::Pass, format!("noticed in {telling} of {} runs", records.len())),
+    };
+    GateCheck { name: format!("planted {}", bug.name()), verdict, finding, line: policy.scenarios_line, replay: None }
 }
 
 /// Every run that measures it keeps to the limit, and one does measure it.

@@ -23,6 +23,12 @@ impl Problem {
     pub fn span(&self) -> Range<usize> {
         self.span.offset()..self.span.offset() + self.span.len()
     }
+
+    /// The 1-based line on which that begins.
+    pub fn line(&self) -> usize {
+        let before = self.source_code.inner().bytes().take(self.span().start);
+        before.filter(|byte| *byte == b'\n').count() + 1
+    }
 }
 
 /// The message of a mistake of TOML's own syntax.

@@ -547,10 +547,10 @@ fn a_run_with_each_scenarios_own_bug_must_catch_them_all() {
     let call = ferret("run", &files, &[&MATCHING[..], &["--seeds", "1..2"]].concat(), &caught);
     assert_eq!(call.code, 104, "{}", call.out);
     for told in [
-        "first seed 2: nothing told of the planted bug forget-vote",
-        "second seed 2: nothing told of the planted bug no-resend",
+        "  because nothing told of the planted bug forget-vote\n",
+        "  because nothing told of the planted bug no-resend\n",
     ] {
-        assert!(call.err.contains(told), "{}", call.err);
+        assert_eq!(call.out.matches(told).count(), 1, "{}", call.out);
     }
 }
 
@@ -563,21 +563,33 @@ fn a_bug_of_its_own_that_no_scenario_notices_is_no_pass() {
     ] {
         let call = ferret("run", &[("a.toml", &with_matching("first", "forget-vote"))], &MATCHING, &script);
         assert_eq!(call.code, code, "{}", call.out);
-        assert!(call.err.contains("first seed 2: nothing told of the planted bug forget-vote"), "{}", call.err);
+        assert!(call.out.contains("  because nothing told of the planted bug forget-vote\n"), "{}", call.out);
     }
 }
 
 #[test]
-fn a_bug_planted_by_name_that_nothing_notices_is_told() {
+fn a_bug_planted_by_name_that_nothing_notices_makes_the_last_run_vacuous() {
     let run = |options: &[&str], script: Script| {
         let options = [&["--sabotage", "forget-vote", "--jobs", "1"], options].concat();
         ferret("run", &[("a.toml", &named("first"))], &options, &script)
     };
-    let told = "the planted bug forget-vote was not noticed: nothing is violated in 2 runs; ";
+    let told = "  because the planted bug forget-vote was not noticed: nothing is violated in 2 runs; ";
     let call = run(&[], Script::default());
-    assert!(call.code == exit::PASS && call.out.contains(told), "{}", call.out);
+    assert!(call.code == 104 && call.out.contains(told), "{}", call.out);
+    assert!(call.out.contains("\n2 runs: 1 pass, 1 vacuous;"), "{}", call.out);
     let call = run(&["--message-format", "json"], Script::default());
-    assert!(call.code == exit::PASS && call.err.contains(told) && !call.out.contains(told), "{}", call.err);
+    let last = call.out.lines().last().expect("a line per run");
+    assert!(call.code == 104 && last.contains("\"verdict\":\"vacuous\""), "{}", call.out);
+    let call = run(
+        &["--seeds", "1..", "--budget", "1s", "--max-fail", "1"],
+        Script { bad: Some((2, Verdict::Threshold)), ..Script::default() },
+    );
+    assert_eq!(call.code, 99, "{}", call.out);
+    assert!(
+        call.out.contains("threshold crossed, after all: first seed 2: the planted bug forget-vote was not noticed"),
+        "{}",
+        call.out
+    );
     for verdict in [Verdict::Violated, Verdict::NotDeterministic, Verdict::Internal] {
         let call = run(&[], Script { bad: Some((2, verdict)), ..Script::default() });
         assert!(!call.out.contains("was not noticed"), "{verdict:?}: {}", call.out);

@@ -112,6 +112,29 @@ fn a_part_of_a_gate_is_annotated_and_says_where_its_report_is() {
 }
 
 #[test]
+fn a_bug_in_all_runs_of_a_gate_must_be_noticed_by_one() {
+    let workspace = workspace();
+    let planted = |script: &Script| {
+        let said = gate(&workspace, &["--sabotage", "forget-vote"], script);
+        let record: GateRecord = serde_json::from_str(&workspace.read("out/gate.json")).expect("gate.json is a record");
+        let check = record.checks.into_iter().find(|check| check.name == "planted forget-vote").expect("it is a check");
+        (said.code, check.verdict, check.finding)
+    };
+    assert_eq!(planted(&Script::default()), (104, Verdict::Vacuous, "not noticed in 3 runs".to_owned()));
+    assert_eq!(planted(&good()), (100, Verdict::Pass, "noticed in 1 of 3 runs".to_owned()));
+}
+
+#[test]
+fn a_scenario_that_is_named_in_two_ways_runs_once() {
+    let workspace = workspace();
+    let policy = POLICY.replace("scenarios = [\"s\"]", "scenarios = [\"s\", \"./s/a.toml\", \"s/../s\"]");
+    workspace.write("gate.toml", &policy);
+    let said = gate(&workspace, &[], &good());
+    assert_eq!(said.code, exit::PASS, "{}", said.err);
+    assert!(said.out.contains("3 of 3 runs pass"), "{}", said.out);
+}
+
+#[test]
 fn annotations_are_not_mixed_into_json() {
     let said = gate(&workspace(), &["--annotate", "github", "--message-format", "json"], &good());
     assert_eq!((said.code, said.out.as_str()), (exit::USAGE, ""));
@@ -377,6 +400,7 @@ fn every_exit_code_has_its_cause() {
         Row::new(102, || ends_with(Verdict::Undecided)),
         Row::new(103, || ends_with(Verdict::NotDeterministic)),
         Row::new(104, || ends_with(Verdict::Vacuous)),
+        Row { options: &["--sabotage", "forget-vote"], ..Row::new(104, Script::default) },
         Row::new(104, || Script { never: true, ..good() }),
         Row::policy(104, "sometimes = [\"redelivered\"]", "sometimes = [\"nacked\"]"),
         Row::policy(104, "seeds = \"1..4\"", "seeds = \"1..2\""),

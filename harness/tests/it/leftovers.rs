@@ -123,6 +123,23 @@ fn what_was_not_run_is_listed_by_seed_and_by_why() {
 }
 
 #[test]
+fn for_programs_a_file_that_cannot_be_run_is_an_object_too() {
+    let broken = named("first").replace("nodes = 3", "nods = 3");
+    let workspace = Workspace::new(&[("a.toml", &broken)]);
+    let said = workspace.ferret(&["run", "@a.toml", "@b.toml", "--message-format", "json"], &Script::default());
+    assert_eq!(said.code, exit::INVALID_SCENARIO, "{}", said.err);
+    let told: Vec<serde_json::Value> =
+        said.out.lines().map(|line| serde_json::from_str(line).expect("each line is an object")).collect();
+    assert_eq!(told.len(), 2, "{}", said.out);
+    assert_eq!(
+        (told[0]["scenario"].as_str(), told[0]["verdict"].as_str()),
+        (Some("FOLDER/b.toml"), Some("unreadable"))
+    );
+    assert_eq!((told[1]["scenario"].as_str(), told[1]["verdict"].as_str()), (Some("FOLDER/a.toml"), Some("invalid")));
+    assert_eq!(told[1]["problems"][0]["line"], 4, "{}", said.out);
+}
+
+#[test]
 fn what_cannot_be_written_is_named_and_another_place_is_asked_for() {
     let workspace = Workspace::new(&[("a.toml", &named("first")), ("file", "mine")]);
     let violated = Script { bad: Some((1, Verdict::Violated)), ..Script::default() };

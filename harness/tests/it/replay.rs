@@ -125,6 +125,34 @@ fn an_interrupt_of_the_first_run_tells_nothing_about_what_there_is_to_shrink() {
 }
 
 #[test]
+fn a_seed_that_fails_by_what_cannot_be_shrunk_is_no_pass_and_it_is_said_why() {
+    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
+    let shrink = |options: &[&str], verdict| {
+        let args = [&["shrink", "@a.toml", "--jobs", "1", "--out", "@small.toml"], options].concat();
+        let said = workspace.ferret(&args, &ends_with(verdict));
+        assert!(!workspace.path("small.toml").exists());
+        (said.code, said.out)
+    };
+    for (verdict, code, word) in [
+        (Verdict::Threshold, 99, "threshold crossed"),
+        (Verdict::Vacuous, 104, "vacuous"),
+        (Verdict::Undecided, 102, "undecided"),
+    ] {
+        let why = format!("nothing is violated; it ends with \"{word}\", and only violations and panics are shrunk");
+        assert_eq!(shrink(&[], verdict), (code, format!("first with seed 1: {why}\n")));
+        let said =
+            workspace.ferret(&["run", "@a.toml", "--seed", "1", "--shrink", "--out", "@out"], &ends_with(verdict));
+        let told = format!("not shrunk        first  seed 1: it ends with \"{word}\", and only violations and panics");
+        assert!(said.code == code && said.out.contains(&told), "{}", said.out);
+    }
+    let (code, told) = shrink(&["--invariant", "durability"], Verdict::Violated);
+    let other = "first with seed 1: durability is not violated, but no-confirmed-loss is: shrink it with --invariant \
+                 no-confirmed-loss\n";
+    assert_eq!((code, told.as_str()), (100, other));
+    assert_eq!(shrink(&["--invariant", "durability"], Verdict::Pass).0, exit::PASS);
+}
+
+#[test]
 fn what_an_edited_reproducer_shows_is_no_mend() {
     let workspace = Workspace::new(&[("a.toml", &named("first"))]);
     let violated = || ends_with(Verdict::Violated);
@@ -154,4 +182,10 @@ fn what_an_edited_reproducer_shows_is_no_mend() {
     let older: Vec<&str> = edited.lines().filter(|line| !line.starts_with("text-hash")).collect();
     let (code, told) = replay(&older.join("\n"), &Script::default());
     assert!(code == 103 && told.starts_with("not deterministic, or the file was edited: "), "{told}");
+    let nameless: Vec<&str> = older.iter().copied().filter(|line| !line.starts_with("build")).collect();
+    let (code, told) = replay(&nameless.join("\n"), &Script::default());
+    assert!(code == 104 && told.starts_with("nobody knows whether the code has changed since"), "{told}");
+    assert!(told.contains("no-confirmed-loss is not violated, which shows no mend"), "{told}");
+    let (code, told) = replay(&nameless.join("\n"), &violated());
+    assert!(code == 100 && told.starts_with("reproduced to the byte: "), "{told}");
 }

@@ -97,6 +97,21 @@ fn failing_seeds_are_kept_only_when_asked_for_and_then_run_first() {
 }
 
 #[test]
+fn seeds_that_cannot_be_kept_hide_nothing_of_the_run() {
+    let workspace = two();
+    std::os::unix::fs::symlink("nowhere/at/all", workspace.path("s/regressions")).expect("a link");
+    let script = Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
+    let said = run(&workspace, "out", &["--save-failures"], &script);
+    assert_eq!(said.code, 100, "{}", said.err);
+    assert!(
+        said.err.starts_with("ferret: failing seeds are not kept: cannot make the folder FOLDER/s/regr"),
+        "{}",
+        said.err
+    );
+    assert!(said.out.contains("\n4 runs: ") && said.out.ends_with("report: FOLDER/out/report.html\n"), "{}", said.out);
+}
+
+#[test]
 fn a_mistake_in_stored_seeds_keeps_all_from_running() {
     let workspace = two();
     workspace.write("s/regressions/b.seeds", "version = 1\nseeds = [\n  { sede = 40 },\n]\n");
@@ -142,6 +157,14 @@ fn a_spent_budget_is_the_end_of_seeds_that_have_none_but_not_before_the_first() 
     let said = run(&two(), "out", &["--seeds", "1.."], &Script::default());
     assert_eq!(said.code, exit::USAGE);
     assert!(said.err.contains("add --budget 10m"), "{}", said.err);
+}
+
+#[test]
+fn seeds_without_an_end_have_no_parts() {
+    let script = Script::default();
+    let said = run(&two(), "out", &["--seeds", "1..", "--budget", "1s", "--partition", "slice:1/2"], &script);
+    assert_eq!((said.code, said.out.as_str(), order(script).len()), (exit::USAGE, "", 0));
+    assert!(said.err.contains("add an end, as in --seeds 1..400"), "{}", said.err);
 }
 
 #[test]
@@ -243,6 +266,75 @@ fn a_part_does_not_judge_what_all_must_show_together() {
     let script = Script { never: true, ..Script::default() };
     assert_eq!(run(&workspace, "out", &["--partition", "slice:1/4"], &script).code, exit::PASS);
     assert_eq!(merged(&workspace, &script, &[1, 2, 3, 4]).code, 104);
+}
+
+/// Files and exit code of a sweep with a bug that it does not notice, and of its two parts joined.
+#[test]
+fn a_bug_that_is_not_noticed_is_told_in_all_files_and_by_merge_as_by_one_sweep() {
+    for (sabotage, runs, part_code, told) in [
+        ("matching", "2 of 2 runs do not pass", 104, "nothing told of the planted bug forget-vote"),
+        ("forget-vote", "1 of 2 runs does not pass", exit::PASS, "the planted bug forget-vote was not noticed"),
+    ] {
+        let text = named("first").replacen("version = 1", "version = 1\nmatching-sabotage = \"forget-vote\"", 1);
+        let workspace = Workspace::new(&[("s/a.toml", &text)]);
+        let options = ["--sabotage", sabotage, "--seeds", "1..2"];
+        let one = run(&workspace, "one", &options, &Script::default());
+        for part in ["1", "2"] {
+            let slice = format!("slice:{part}/2");
+            let options = [&options[..], &["--partition", &slice]].concat();
+            let said = run(&workspace, &format!("part-{part}"), &options, &Script::default());
+            assert_eq!(said.code, part_code, "{sabotage}: {}", said.out);
+        }
+        let many = merge(&workspace, &[2, 1]);
+        assert_eq!((one.code, many.code), (104, 104), "{sabotage}: {}{}", one.out, many.out);
+        assert_eq!(sweep_of(&workspace, "whole").request, format!("--sabotage {sabotage}"));
+        assert_eq!(sweep_of(&workspace, "whole").results_hash, sweep_of(&workspace, "one").results_hash);
+        for folder in ["one", "whole"] {
+            assert_eq!(sweep_of(&workspace, folder).verdict, Verdict::Vacuous, "{sabotage}");
+            for file in ["summary.md", "junit.xml", "first/seed-2/run.json", "first/seed-2/report.html"] {
+                let text = workspace.read(&format!("{folder}/{file}"));
+                assert!(text.replace('\\', "").contains(told), "{sabotage}: {folder}/{file} says nothing: {text}");
+            }
+            let summary = workspace.read(&format!("{folder}/summary.md"));
+            assert!(summary.starts_with(&format!("## ⚠️ {runs}")), "{summary}");
+        }
+    }
+}
+
+/// With a bug in every run, a violation is what should be: the verdict is of the run that shows none.
+#[test]
+fn of_runs_with_their_own_bug_one_that_shows_nothing_is_the_worst_also_when_merged() {
+    let text = named("first").replacen("version = 1", "version = 1\nmatching-sabotage = \"forget-vote\"", 1);
+    let workspace = Workspace::new(&[("s/a.toml", &text)]);
+    let script = Script { bad: Some((1, Verdict::Violated)), ..Script::default() };
+    for part in ["1", "2"] {
+        let slice = format!("slice:{part}/2");
+        let options = ["--sabotage", "matching", "--seeds", "1..2", "--partition", &slice];
+        run(&workspace, &format!("part-{part}"), &options, &script);
+    }
+    assert_eq!(merge(&workspace, &[1, 2]).code, 104);
+    assert_eq!(sweep_of(&workspace, "whole").verdict, Verdict::Vacuous);
+}
+
+#[test]
+fn what_must_happen_at_least_once_is_judged_of_seeds_without_an_end_where_they_ended() {
+    let workspace = two();
+    let options = ["--seeds", "1..", "--max-fail", "1", "--jobs", "1"];
+    let script = || Script { bad: Some((2, Verdict::Threshold)), never: true, ..Script::default() };
+    let said = run(&workspace, "out", &options, &script());
+    assert_eq!(said.code, 99, "{}", said.out);
+    let told = "vacuous, after all: second seed 1: `leader-changed` should have happened, and did not\n";
+    assert!(said.out.contains(told), "{}", said.out);
+    assert!(workspace.read("out/second/seed-1/run.json").contains("\"verdict\": \"vacuous\""));
+    let said = run(&workspace, "out", &[&options[..], &["--message-format", "json"]].concat(), &script());
+    assert!(said.err.contains(told) && !said.out.contains("after all"), "{}", said.err);
+    let said = run(
+        &workspace,
+        "out",
+        &["--seeds", "1..", "--budget", "1s", "--keep", "failed"],
+        &Script { never: true, ..Script::default() },
+    );
+    assert_eq!(said.code, 104, "{}", said.out);
 }
 
 #[test]

@@ -114,7 +114,7 @@ pub(super) fn quantiles(run: &RunRecord) -> String {
          scope=col class=r>count</th></tr></thead><tbody>{rows}</tbody></table></div><p class=caption>Longest time without \
          a confirm while publishes waited: <b>{}</b>. Longest recovery after a fault: <b>{}</b>.</p></section>\n",
         duration(latency.unavailable_max_ns),
-        duration(latency.recovery_max_ns)
+        if latency.recovery_measured { duration(latency.recovery_max_ns) } else { "not measured".to_owned() }
     )
 }
 

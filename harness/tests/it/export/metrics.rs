@@ -93,6 +93,19 @@ fn what_a_scraper_would_refuse_is_refused() {
     }
 }
 
+/// Where no fault ended, there was nothing to recover from: 0 s would be the best figure of all.
+#[test]
+fn what_was_not_measured_has_no_figure() {
+    let quiet = ROUGH.split("[timeline]").next().expect("it begins without a fault");
+    let (measured, without) = (Exported::run(ROUGH, &[]), Exported::run(quiet, &[]));
+    for (run, wanted) in [(measured, true), (without, false)] {
+        assert_eq!(run.read().latency.recovery_measured, wanted);
+        let text = String::from_utf8(run.export("openmetrics", &[])).expect("it is text");
+        let samples = read(&text).unwrap_or_else(|why| panic!("{why}\n{text}"));
+        assert_eq!(samples.keys().any(|series| series.starts_with("ferret_recovery_max_seconds")), wanted, "{text}");
+    }
+}
+
 #[test]
 fn the_figures_are_those_of_the_record() {
     let run = Exported::run(ROUGH, &[]);

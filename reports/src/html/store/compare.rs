@@ -66,7 +66,7 @@ pub fn render_calls_html(first: &StoredCall, second: &StoredCall) -> String {
                 if one.trace_hash == other.trace_hash { "same" } else { "differs" },
                 moved(p99(one), p99(other)),
                 moved(Some(one.latency.unavailable_max_ns), Some(other.latency.unavailable_max_ns)),
-                moved(Some(one.latency.recovery_max_ns), Some(other.latency.recovery_max_ns)),
+                moved(one.latency.recovery_max(), other.latency.recovery_max()),
                 html(&compare_address(&one.folder, &other.folder))
             );
         }

@@ -35,7 +35,7 @@ pub fn render_scenario_html(name: &str, runs: &[(u64, &StoredRun)]) -> String {
         let charts: [(&str, Value); 4] = [
             ("confirm p99", |run| run.latency.confirm.map(|confirm| confirm.p99_ns)),
             ("longest unavailability", |run| Some(run.latency.unavailable_max_ns)),
-            ("longest recovery", |run| Some(run.latency.recovery_max_ns)),
+            ("longest recovery", |run| run.latency.recovery_max()),
             ("simulated", |run| Some((run.virtual_seconds.max(0.0) * 1e9) as u64)),
         ];
         for (title, value) in charts {
