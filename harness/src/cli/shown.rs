@@ -9,26 +9,30 @@ use std::{
     path::Path,
 };
 
+use crate::visible::{line, visible};
+
 /// How Ferret takes back its line of progress.
 pub(super) const CLEAR_LINE: &str = "\r\x1b[K";
 
 /// Longer sequences are none of ours.
 const SEQUENCE_BYTES_MAX: usize = 16;
 
-/// A path in a text.
+/// A path, or a word from outside, in a text.
 pub(super) trait Shown {
-    /// The path, with its control characters escaped.
+    /// The same, with its control characters escaped.
     fn shown(&self) -> String;
 }
 
 impl Shown for Path {
     fn shown(&self) -> String {
-        self.to_string_lossy().chars().map(visible).collect()
+        line(&self.to_string_lossy())
     }
 }
 
-fn visible(c: char) -> String {
-    if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+impl Shown for str {
+    fn shown(&self) -> String {
+        line(self)
+    }
 }
 
 /// A terminal that obeys nobody but Ferret.
@@ -46,11 +50,15 @@ impl<W: Write> Printable<W> {
     fn take(&mut self, byte: u8, out: &mut Vec<u8>) {
         self.held.push(byte);
         match self.held[..] {
-            [b'\n' | b'\t'] | [0x20..=0x7e] | [0x80..=0xc1] | [0xc3..=0xff] => out.append(&mut self.held),
-            // The control characters beyond ASCII begin with 0xc2 in UTF-8, as do others.
-            [0xc2, 0x80..=0x9f] => self.show(out),
-            [0xc2] => {}
-            [0xc2, ..] => out.append(&mut self.held),
+            // In UTF-8, the control characters beyond ASCII begin with 0xc2, those of the writing direction with 0xd8
+            // or 0xe2, as do others.
+            [0xc2 | 0xd8 | 0xe2] | [0xe2, 0x80 | 0x81] => {}
+            [0xe2, 0x82..=0xbf] => out.append(&mut self.held),
+            [0xc2 | 0xd8 | 0xe2, _] | [0xe2, 0x80 | 0x81, _] => {
+                let harmless = String::from_utf8_lossy(&self.held).chars().all(|c| visible(c).len() == c.len_utf8());
+                if harmless { out.append(&mut self.held) } else { self.show(out) }
+            }
+            [b'\n' | b'\t'] | [0x20..=0x7e] | [0x80..=0xff] => out.append(&mut self.held),
             // Colours.
             [0x1b, b'[', ref numbers @ .., b'm'] if numbers.iter().all(|byte| matches!(byte, b'0'..=b'9' | b';')) => {
                 out.append(&mut self.held);
@@ -124,6 +132,7 @@ mod tests {
                 ("\r\u{1b}[31mx", "\\r\u{1b}[31mx"),
                 ("\u{9b}2J£", "\\u{9b}2J£"),
                 ("\u{7f}", "\\u{7f}"),
+                ("a\u{202e}b\u{2066}→\u{61c}\u{2028}", "a\\u{202e}b\\u{2066}→\\u{61c}\\u{2028}"),
             ] {
                 assert_eq!(printed(text, piece), shown, "in pieces of {piece}");
             }
