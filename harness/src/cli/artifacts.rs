@@ -28,6 +28,7 @@ use flate2::{Compression, write::GzEncoder};
 use super::{
     Streams,
     former::Former,
+    reading::read_text,
     run_id,
     shown::Shown,
     writing::{at, create_file, make_folder, write_file},
@@ -178,7 +179,7 @@ pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History, ke
 /// Writes a record that was judged anew into the files of its run.
 pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> {
     write_json(folder, record)?;
-    let page = fs::read_to_string(page_in(folder)).map_err(at("read", &page_in(folder)))?;
+    let page = read_text(&page_in(folder)).map_err(at("read", &page_in(folder)))?;
     let page = rejudge_run_html(&page, record).ok_or_else(|| io::Error::other("the run's page is not ours"))?;
     write_file(&page_in(folder), page)
 }
@@ -224,7 +225,7 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
 
 /// Why `file` is not to be written: it is there, and is no `kind`, by what `is_one` says of its text.
 pub(super) fn not_ours(file: &Path, kind: &str, is_one: impl FnOnce(&str) -> bool) -> Option<String> {
-    let ours = !file.exists() || fs::read_to_string(file).is_ok_and(|text| is_one(&text));
+    let ours = !file.exists() || read_text(file).is_ok_and(|text| is_one(&text));
     (!ours).then(|| format!("{} exists and is no {kind}: name another file, or remove it", file.shown()))
 }
 

@@ -10,7 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::artifacts::{OF_ALL_RUNS, OF_RUN, RUN_FILE, SWEEP_FILE};
+use super::{
+    artifacts::{OF_ALL_RUNS, OF_RUN, RUN_FILE, SWEEP_FILE},
+    reading::read,
+};
 
 /// Files that a former call left, and the folders that are empty without them, the inner ones first.
 #[derive(Debug, Default)]
@@ -97,7 +100,7 @@ fn is_seed(folder: &Path) -> bool {
 
 /// Whether Ferret wrote that file: an object with a version, and with a key that only it has.
 fn is_ours(file: &Path, key: &str) -> bool {
-    let object = fs::read(file).ok().and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    let object = read(file).ok().and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
     object.is_some_and(|object| object["version"].is_u64() && object[key].is_string())
 }
 

@@ -11,7 +11,7 @@ use ferret_reports::{RunRecord, SweepRecord, Unmade};
 use super::{
     Streams,
     artifacts::{self, Artifacts, Summary},
-    exit,
+    exit, reading,
     shown::Shown,
     sometimes, sweep, terminal,
     writing::{at, make_folder},
@@ -152,7 +152,7 @@ fn sound(sweep: &SweepRecord) -> Result<(), String> {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
-    let text = fs::read(path).map_err(|error| format!("{}: {error}", path.shown()))?;
+    let text = reading::read(path).map_err(|error| format!("{}: {error}", path.shown()))?;
     serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.shown()))
 }
 
@@ -161,8 +161,8 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     make_folder(to)?;
     for entry in fs::read_dir(from).map_err(at("look into", from))? {
         let entry = entry?;
-        // A run has no folders: it is somebody else's.
-        if entry.file_type()?.is_dir() {
+        // A run has nothing but files; to read a pipe would not end.
+        if !fs::metadata(entry.path()).is_ok_and(|what| what.is_file()) {
             continue;
         }
         let target = to.join(entry.file_name());

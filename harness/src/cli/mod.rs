@@ -30,6 +30,7 @@ mod merge;
 mod paths;
 mod planted;
 mod pool;
+mod reading;
 mod replay;
 mod run;
 mod run_folder;

@@ -1,7 +1,7 @@
 //! Reads what a run left on disk.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
 };
@@ -12,6 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     artifacts::{HISTORY_FILE, RUN_FILE},
+    reading,
     shown::Shown,
 };
 use crate::history::{Event, History, QueueId};
@@ -97,7 +98,7 @@ impl RunFolder {
         }
         let unreadable = |error| NoRun::Unreadable { path: path.clone(), error };
         let unknown = |error| NoRun::Unknown { path: path.clone(), error };
-        let file = File::open(&path).map_err(unreadable)?;
+        let file = reading::open(&path).map_err(unreadable)?;
         let mut lines = BufReader::new(MultiGzDecoder::new(BufReader::new(file))).lines();
         let head = lines.next().transpose().map_err(unreadable)?.unwrap_or_default();
         let mut history = serde_json::from_str::<Head>(&head).map_err(unknown)?.into_history();
@@ -135,7 +136,7 @@ struct Ending {
 /// What is of interest in the record of the run in `folder`.
 fn record<T: DeserializeOwned>(folder: &Path) -> Result<T, NoRun> {
     let file = folder.join(RUN_FILE);
-    match fs::read(&file) {
+    match reading::read(&file) {
         Ok(text) => serde_json::from_slice(&text).map_err(|error| NoRun::Unknown { path: file, error }),
         Err(error) => Err(NoRun::Unreadable { path: file, error }),
     }

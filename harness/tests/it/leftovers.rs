@@ -171,3 +171,29 @@ fn control_characters_in_names_of_files_reach_no_terminal_and_no_report() {
         assert!(said.code != exit::PASS && !said.err.contains('\u{7}'), "{args:?}: {}", said.err);
     }
 }
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_told_of_and_not_waited_for() {
+    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
+    let script = Script::default();
+    assert_eq!(workspace.ferret(&["run", "@a.toml", "--out", "@out"], &script).code, exit::PASS);
+    let pipe = |name: &str| {
+        let path = workspace.path(name);
+        let _ = fs::remove_file(&path);
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("there is mkfifo");
+        assert!(made.success(), "{name}");
+    };
+    ["pipe.toml", "out/sweep.json", "out/first/seed-1/run.json", "out/first/seed-2/history.jsonl.gz"].map(pipe);
+    for (args, code) in [
+        (&["check", "@pipe.toml"][..], exit::INVALID_SCENARIO),
+        (&["run", "@pipe.toml"], exit::INVALID_SCENARIO),
+        (&["replay", "@pipe.toml"], exit::INVALID_SCENARIO),
+        (&["gate", "@pipe.toml"], exit::INVALID_SCENARIO),
+        (&["merge", "@out"], exit::INCOMPLETE),
+        (&["explain", "@out/first/seed-2"], exit::USAGE),
+    ] {
+        let said = workspace.ferret(args, &script);
+        assert_eq!((said.code, said.out.as_str()), (code, ""), "{args:?}: {}", said.err);
+        assert!(said.err.contains("this is a pipe or a device: write it to a file first"), "{args:?}: {}", said.err);
+    }
+}

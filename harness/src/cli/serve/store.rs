@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cli::{
     artifacts::{PAGE_FILE, RUN_FILE, SWEEP_FILE},
+    reading,
     run_id,
     shown::Shown,
 };
@@ -172,7 +173,7 @@ impl Store {
     fn json<T: DeserializeOwned>(&self, file: &Path) -> Result<T, String> {
         let name = file.strip_prefix(&self.root).unwrap_or(file).shown();
         let real = self.inside(file).ok_or_else(|| format!("{name}: not in the store"))?;
-        let text = fs::read(real).map_err(|error| format!("{name}: {error}"))?;
+        let text = reading::read(&real).map_err(|error| format!("{name}: {error}"))?;
         serde_json::from_slice(&text).map_err(|error| format!("{name}: {error}"))
     }
 }
