@@ -74,7 +74,7 @@ impl Artifacts {
     /// The same, without what a former call has left there. `inputs` are files and folders that are still to be read.
     ///
     /// # Errors
-    /// Of the system's; `Ok(Err)` says that one of the inputs is among what would be removed.
+    /// Of the system's; `Ok(Err)` says that one of the inputs, or something of another's, would be replaced.
     pub(super) fn anew(
         out: Option<&Path>,
         inputs: &[&Path],
@@ -86,6 +86,13 @@ impl Artifacts {
                 let (needed, out) = (needed.shown(), out.shown());
                 return Ok(Err(format!(
                     "{needed} is still needed, and --out {out} would replace it: name another folder"
+                )));
+            }
+            if let Some(foreign) = former.foreign() {
+                return Ok(Err(format!(
+                    "{} would be replaced, and is nothing that a former call left: name another folder with --out, or \
+                     remove it",
+                    foreign.shown()
                 )));
             }
             let runs = former.remove().map_err(at("clear", out))?;
@@ -139,7 +146,7 @@ impl Artifacts {
             && record.verdict == *verdict
         {
             let page = self.folder.join(page);
-            fs::copy(&page, self.report()).map_err(at("copy", &page))?;
+            write_file(&self.report(), fs::read(&page).map_err(at("read", &page))?)?;
         } else {
             let linked = records.iter().zip(&pages).map(|(record, page)| LinkedRun { record, page });
             write_file(&self.report(), render_overview_html(&linked.collect::<Vec<_>>(), unmade, *verdict))?;

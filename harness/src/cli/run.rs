@@ -82,7 +82,8 @@ In one part of a partition, what must happen at least once is not judged: merge 
 
 Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves sweep.json,
 report.html, junit.xml and summary.md. They go to target/ferret/<time>/; target/ferret/latest
-points there. With --out DIR, what a former call left in DIR goes first, and nothing else.
+points there. With --out DIR, what a former call left in DIR goes first, and nothing else: where a
+file of another's has the name of one of these, nothing is run (exit code 2).
 What was planned and not run is listed in summary.md and skipped in junit.xml.
 `ferret schema run` and `ferret schema sweep` print the shape of the JSON files.
 
