@@ -121,6 +121,12 @@ enum MessageFormat {
     Json,
 }
 
+impl JudgeArgs {
+    pub(super) fn is_for_people(&self) -> bool {
+        self.message_format == MessageFormat::Human
+    }
+}
+
 fn model_parser() -> impl TypedValueParser<Value = ModelKind> {
     PossibleValuesParser::new(ModelKind::ALL.map(ModelKind::name))
         .map(|name| ModelKind::from_name(&name).expect("clap has checked the name"))

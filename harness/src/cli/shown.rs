@@ -2,7 +2,8 @@
 //!
 //! Names of files, records that somebody else wrote, mistakes in either: whatever it is, it passes through
 //! [`Printable`] last. What Ferret itself writes there is let through: colours, and the way back to the beginning of a
-//! line. In files and pipes, bytes stay as they are; so [`Shown`] escapes paths in any text.
+//! line. In files and pipes, results stay as they are, byte for byte, where they are for programs; what is for people is
+//! [`Printable::plain`] there. [`Shown`] escapes paths in any text.
 
 use std::{
     io::{self, Write},
@@ -35,16 +36,23 @@ impl Shown for str {
     }
 }
 
-/// A terminal that obeys nobody but Ferret.
+/// A terminal that obeys nobody but Ferret; or a stream for plain text, which obeys nobody.
 pub struct Printable<W> {
     terminal: W,
+    /// Whether Ferret's own orders pass.
+    ours: bool,
     /// The beginning of what may be a sequence of ours, or a control character of two bytes.
     held: Vec<u8>,
 }
 
 impl<W: Write> Printable<W> {
     pub fn new(terminal: W) -> Self {
-        Self { terminal, held: Vec::new() }
+        Self { terminal, ours: true, held: Vec::new() }
+    }
+
+    /// For what has no colours and no progress.
+    pub fn plain(stream: W) -> Self {
+        Self { terminal: stream, ours: false, held: Vec::new() }
     }
 
     fn take(&mut self, byte: u8, out: &mut Vec<u8>) {
@@ -59,6 +67,7 @@ impl<W: Write> Printable<W> {
                 if harmless { out.append(&mut self.held) } else { self.show(out) }
             }
             [b'\n' | b'\t'] | [0x20..=0x7e] | [0x80..=0xff] => out.append(&mut self.held),
+            _ if !self.ours => self.show(out),
             // Colours.
             [0x1b, b'[', ref numbers @ .., b'm'] if numbers.iter().all(|byte| matches!(byte, b'0'..=b'9' | b';')) => {
                 out.append(&mut self.held);
@@ -137,6 +146,13 @@ mod tests {
                 assert_eq!(printed(text, piece), shown, "in pieces of {piece}");
             }
         }
+    }
+
+    #[test]
+    fn on_a_plain_stream_nothing_is_obeyed() {
+        let mut stream = Printable::plain(Vec::new());
+        write!(stream, "\u{1b}[31mred\r\u{1b}[K→\n").expect("it takes everything");
+        assert_eq!(String::from_utf8(stream.terminal).expect("it is text"), "\\u{1b}[31mred\\r\\u{1b}[K→\n");
     }
 
     #[test]

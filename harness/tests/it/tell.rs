@@ -366,3 +366,26 @@ fn an_export_writes_over_nothing_that_a_run_left() {
     let beside = place("run-1/told/seed-1/events.jsonl");
     assert_eq!(runs.call("export", &["run-1"], &["--format", "events", "--out", &beside]).0, exit::PASS);
 }
+
+#[test]
+fn what_somebody_else_wrote_into_a_record_gives_no_orders_to_a_terminal() {
+    let runs = Told::of(vec![loss(), delivery()]);
+    let file = runs.folder.path().join("run-1/told/seed-1/run.json");
+    let mut record: RunRecord = serde_json::from_slice(&fs::read(&file).expect("it is there")).expect("a record");
+    let orders = "\u{1b}[31m\u{1b}]0;pwn\u{7}\u{9b}2J\u{202e}";
+    record.scenario.name += orders;
+    record.replay += orders;
+    fs::write(&file, serde_json::to_vec(&record).expect("it is JSON")).expect("it is written");
+    let shown = r"\u{1b}[31m\u{1b}]0;pwn\u{7}\u{9b}2J\u{202e}";
+    for (verb, args, options, shown) in [
+        ("explain", &["run-1"][..], &[][..], shown.to_owned()),
+        ("diff", &["run-1", "run-2"], &[], shown.to_owned()),
+        ("export", &["run-1"], &["--format", "openmetrics"], shown.replace('\\', r"\\")),
+    ] {
+        let (code, told) = runs.call(verb, args, options);
+        assert!(code != exit::USAGE && told.contains(&shown), "{verb}: {told}");
+        assert!(!told.contains(|c: char| c != '\n' && c.is_control() || c == '\u{202e}'), "{verb}: {told:?}");
+    }
+    let (code, told) = call("judge", &["no\u{1b}[2Jthing"], &Script(Mutex::default()));
+    assert!(code == exit::INVALID_SCENARIO && told.contains(r"no\u{1b}[2Jthing"), "{told:?}");
+}
