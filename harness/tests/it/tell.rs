@@ -361,6 +361,11 @@ fn an_export_writes_over_nothing_that_a_run_left() {
         assert_eq!((code, told), (exit::USAGE, why));
         assert_eq!(fs::read(place(file)).expect("it is still there"), before, "{file}");
     }
+    fs::hard_link(place("run-1/told/seed-1/run.json"), place("second")).expect("a link is made");
+    let before = fs::read(place("second")).expect("the run left it");
+    let (code, told) = runs.call("export", &["run-1"], &["--format", "events", "--out", &place("second")]);
+    assert!(code == exit::USAGE && told.contains("DIR/second is one of 2 names of a file"), "{told}");
+    assert_eq!(fs::read(place("second")).expect("it is still there"), before);
     let (code, _) = runs.call("export", &["told.toml"], &["--format", "events", "--out", &place("told.toml")]);
     assert_eq!((code, fs::read_to_string(place("told.toml")).expect("it is there").as_str()), (exit::USAGE, SCENARIO));
     let beside = place("run-1/told/seed-1/events.jsonl");
@@ -388,4 +393,12 @@ fn what_somebody_else_wrote_into_a_record_gives_no_orders_to_a_terminal() {
     }
     let (code, told) = call("judge", &["no\u{1b}[2Jthing"], &Script(Mutex::default()));
     assert!(code == exit::INVALID_SCENARIO && told.contains(r"no\u{1b}[2Jthing"), "{told:?}");
+}
+
+#[test]
+fn an_export_that_finds_no_room_names_its_file() {
+    let runs = Told::of(vec![delivery()]);
+    let (code, told) = runs.call("export", &["run-1"], &["--format", "events", "--out", "/dev/full"]);
+    assert_eq!(code, exit::INTERNAL);
+    assert!(told.starts_with("ferret: cannot write /dev/full: "), "{told}");
 }
