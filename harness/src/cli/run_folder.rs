@@ -31,6 +31,8 @@ pub(super) enum NoRun {
     NothingThere(PathBuf),
     #[error("{}: {error}", path.shown())]
     Unreadable { path: PathBuf, error: io::Error },
+    #[error("{} is no record of a run{}: name a folder that `ferret run` left, or the run.json in it", path.shown(), why)]
+    NoRecord { path: PathBuf, why: String },
     #[error("{} was written by another version of Ferret: {error}", path.shown())]
     Unknown { path: PathBuf, error: serde_json::Error },
     #[error(
@@ -137,14 +139,26 @@ struct Ending {
 fn record<T: DeserializeOwned>(folder: &Path) -> Result<T, NoRun> {
     let file = folder.join(RUN_FILE);
     match reading::read(&file) {
-        Ok(text) => serde_json::from_slice(&text).map_err(|error| NoRun::Unknown { path: file, error }),
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| not_read(file, &text, error)),
         Err(error) => Err(NoRun::Unreadable { path: file, error }),
+    }
+}
+
+/// Why `text` cannot be read as a record: another version has written it, or it never was one.
+fn not_read(path: PathBuf, text: &[u8], error: serde_json::Error) -> NoRun {
+    match serde_json::from_slice::<serde_json::Value>(text) {
+        Err(error) => NoRun::NoRecord { path, why: format!(" (or it is damaged: {error})") },
+        Ok(object) if object["version"].is_u64() && object["trace_hash"].is_string() => NoRun::Unknown { path, error },
+        Ok(_) => NoRun::NoRecord { path, why: String::new() },
     }
 }
 
 /// The folders of the runs at or below `path`, by name; there is at least one.
 fn below(path: &Path) -> Result<Vec<PathBuf>, NoRun> {
     let path = path.parent().filter(|_| path.is_file() && path.ends_with(RUN_FILE)).unwrap_or(path);
+    if path.is_file() {
+        return Err(NoRun::NoRecord { path: path.to_owned(), why: String::new() });
+    }
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let mut folders = Vec::new();
     collect(path, 3, &mut folders).map_err(|error| NoRun::Unreadable { path: path.to_owned(), error })?;

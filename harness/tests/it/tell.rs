@@ -333,6 +333,29 @@ fn a_folder_without_a_run_is_refused() {
 }
 
 #[test]
+fn a_file_that_is_no_record_is_not_taken_for_one_of_another_version() {
+    let runs = Told::of(vec![loss()]);
+    let place = "run-1/told/seed-1/run.json";
+    let file = runs.folder.path().join(place);
+    let mend = "name a folder that `ferret run` left, or the run.json in it\n";
+    let explained = |text: &str| {
+        fs::write(&file, text).expect("it is written");
+        runs.call("explain", &[place], &[])
+    };
+    for (text, why) in [
+        (r#"{"mine": 1}"#, ""),
+        ("[1]", ""),
+        ("{", " (or it is damaged: EOF while parsing an object at line 1 column 1)"),
+    ] {
+        assert_eq!(explained(text), (exit::USAGE, format!("ferret: DIR/{place} is no record of a run{why}: {mend}")));
+    }
+    let (_, told) = explained(r#"{"version": 1, "trace_hash": "0123"}"#);
+    assert!(told.starts_with(&format!("ferret: DIR/{place} was written by another version of Ferret: ")), "{told}");
+    let told = runs.call("explain", &["told.toml"], &[]);
+    assert_eq!(told, (exit::USAGE, format!("ferret: DIR/told.toml is no record of a run: {mend}")));
+}
+
+#[test]
 fn the_worst_of_several_runs_is_explained_and_a_diff_wants_one() {
     let runs = Told::of(vec![delivery(), loss()]);
     let (_, told) = runs.call("explain", &["."], &[]);
