@@ -71,8 +71,8 @@ Filter: tag(T), name(N) and path(P), joined by & (and), | (or), ! (not) and pare
 with * or ? is a glob over the whole value; any other text must be equal to a tag, or be part of
 a name or a path. Put a text with parentheses in quotes: name('a (b)').
 
-Seeds that once failed are kept in regressions/<scenario>.seeds beside the scenario, and run
-before any others, except with --seed.
+Seeds that once failed are kept beside the scenario (those of FILE.toml in regressions/FILE.seeds)
+and run before any others, except with --seed.
 
 A spent budget ends the sweep when the runs under way are done. Seeds that were asked for and
 not run make it incomplete (exit code 5), since a gate that ran half of itself has not passed;
