@@ -12,7 +12,7 @@ use ferret::{
     cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
     history::{
         ChannelId, ClientId, Delivery, Event, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome, QueueId,
-        Settle,
+        Settle, Stray,
     },
     progress::Progress,
     run::{self, Bare, RunOptions},
@@ -296,6 +296,26 @@ fn a_message_is_not_said_to_be_in_an_entry_whose_message_was_another() {
     assert!(carried.contains("Entry 1 of the log of orders, which n1 led, carried it as message 1"), "{carried}");
     let [either, _] = told(false);
     assert!(either.contains("carried it, as far as the order of events tells"), "it may have been this one: {either}");
+}
+
+#[test]
+fn the_last_message_of_the_publisher_in_the_witness_is_told_of_and_no_others() {
+    let mut tape = Tape::new();
+    tape.0.clients.push("pub-2".into());
+    tape.0.faults = vec!["cut the power of n1 (leader of orders) for 2 s".into()];
+    tape.begin().publish(1_000, 1).appended(1_002, 1, 1, 1).applied(1_010, 1, 1, 1).confirmed(1_012, 1);
+    let other = MessageId { publisher: ClientId(3), ..message(1) };
+    tape.at(1_014, opened(3, 2, 1));
+    tape.at(1_020, EventKind::Publish { message: other, queue: QueueId(0), channel: ChannelId(2) });
+    tape.at(1_040, EventKind::PublishOutcome { message: other, outcome: PublishOutcome::Confirmed });
+    tape.at(1_050, EventKind::FaultBegan { fault: 0 });
+    let what = Stray::Outcome { tag: 398, outcome: PublishOutcome::Confirmed };
+    tape.at(1_060, EventKind::Stray { channel: ChannelId(0), what });
+    let (_, told) = Told::of(vec![tape.end()]).call("explain", &["run-1"], &[]);
+    let told = told.replace('\n', " ");
+    assert!(told.contains("tag 398"), "{told}");
+    let last = "The witness names no message; the last one of its publisher's that was confirmed until then was pub-1/1.";
+    assert!(told.contains(last) && !told.contains("pub-2/1 was published"), "{told}");
 }
 
 #[test]
