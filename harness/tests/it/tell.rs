@@ -468,3 +468,23 @@ fn an_export_that_finds_no_room_names_its_file() {
     assert_eq!(code, exit::INTERNAL);
     assert!(told.starts_with("ferret: cannot write /dev/full: "), "{told}");
 }
+
+#[test]
+fn what_a_run_left_is_no_history_to_judge_but_what_is_exported_is() {
+    let runs = Told::of(vec![delivery()]);
+    let export = "write `ferret export DIR/run-1/told/seed-1 --format history | ferret judge -`";
+    for name in ["history.jsonl.gz", "run.json"] {
+        let (code, told) = runs.call("judge", &[&format!("run-1/told/seed-1/{name}")], &[]);
+        assert_eq!(code, exit::INVALID_SCENARIO);
+        assert!(told.contains(export), "{name}: {told}");
+    }
+    let exported = runs.call("export", &["run-1"], &["--format", "history"]).1;
+    let history = exported.lines().filter(|line| line.starts_with('{')).collect::<Vec<_>>().join("\n");
+    fs::write(runs.folder.path().join("history.jsonl"), history).expect("it is written");
+    let out = runs.folder.path().join("judged").display().to_string();
+    let (code, told) = runs.call("judge", &["history.jsonl"], &["--out", &out]);
+    assert_eq!(code, exit::PASS, "{told}");
+    fs::write(runs.folder.path().join("README.md"), "# A title\n\nText.\n").expect("it is written");
+    let (_, told) = runs.call("judge", &["README.md"], &[]);
+    assert!(told.contains("read as jsonl") && !told.contains("edn"), "{told}");
+}
