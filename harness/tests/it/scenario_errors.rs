@@ -193,3 +193,17 @@ fn what_a_mistake_quotes_gives_no_orders_to_a_terminal() {
         assert!(told.contains("zebra") && !told.contains(raw), "the line is shown too: {told:?}");
     }
 }
+
+#[test]
+fn no_size_is_suggested_that_would_be_refused_in_turn() {
+    for (bad, refused) in [("-5", "-5B"), ("0", "0B"), ("\"0\"", "0B"), ("\"-5B\"", "`\"-5")] {
+        let told = broken("nodes = 3", &format!("nodes = 3\nbacklog = {bad}"));
+        assert!(told.contains("1KiB") && !told.contains(refused), "{bad}: {told}");
+    }
+    for (bad, meant) in [("5", "\"5KiB\""), ("\"5\"", "\"5KiB\"")] {
+        let told = broken("nodes = 3", &format!("nodes = 3\nbacklog = {bad}"));
+        assert!(told.contains(meant), "{bad}: {told}");
+    }
+    let told = broken("nodes = 3", "nodes = 3\nbacklog = [1]");
+    assert!(told.contains("expected a size, found a list"), "{told}");
+}
