@@ -215,7 +215,8 @@ pub(super) fn judge(args: &JudgeArgs, interrupt: &Interrupt, streams: &mut Strea
 fn text_of(path: &str, bytes: Vec<u8>) -> Result<String, String> {
     const GZIP: [u8; 2] = [0x1f, 0x8b];
     const MARK: char = '\u{feff}';
-    let run = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()).map_or("RUN".into(), Path::shown);
+    let run =
+        Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()).map_or("RUN".into(), Path::shown);
     let of_a_run = Err(format!(
         "this is what a run left, and no history of operations; write `ferret export {run} --format history | ferret \
          judge -`"

@@ -169,7 +169,8 @@ pub fn main<S: Simulate>(
     // way of a pipe or a CI's log; what is for programs stays as it is.
     let Streams { out, err, out_style, err_style, progress } = streams;
     let (out_style, err_style, progress) = (*out_style, *err_style, *progress);
-    let printable = |stream| if err_style.colour || progress { Printable::new(stream) } else { Printable::plain(stream) };
+    let printable =
+        |stream| if err_style.colour || progress { Printable::new(stream) } else { Printable::plain(stream) };
     let mut err = printable(&mut **err);
     let for_people = match &cli.verb {
         Verb::Explain(_) | Verb::Diff(_) | Verb::Merge(_) | Verb::Gate(_) | Verb::Baseline(_) => true,

@@ -2,7 +2,7 @@
 //!
 //! Names of files, records that somebody else wrote, mistakes in either: whatever it is, it passes through
 //! [`Printable`] last. What Ferret itself writes there is let through: colours, and the way back to the beginning of a
-//! line. In files and pipes, results stay as they are, byte for byte, where they are for programs; what is for people is
+//! line. In files and pipes, what is for programs stays as it is, byte for byte; what is for people is
 //! [`Printable::plain`] there. [`Shown`] escapes paths in any text.
 
 use std::{

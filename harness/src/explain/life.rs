@@ -169,10 +169,7 @@ impl Narrator<'_> {
             match observation {
                 Observation::Enqueued { group: of, .. } if by == node && of == group => numbered = true,
                 Observation::Applied { group: of, index, .. }
-                    if by == node
-                        && of == group
-                        && std::mem::take(&mut numbered)
-                        && !of_others.contains(&index) =>
+                    if by == node && of == group && std::mem::take(&mut numbered) && !of_others.contains(&index) =>
                 {
                     entry = Some(Entry { group, index, guessed: true });
                 }

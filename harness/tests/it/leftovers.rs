@@ -183,7 +183,9 @@ fn a_pipe_in_the_place_of_a_file_is_told_of_and_not_waited_for() {
         let made = std::process::Command::new("mkfifo").arg(&path).status().expect("there is mkfifo");
         assert!(made.success(), "{name}");
     };
-    ["pipe.toml", "out/sweep.json", "out/first/seed-1/run.json", "out/first/seed-2/history.jsonl.gz"].map(pipe);
+    for name in ["pipe.toml", "out/sweep.json", "out/first/seed-1/run.json", "out/first/seed-2/history.jsonl.gz"] {
+        pipe(name);
+    }
     for (args, code) in [
         (&["check", "@pipe.toml"][..], exit::INVALID_SCENARIO),
         (&["run", "@pipe.toml"], exit::INVALID_SCENARIO),

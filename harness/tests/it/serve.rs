@@ -271,7 +271,8 @@ fn a_call_whose_files_say_otherwise_than_it_did_is_no_pass() {
         text
     };
     let server = Server::of(folder);
-    let (shown, report) = (|verdict: &str| server.get(&format!("/?verdict={verdict}")).body, format!("{OLD}/report.html"));
+    let (shown, report) =
+        (|verdict: &str| server.get(&format!("/?verdict={verdict}")).body, format!("{OLD}/report.html"));
     assert!(shown("pass").contains(&report));
     let whole = edit("calm/seed-1/run.json", &|run| run["verdict"] = "violated".into());
     let list = shown("violated");

@@ -15,8 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cli::{
     artifacts::{PAGE_FILE, RUN_FILE, SWEEP_FILE},
-    reading,
-    run_id,
+    reading, run_id,
     shown::Shown,
 };
 
@@ -193,7 +192,11 @@ impl Store {
 /// made it can: the store holds calls of many versions.
 fn differs(left: &SweptRun, found: &StoredRun) -> Option<String> {
     if left.verdict != found.verdict {
-        return Some(format!("it ended with `{}`, and its record says `{}`", left.verdict.word(), found.verdict.word()));
+        return Some(format!(
+            "it ended with `{}`, and its record says `{}`",
+            left.verdict.word(),
+            found.verdict.word()
+        ));
     }
     let same = left.seed == found.seed && left.trace_hash == found.trace_hash;
     (!same).then(|| "its record is that of another run".to_owned())
