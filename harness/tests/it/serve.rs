@@ -330,7 +330,7 @@ fn a_link_in_the_place_of_a_record_is_not_followed() {
     symlink(&outside, &record).expect("a link");
     let server = Server::of(folder);
     let list = server.get("/").body;
-    assert!(list.contains("1 record cannot be read") && list.contains("run.json: not in the store"), "{list}");
+    assert!(list.contains("1 record cannot be relied on") && list.contains("run.json: not in the store"), "{list}");
 }
 
 #[test]

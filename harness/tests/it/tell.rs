@@ -306,6 +306,11 @@ fn the_last_message_of_the_publisher_in_the_witness_is_told_of_and_no_others() {
     let other = MessageId { publisher: ClientId(1), ..message(1) };
     tape.at(1_020, EventKind::Publish { message: other, queue: QueueId(0), channel: ChannelId(1) });
     tape.at(1_040, EventKind::PublishOutcome { message: other, outcome: PublishOutcome::Confirmed });
+    for (ms, message, tag) in [(1_045, message(1), 1), (1_046, other, 2)] {
+        let delivery = Delivery { message: Some(message), redelivered: false, delivery_count: None, tag };
+        tape.at(ms, EventKind::Deliver { channel: ChannelId(1), queue: QueueId(0), delivery });
+        tape.at(ms + 1, EventKind::Settle { channel: ChannelId(1), tag, settle: Settle::Ack { multiple: false } });
+    }
     tape.at(1_050, EventKind::FaultBegan { fault: 0 });
     let what = Stray::Outcome { tag: 398, outcome: PublishOutcome::Confirmed };
     tape.at(1_060, EventKind::Stray { channel: ChannelId(0), what });
