@@ -17,4 +17,5 @@ pub mod run;
 pub mod scenario;
 pub mod search;
 pub mod sim;
+mod visible;
 pub mod workload;

@@ -20,7 +20,7 @@ pub struct StoredCall {
     /// The gate's policy, if it was a gate.
     pub gate: Option<String>,
     pub runs: Vec<StoredRun>,
-    /// Runs whose record cannot be read, and why.
+    /// Records that cannot be read, or are not what the call left, and why.
     pub unreadable: Vec<String>,
 }
 

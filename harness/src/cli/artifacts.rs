@@ -28,6 +28,7 @@ use flate2::{Compression, write::GzEncoder};
 use super::{
     Streams,
     former::Former,
+    reading::read_text,
     run_id,
     shown::Shown,
     writing::{at, create_file, make_folder, write_file},
@@ -73,7 +74,7 @@ impl Artifacts {
     /// The same, without what a former call has left there. `inputs` are files and folders that are still to be read.
     ///
     /// # Errors
-    /// Of the system's; `Ok(Err)` says that one of the inputs is among what would be removed.
+    /// Of the system's; `Ok(Err)` says that one of the inputs, or something of another's, would be replaced.
     pub(super) fn anew(
         out: Option<&Path>,
         inputs: &[&Path],
@@ -85,6 +86,13 @@ impl Artifacts {
                 let (needed, out) = (needed.shown(), out.shown());
                 return Ok(Err(format!(
                     "{needed} is still needed, and --out {out} would replace it: name another folder"
+                )));
+            }
+            if let Some(foreign) = former.foreign() {
+                return Ok(Err(format!(
+                    "{} would be replaced, and is nothing that a former call left: name another folder with --out, or \
+                     remove it",
+                    foreign.shown()
                 )));
             }
             let runs = former.remove().map_err(at("clear", out))?;
@@ -138,7 +146,7 @@ impl Artifacts {
             && record.verdict == *verdict
         {
             let page = self.folder.join(page);
-            fs::copy(&page, self.report()).map_err(at("copy", &page))?;
+            write_file(&self.report(), fs::read(&page).map_err(at("read", &page))?)?;
         } else {
             let linked = records.iter().zip(&pages).map(|(record, page)| LinkedRun { record, page });
             write_file(&self.report(), render_overview_html(&linked.collect::<Vec<_>>(), unmade, *verdict))?;
@@ -178,7 +186,7 @@ pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History, ke
 /// Writes a record that was judged anew into the files of its run.
 pub(super) fn write_record(folder: &Path, record: &RunRecord) -> io::Result<()> {
     write_json(folder, record)?;
-    let page = fs::read_to_string(page_in(folder)).map_err(at("read", &page_in(folder)))?;
+    let page = read_text(&page_in(folder)).map_err(at("read", &page_in(folder)))?;
     let page = rejudge_run_html(&page, record).ok_or_else(|| io::Error::other("the run's page is not ours"))?;
     write_file(&page_in(folder), page)
 }
@@ -224,7 +232,7 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
 
 /// Why `file` is not to be written: it is there, and is no `kind`, by what `is_one` says of its text.
 pub(super) fn not_ours(file: &Path, kind: &str, is_one: impl FnOnce(&str) -> bool) -> Option<String> {
-    let ours = !file.exists() || fs::read_to_string(file).is_ok_and(|text| is_one(&text));
+    let ours = !file.exists() || read_text(file).is_ok_and(|text| is_one(&text));
     (!ours).then(|| format!("{} exists and is no {kind}: name another file, or remove it", file.shown()))
 }
 

@@ -15,10 +15,7 @@ use super::{
     terminal,
     writing::write_file,
 };
-use crate::gate::{
-    Baseline, Tolerance,
-    baseline::{self, METRICS},
-};
+use crate::gate::{Baseline, Tolerance, baseline};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,6 +82,11 @@ pub(super) fn baseline(args: &BaselineArgs, streams: &mut Streams<'_>) -> io::Re
             return Ok(exit::INCOMPLETE);
         }
     };
+    if let Some(slice) = sweep.slice {
+        let why = format!("{} is part {} of {}: merge all parts first", run.shown(), slice.part, slice.of);
+        writeln!(streams.err, "ferret: {why}")?;
+        return Ok(exit::INCOMPLETE);
+    }
     match &args.action {
         Action::Save { file, .. } => {
             if sweep.verdict != Verdict::Pass {
@@ -93,17 +95,13 @@ pub(super) fn baseline(args: &BaselineArgs, streams: &mut Streams<'_>) -> io::Re
                 writeln!(streams.err, "ferret: {why}")?;
                 return Ok(sweep.verdict.exit_code());
             }
-            if let Some(slice) = sweep.slice {
-                let why = format!("{} is part {} of {}: merge all parts first", run.shown(), slice.part, slice.of);
-                writeln!(streams.err, "ferret: {why}")?;
-                return Ok(exit::INCOMPLETE);
-            }
             if let Some(why) = not_ours(file, "baseline", Baseline::is_one) {
                 writeln!(streams.err, "ferret: {why}")?;
                 return Ok(exit::USAGE);
             }
-            write_file(file, Baseline::of(&sweep.build, &records).render())?;
-            writeln!(streams.out, "{} runs, {} metrics each: {}", records.len(), METRICS.len(), file.shown())?;
+            let kept = Baseline::of(&sweep.build, &records);
+            write_file(file, kept.render())?;
+            writeln!(streams.out, "{}: {}", held(&kept), file.shown())?;
             Ok(exit::PASS)
         }
         Action::Compare { file, tolerance, .. } => {
@@ -116,6 +114,34 @@ pub(super) fn baseline(args: &BaselineArgs, streams: &mut Streams<'_>) -> io::Re
             write!(streams.out, "{}", gate_table::moves(&comparison.moves, streams.out_style))?;
             writeln!(streams.out, "{}: {}", terminal::verdict_name(comparison.verdict()), comparison.finding())?;
             Ok(comparison.verdict().exit_code())
+        }
+    }
+}
+
+/// How much is kept: what a run had nothing of, it has no metric of.
+fn held(kept: &Baseline) -> String {
+    let counts = || kept.runs.iter().map(|run| run.metrics.len());
+    let (least, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
+    let each = if least == most { most.to_string() } else { format!("{least} to {most}") };
+    format!("{} runs, {each} metrics each", kept.runs.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::baseline::{BASELINE_VERSION, BaselineRun, METRICS};
+
+    #[test]
+    fn what_was_not_measured_is_not_counted_as_kept() {
+        let run = |metrics: usize| BaselineRun {
+            scenario: "first".into(),
+            text_hash: String::new(),
+            seed: 1,
+            metrics: METRICS.iter().take(metrics).map(|metric| (metric.name.to_owned(), 1)).collect(),
+        };
+        for (metrics, told) in [(&[6, 6][..], "2 runs, 6 metrics each"), (&[10, 6], "2 runs, 6 to 10 metrics each")] {
+            let runs = metrics.iter().map(|count| run(*count)).collect();
+            assert_eq!(held(&Baseline { version: BASELINE_VERSION, build: String::new(), runs }), told);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, BufWriter, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -21,7 +22,7 @@ use super::{
     run_folder::RunFolder,
     shown::Shown,
     simulate::{Request, Simulate, Simulated},
-    writing::{create_file, prepare},
+    writing::{at, create_file, prepare},
 };
 use crate::{
     export::{history, openmetrics, pcap, perfetto},
@@ -121,7 +122,7 @@ pub(super) fn export<S: Simulate>(
     interrupt: &Interrupt,
     streams: &mut Streams<'_>,
 ) -> io::Result<u8> {
-    if let Some(why) = args.out.as_deref().and_then(|out| kept(out, &args.run)) {
+    if let Some(why) = args.out.as_deref().and_then(|out| kept(out, &args.run).or_else(|| has_more_names(out))) {
         writeln!(streams.err, "ferret: {why}")?;
         return Ok(exit::USAGE);
     }
@@ -141,8 +142,8 @@ pub(super) fn export<S: Simulate>(
     let what = match &args.out {
         Some(path) => {
             let mut out = BufWriter::new(create_file(path)?);
-            let what = write(args, &source, &mut out)?;
-            out.flush()?;
+            let what = write(args, &source, &mut out).and_then(|what| out.flush().map(|()| what));
+            let what = what.map_err(at("write", path))?;
             format!("{what} to {}", path.shown())
         }
         None => write(args, &source, streams.out)?,
@@ -164,6 +165,15 @@ fn kept(out: &Path, run: &Path) -> Option<String> {
     let itself = fs::canonicalize(run).is_ok_and(|run| run == real);
     (itself || stored(out) || stored(&real))
         .then(|| format!("{} is what a run left, or its scenario: name another file", out.shown()))
+}
+
+/// Why `out` is not to be written: under another name, it may be one of those files. Nobody can tell which names there
+/// are.
+fn has_more_names(out: &Path) -> Option<String> {
+    let names = fs::metadata(out).ok().filter(fs::Metadata::is_file)?.nlink();
+    (names > 1).then(|| {
+        format!("{} is one of {names} names of a file, all of which would change: name another file", out.shown())
+    })
 }
 
 fn is_scenario(path: &Path) -> bool {

@@ -3,14 +3,18 @@
 //! Runs of other seeds or scenarios must not stand beside the new ones, where they look as if they belonged to them. So
 //! what Ferret wrote there is removed, file by file: the files of a run, where a `run.json` shows that they are, and
 //! those of the whole, where a `sweep.json` does. Everything else stays, reproducers among it: they are finds. Links
-//! are not followed.
+//! are not followed. Where something of another's, be it a link, has the name of a file that Ferret is to write, the
+//! call must not begin.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-use super::artifacts::{OF_ALL_RUNS, OF_RUN, RUN_FILE, SWEEP_FILE};
+use super::{
+    artifacts::{HISTORY_FILE, OF_ALL_RUNS, OF_RUN, PAGE_FILE, RUN_FILE, SWEEP_FILE},
+    reading::read,
+};
 
 /// Files that a former call left, and the folders that are empty without them, the inner ones first.
 #[derive(Debug, Default)]
@@ -18,6 +22,7 @@ pub(super) struct Former {
     files: Vec<PathBuf>,
     folders: Vec<PathBuf>,
     runs: usize,
+    foreign: Option<PathBuf>,
 }
 
 impl Former {
@@ -27,12 +32,19 @@ impl Former {
         if is_ours(&folder.join(SWEEP_FILE), "results_hash") {
             former.add(folder, OF_ALL_RUNS);
         }
+        former.note_foreign(folder, OF_ALL_RUNS);
         for scenario in folders(folder)? {
             let seeds: Vec<PathBuf> = folders(&scenario)?.into_iter().filter(|seed| is_seed(seed)).collect();
-            let runs = seeds.into_iter().filter(|seed| is_ours(&seed.join(RUN_FILE), "trace_hash"));
+            let (runs, others): (Vec<_>, Vec<_>) =
+                seeds.into_iter().partition(|seed| is_ours(&seed.join(RUN_FILE), "trace_hash"));
+            for other in others {
+                // A drawn scenario stands alone where a call ended in the midst of the run.
+                former.note_foreign(&other, &[RUN_FILE, HISTORY_FILE, PAGE_FILE]);
+            }
             let before = former.runs;
             for run in runs {
                 former.add(&run, OF_RUN);
+                former.note_foreign(&run, OF_RUN);
                 former.folders.push(run);
                 former.runs += 1;
             }
@@ -41,6 +53,11 @@ impl Former {
             }
         }
         Ok(former)
+    }
+
+    /// The first of what stands in the place of one of Ferret's files, and is none of a former call's.
+    pub(super) fn foreign(&self) -> Option<&Path> {
+        self.foreign.as_deref()
     }
 
     /// The first of the files that is one of those, or below one of those, that are still needed.
@@ -70,6 +87,12 @@ impl Former {
         let files = names.iter().map(|name| folder.join(name));
         self.files.extend(files.filter(|file| fs::symlink_metadata(file).is_ok_and(|about| about.is_file())));
     }
+
+    fn note_foreign(&mut self, folder: &Path, names: &[&str]) {
+        let mut places = names.iter().map(|name| folder.join(name));
+        let foreign = places.find(|place| fs::symlink_metadata(place).is_ok() && !self.files.contains(place));
+        self.foreign = self.foreign.take().or(foreign);
+    }
 }
 
 /// The folders in a folder, by name; those that links lead to are not.
@@ -97,7 +120,7 @@ fn is_seed(folder: &Path) -> bool {
 
 /// Whether Ferret wrote that file: an object with a version, and with a key that only it has.
 fn is_ours(file: &Path, key: &str) -> bool {
-    let object = fs::read(file).ok().and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    let object = read(file).ok().and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
     object.is_some_and(|object| object["version"].is_u64() && object[key].is_string())
 }
 
@@ -137,6 +160,7 @@ mod tests {
         let former = Former::find(here).expect("the folder can be read");
         assert_eq!(former.needed(&[&here.join("first/seed-1")]), Some(here.join("first/seed-1/run.json").as_path()));
         assert_eq!(former.needed(&[&here.join("notes.txt")]), None);
+        assert_eq!(former.foreign(), Some(here.join("third/seed-3/run.json").as_path()));
         assert_eq!(former.remove().expect("it can be removed"), 2);
         for (file, stays) in [
             ("sweep.json", false),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
@@ -24,7 +24,9 @@ use super::{
     noticed::{self, MustTell},
     paths::{Selection, nothing_picked},
     planted::Chase,
-    pool, render_problem,
+    pool,
+    reading::read_text,
+    render_problem,
     run::{MessageFormat, sabotage_parser},
     shown::Shown,
     simulate::{Request, Simulate},
@@ -384,7 +386,7 @@ fn seeds_of(policy: &Policy, scenario: &Scenario, stored: &[u64]) -> Seeds {
 }
 
 fn read(path: &Path, streams: &mut Streams<'_>) -> io::Result<Result<Policy, u8>> {
-    let text = match fs::read_to_string(path) {
+    let text = match read_text(path) {
         Ok(text) => text,
         Err(error) => {
             writeln!(streams.err, "ferret: {}: {error}", path.shown())?;
@@ -403,7 +405,7 @@ fn read(path: &Path, streams: &mut Streams<'_>) -> io::Result<Result<Policy, u8>
 }
 
 pub(super) fn read_baseline(path: &Path, streams: &mut Streams<'_>) -> io::Result<Result<Baseline, u8>> {
-    let text = fs::read_to_string(path).map_err(|error| error.to_string());
+    let text = read_text(path).map_err(|error| error.to_string());
     match text.and_then(|text| Baseline::parse(&text)) {
         Ok(baseline) => Ok(Ok(baseline)),
         Err(why) => {

@@ -1,10 +1,10 @@
 //! The hunt's result as a Markdown table, and its place in a file such as README.md.
 
-use std::{fmt::Write as _, fs, io, path::Path};
+use std::{fmt::Write as _, io, path::Path};
 
 use warren::platform::Sabotage;
 
-use super::writing::write_file;
+use super::{reading::read_text, writing::write_file};
 use crate::search::hunt::{Hunted, Toll};
 
 /// The table stands between these two lines.
@@ -79,7 +79,7 @@ pub(super) fn costs(caught: &[Hunted]) -> (f64, f64) {
 /// # Errors
 /// If it cannot be read, or has none.
 pub(super) fn find_place(path: &Path) -> io::Result<()> {
-    let text = fs::read_to_string(path)?;
+    let text = read_text(path)?;
     replaced(&text, "").map(drop).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("it has no line `{BEGIN}` with a line `{END}` after it"))
     })
@@ -90,7 +90,7 @@ pub(super) fn find_place(path: &Path) -> io::Result<()> {
 /// # Errors
 /// If the file cannot be read or written; without a place, nothing is written.
 pub(super) fn write(path: &Path, table: &str) -> io::Result<()> {
-    let text = fs::read_to_string(path)?;
+    let text = read_text(path)?;
     match replaced(&text, table) {
         Some(text) => write_file(path, text),
         None => find_place(path),

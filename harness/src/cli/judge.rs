@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    io::{self, Read as _, Write},
-    path::PathBuf,
+    io::{self, BufRead as _, BufReader, Read as _, Write},
+    path::{Path, PathBuf},
 };
 
 use clap::{
@@ -11,6 +11,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use ferret_reports::{HistoryOperation, HistoryRecord, InvariantVerdict, grouped, render_history_html};
+use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 
 use super::{
@@ -21,6 +22,9 @@ use crate::{
     judge::{self, BUDGET, Format, History, Judgement, ModelKind, Options, Verdict},
     scenario::Problem,
 };
+
+/// The first line of a run's events is shorter.
+const FIRST_BYTES_MAX: u64 = 1 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -121,6 +125,12 @@ enum MessageFormat {
     Json,
 }
 
+impl JudgeArgs {
+    pub(super) fn is_for_people(&self) -> bool {
+        self.message_format == MessageFormat::Human
+    }
+}
+
 fn model_parser() -> impl TypedValueParser<Value = ModelKind> {
     PossibleValuesParser::new(ModelKind::ALL.map(ModelKind::name))
         .map(|name| ModelKind::from_name(&name).expect("clap has checked the name"))
@@ -205,7 +215,19 @@ pub(super) fn judge(args: &JudgeArgs, interrupt: &Interrupt, streams: &mut Strea
 fn text_of(path: &str, bytes: Vec<u8>) -> Result<String, String> {
     const GZIP: [u8; 2] = [0x1f, 0x8b];
     const MARK: char = '\u{feff}';
+    let run =
+        Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()).map_or("RUN".into(), Path::shown);
+    let of_a_run = Err(format!(
+        "this is what a run left, and no history of operations; write `ferret export {run} --format history | ferret \
+         judge -`"
+    ));
     if bytes.starts_with(&GZIP) {
+        let mut first = Vec::new();
+        // What is damaged is not ours to tell here.
+        let _ = BufReader::new(MultiGzDecoder::new(&bytes[..]).take(FIRST_BYTES_MAX)).read_until(b'\n', &mut first);
+        if is_of_a_run(&first) {
+            return of_a_run;
+        }
         let command = if path.ends_with(".gz") { format!("gunzip -c {path}") } else { "gunzip -c".to_owned() };
         return Err(format!("it is compressed; write `{command} | ferret judge -`"));
     }
@@ -214,7 +236,19 @@ fn text_of(path: &str, bytes: Vec<u8>) -> Result<String, String> {
     if text.starts_with(MARK) {
         text.drain(..MARK.len_utf8());
     }
+    let first = text.lines().next().unwrap_or_default();
+    if is_of_a_run(first.as_bytes()) || (first.trim() == "{" && is_of_a_run(text.as_bytes())) {
+        return of_a_run;
+    }
     Ok(text)
+}
+
+/// Whether it is the first line of a run's events, or its record.
+fn is_of_a_run(json: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(json).is_ok_and(|object| {
+        ["clients", "queues", "nodes", "faults"].iter().all(|key| object[key].is_array())
+            || (object["version"].is_u64() && object["trace_hash"].is_string())
+    })
 }
 
 /// What is wrong with a history, for programs.

@@ -13,6 +13,7 @@ use super::{
     artifacts::{self, Artifacts, Summary},
     exit,
     noticed::MustTell,
+    reading,
     shown::Shown,
     sometimes, sweep, terminal,
     writing::{at, make_folder},
@@ -158,7 +159,7 @@ fn sound(sweep: &SweepRecord) -> Result<(), String> {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
-    let text = fs::read(path).map_err(|error| format!("{}: {error}", path.shown()))?;
+    let text = reading::read(path).map_err(|error| format!("{}: {error}", path.shown()))?;
     serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.shown()))
 }
 
@@ -167,8 +168,8 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     make_folder(to)?;
     for entry in fs::read_dir(from).map_err(at("look into", from))? {
         let entry = entry?;
-        // A run has no folders: it is somebody else's.
-        if entry.file_type()?.is_dir() {
+        // A run has nothing but files; to read a pipe would not end.
+        if !fs::metadata(entry.path()).is_ok_and(|what| what.is_file()) {
             continue;
         }
         let target = to.join(entry.file_name());

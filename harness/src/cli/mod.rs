@@ -31,6 +31,7 @@ mod noticed;
 mod paths;
 mod planted;
 mod pool;
+mod reading;
 mod replay;
 mod run;
 mod run_folder;
@@ -165,6 +166,26 @@ pub fn main<S: Simulate>(
             return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
         }
     };
+    // Whatever is read may come from somebody else. What is for people gives no orders to their terminals, not even by
+    // way of a pipe or a CI's log; what is for programs stays as it is.
+    let Streams { out, err, out_style, err_style, progress } = streams;
+    let (out_style, err_style, progress) = (*out_style, *err_style, *progress);
+    let printable =
+        |stream| if err_style.colour || progress { Printable::new(stream) } else { Printable::plain(stream) };
+    let mut err = printable(&mut **err);
+    let for_people = match &cli.verb {
+        Verb::Explain(_) | Verb::Diff(_) | Verb::Merge(_) | Verb::Gate(_) | Verb::Baseline(_) => true,
+        Verb::Judge(args) => args.is_for_people(),
+        _ => false,
+    };
+    let mut people;
+    let out: &mut dyn Write = if for_people {
+        people = if out_style.colour { Printable::new(&mut **out) } else { Printable::plain(&mut **out) };
+        &mut people
+    } else {
+        &mut **out
+    };
+    let streams = &mut Streams { out, err: &mut err, out_style, err_style, progress };
     let result = match cli.verb {
         Verb::Demo(args) => demo::demo(&args, simulate, interrupt, streams),
         Verb::Run(args) => run::run(&args, simulate, interrupt, streams),

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Streams, exit};
+use super::{Streams, exit, reading::read_text};
 use crate::{
     gate,
     scenario::{Problem, Scenario},
@@ -57,7 +57,7 @@ impl Selection {
                 selection.unreadable.push((file, io::Error::new(io::ErrorKind::InvalidInput, why)));
                 continue;
             }
-            match fs::read_to_string(&file) {
+            match read_text(&file) {
                 Ok(text) => match Scenario::parse(&file.to_string_lossy(), &text) {
                     Ok(scenario) => selection.add(scenario, &file),
                     Err(problems) => selection.invalid.push((file, problems)),
@@ -70,7 +70,7 @@ impl Selection {
 
     fn add(&mut self, scenario: Scenario, file: &Path) {
         let stored = regressions::path_of(file);
-        let seeds = match fs::read_to_string(&stored) {
+        let seeds = match read_text(&stored) {
             Ok(text) => match regressions::parse(&stored.to_string_lossy(), &text) {
                 Ok(seeds) => seeds.into_iter().map(|one| one.seed).collect(),
                 Err(problem) => return self.invalid.push((stored, vec![problem])),

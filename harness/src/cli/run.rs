@@ -75,8 +75,8 @@ Filter: tag(T), name(N) and path(P), joined by & (and), | (or), ! (not) and pare
 with * or ? is a glob over the whole value; any other text must be equal to a tag, or be part of
 a name or a path. Put a text with parentheses in quotes: name('a (b)').
 
-Seeds that once failed are kept in regressions/<scenario>.seeds beside the scenario, and run
-before any others, except with --seed.
+Seeds that once failed are kept beside the scenario (those of FILE.toml in regressions/FILE.seeds)
+and run before any others, except with --seed.
 
 A spent budget ends the sweep when the runs under way are done. Seeds that were asked for and
 not run make it incomplete (exit code 5), since a gate that ran half of itself has not passed;
@@ -87,7 +87,8 @@ judged, nor whether a bug planted by name was noticed: merge does it.
 
 Each run leaves run.json, history.jsonl.gz and report.html; the whole leaves sweep.json,
 report.html, junit.xml and summary.md. They go to target/ferret/<time>/; target/ferret/latest
-points there. With --out DIR, what a former call left in DIR goes first, and nothing else.
+points there. With --out DIR, what a former call left in DIR goes first, and nothing else: where a
+file of another's has the name of one of these, nothing is run (exit code 2).
 What was planned and not run is listed in summary.md and skipped in junit.xml.
 `ferret schema run` and `ferret schema sweep` print the shape of the JSON files.
 

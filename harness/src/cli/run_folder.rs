@@ -1,7 +1,7 @@
 //! Reads what a run left on disk.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
 };
@@ -12,6 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     artifacts::{HISTORY_FILE, RUN_FILE},
+    reading,
     shown::Shown,
 };
 use crate::history::{Event, History, QueueId};
@@ -30,6 +31,8 @@ pub(super) enum NoRun {
     NothingThere(PathBuf),
     #[error("{}: {error}", path.shown())]
     Unreadable { path: PathBuf, error: io::Error },
+    #[error("{} is no record of a run{}: name a folder that `ferret run` left, or the run.json in it", path.shown(), why)]
+    NoRecord { path: PathBuf, why: String },
     #[error("{} was written by another version of Ferret: {error}", path.shown())]
     Unknown { path: PathBuf, error: serde_json::Error },
     #[error(
@@ -97,7 +100,7 @@ impl RunFolder {
         }
         let unreadable = |error| NoRun::Unreadable { path: path.clone(), error };
         let unknown = |error| NoRun::Unknown { path: path.clone(), error };
-        let file = File::open(&path).map_err(unreadable)?;
+        let file = reading::open(&path).map_err(unreadable)?;
         let mut lines = BufReader::new(MultiGzDecoder::new(BufReader::new(file))).lines();
         let head = lines.next().transpose().map_err(unreadable)?.unwrap_or_default();
         let mut history = serde_json::from_str::<Head>(&head).map_err(unknown)?.into_history();
@@ -135,15 +138,27 @@ struct Ending {
 /// What is of interest in the record of the run in `folder`.
 fn record<T: DeserializeOwned>(folder: &Path) -> Result<T, NoRun> {
     let file = folder.join(RUN_FILE);
-    match fs::read(&file) {
-        Ok(text) => serde_json::from_slice(&text).map_err(|error| NoRun::Unknown { path: file, error }),
+    match reading::read(&file) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| not_read(file, &text, error)),
         Err(error) => Err(NoRun::Unreadable { path: file, error }),
+    }
+}
+
+/// Why `text` cannot be read as a record: another version has written it, or it never was one.
+fn not_read(path: PathBuf, text: &[u8], error: serde_json::Error) -> NoRun {
+    match serde_json::from_slice::<serde_json::Value>(text) {
+        Err(error) => NoRun::NoRecord { path, why: format!(" (or it is damaged: {error})") },
+        Ok(object) if object["version"].is_u64() && object["trace_hash"].is_string() => NoRun::Unknown { path, error },
+        Ok(_) => NoRun::NoRecord { path, why: String::new() },
     }
 }
 
 /// The folders of the runs at or below `path`, by name; there is at least one.
 fn below(path: &Path) -> Result<Vec<PathBuf>, NoRun> {
     let path = path.parent().filter(|_| path.is_file() && path.ends_with(RUN_FILE)).unwrap_or(path);
+    if path.is_file() {
+        return Err(NoRun::NoRecord { path: path.to_owned(), why: String::new() });
+    }
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let mut folders = Vec::new();
     collect(path, 3, &mut folders).map_err(|error| NoRun::Unreadable { path: path.to_owned(), error })?;

@@ -2,12 +2,15 @@
 //!
 //! Names of files, records that somebody else wrote, mistakes in either: whatever it is, it passes through
 //! [`Printable`] last. What Ferret itself writes there is let through: colours, and the way back to the beginning of a
-//! line. In files and pipes, bytes stay as they are; so [`Shown`] escapes paths in any text.
+//! line. In files and pipes, what is for programs stays as it is, byte for byte; what is for people is
+//! [`Printable::plain`] there. [`Shown`] escapes paths in any text.
 
 use std::{
     io::{self, Write},
     path::Path,
 };
+
+use crate::visible::{line, visible};
 
 /// How Ferret takes back its line of progress.
 pub(super) const CLEAR_LINE: &str = "\r\x1b[K";
@@ -15,42 +18,56 @@ pub(super) const CLEAR_LINE: &str = "\r\x1b[K";
 /// Longer sequences are none of ours.
 const SEQUENCE_BYTES_MAX: usize = 16;
 
-/// A path in a text.
+/// A path, or a word from outside, in a text.
 pub(super) trait Shown {
-    /// The path, with its control characters escaped.
+    /// The same, with its control characters escaped.
     fn shown(&self) -> String;
 }
 
 impl Shown for Path {
     fn shown(&self) -> String {
-        self.to_string_lossy().chars().map(visible).collect()
+        line(&self.to_string_lossy())
     }
 }
 
-fn visible(c: char) -> String {
-    if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+impl Shown for str {
+    fn shown(&self) -> String {
+        line(self)
+    }
 }
 
-/// A terminal that obeys nobody but Ferret.
+/// A terminal that obeys nobody but Ferret; or a stream for plain text, which obeys nobody.
 pub struct Printable<W> {
     terminal: W,
+    /// Whether Ferret's own orders pass.
+    ours: bool,
     /// The beginning of what may be a sequence of ours, or a control character of two bytes.
     held: Vec<u8>,
 }
 
 impl<W: Write> Printable<W> {
     pub fn new(terminal: W) -> Self {
-        Self { terminal, held: Vec::new() }
+        Self { terminal, ours: true, held: Vec::new() }
+    }
+
+    /// For what has no colours and no progress.
+    pub fn plain(stream: W) -> Self {
+        Self { terminal: stream, ours: false, held: Vec::new() }
     }
 
     fn take(&mut self, byte: u8, out: &mut Vec<u8>) {
         self.held.push(byte);
         match self.held[..] {
-            [b'\n' | b'\t'] | [0x20..=0x7e] | [0x80..=0xc1] | [0xc3..=0xff] => out.append(&mut self.held),
-            // The control characters beyond ASCII begin with 0xc2 in UTF-8, as do others.
-            [0xc2, 0x80..=0x9f] => self.show(out),
-            [0xc2] => {}
-            [0xc2, ..] => out.append(&mut self.held),
+            // In UTF-8, the control characters beyond ASCII begin with 0xc2, those of the writing direction with 0xd8
+            // or 0xe2, as do others.
+            [0xc2 | 0xd8 | 0xe2] | [0xe2, 0x80 | 0x81] => {}
+            [0xe2, 0x82..=0xbf] => out.append(&mut self.held),
+            [0xc2 | 0xd8 | 0xe2, _] | [0xe2, 0x80 | 0x81, _] => {
+                let harmless = String::from_utf8_lossy(&self.held).chars().all(|c| visible(c).len() == c.len_utf8());
+                if harmless { out.append(&mut self.held) } else { self.show(out) }
+            }
+            [b'\n' | b'\t'] | [0x20..=0x7e] | [0x80..=0xff] => out.append(&mut self.held),
+            _ if !self.ours => self.show(out),
             // Colours.
             [0x1b, b'[', ref numbers @ .., b'm'] if numbers.iter().all(|byte| matches!(byte, b'0'..=b'9' | b';')) => {
                 out.append(&mut self.held);
@@ -124,10 +141,18 @@ mod tests {
                 ("\r\u{1b}[31mx", "\\r\u{1b}[31mx"),
                 ("\u{9b}2J£", "\\u{9b}2J£"),
                 ("\u{7f}", "\\u{7f}"),
+                ("a\u{202e}b\u{2066}→\u{61c}\u{2028}", "a\\u{202e}b\\u{2066}→\\u{61c}\\u{2028}"),
             ] {
                 assert_eq!(printed(text, piece), shown, "in pieces of {piece}");
             }
         }
+    }
+
+    #[test]
+    fn on_a_plain_stream_nothing_is_obeyed() {
+        let mut stream = Printable::plain(Vec::new());
+        write!(stream, "\u{1b}[31mred\r\u{1b}[K→\n").expect("it takes everything");
+        assert_eq!(String::from_utf8(stream.terminal).expect("it is text"), "\\u{1b}[31mred\\r\\u{1b}[K→\n");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -10,6 +9,7 @@ use std::{
 use ferret_reports::RunRecord;
 
 use super::{
+    reading::read_text,
     shown::Shown,
     writing::{make_folder, write_file},
 };
@@ -26,7 +26,7 @@ pub(super) fn save(records: &[RunRecord], err: &mut dyn Write) -> io::Result<()>
     }
     for (path, fresh) in files {
         // What is there is valid: it was read before anything ran.
-        let known = fs::read_to_string(&path).ok();
+        let known = read_text(&path).ok();
         let mut seeds = known.and_then(|text| regressions::parse("", &text).ok()).unwrap_or_default();
         let known: Vec<u64> = seeds.iter().map(|one| one.seed).collect();
         let fresh: Vec<StoredSeed> = fresh.into_iter().filter(|one| !known.contains(&one.seed)).collect();

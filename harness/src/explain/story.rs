@@ -5,7 +5,7 @@ use ferret_reports::{FaultRecord, InvariantResult, RunRecord};
 use super::{Life, MessageName, Narrator};
 use crate::{
     check::{Invariant, verdict::seconds},
-    history::{Nanos, PublishOutcome},
+    history::{ClientId, Nanos, PublishOutcome},
     search::shrink::Goal,
 };
 
@@ -53,11 +53,18 @@ impl Story {
             None => record.faults.iter().filter(|fault| fault.began_ns.is_some()).cloned().collect(),
         };
         let mut prose: Vec<String> = Vec::new();
-        if let (true, Some(_), Some(fault)) = (lives.is_empty(), &broken, faults.first())
-            && let Some(last) = fault.began_ns.and_then(|began| last_confirmed(narrator, began))
-        {
-            prose.push(format!("The witness names no message; the last one confirmed before the fault was {last}."));
-            lives.push(narrator.life(&last));
+        if let (true, Some(result)) = (lives.is_empty(), &broken) {
+            // Where it speaks of a publisher, no other's message is of interest.
+            let publishers = publishers_of(narrator, result);
+            let (before, whose) = match publishers.iter().map(|(_, at)| *at).max() {
+                Some(at) => (Some(at), "of its publisher's that was confirmed until then"),
+                None => (faults.first().and_then(|fault| fault.began_ns), "confirmed before the fault"),
+            };
+            let publishers: Vec<ClientId> = publishers.into_iter().map(|(client, _)| client).collect();
+            if let Some(last) = before.and_then(|before| last_confirmed(narrator, before, &publishers)) {
+                prose.push(format!("The witness names no message; the last one {whose} was {last}."));
+                lives.push(narrator.life(&last));
+            }
         }
         prose.extend(lives.iter().map(|life| told(narrator, life)));
         prose.extend(faults.iter().map(fault_told));
@@ -91,10 +98,22 @@ fn messages_of(narrator: &Narrator<'_>, result: &InvariantResult) -> Vec<Message
     narrator.messages_in(&text)
 }
 
-/// The message whose confirm was the last before `at`.
-fn last_confirmed(narrator: &Narrator<'_>, at: u64) -> Option<MessageName> {
+/// The publishers that the witness speaks of, each with the time of its last event there.
+fn publishers_of(narrator: &Narrator<'_>, result: &InvariantResult) -> Vec<(ClientId, u64)> {
+    let known = narrator.ledger.history.clients.iter().enumerate();
+    let clients = known.filter_map(|(index, name)| {
+        let events = result.witness.iter().filter(|event| event.who == *name);
+        Some((ClientId(u32::try_from(index).ok()?), events.map(|event| event.at_ns).max()?))
+    });
+    let attempts = &narrator.ledger.attempts;
+    clients.filter(|(client, _)| attempts.iter().any(|attempt| attempt.id.publisher == *client)).collect()
+}
+
+/// The message whose confirm was the last before `at`; of these publishers, if there are any.
+fn last_confirmed(narrator: &Narrator<'_>, at: u64, publishers: &[ClientId]) -> Option<MessageName> {
     let ledger = &narrator.ledger;
-    let confirmed = ledger.attempts.iter().filter_map(|attempt| Some((ledger.time(attempt.confirmed()?), attempt.id)));
+    let asked = ledger.attempts.iter().filter(|one| publishers.is_empty() || publishers.contains(&one.id.publisher));
+    let confirmed = asked.filter_map(|attempt| Some((ledger.time(attempt.confirmed()?), attempt.id)));
     let last = confirmed.filter(|(confirmed, _)| confirmed.0 <= at).max_by_key(|(confirmed, _)| *confirmed)?;
     Some(narrator.name(last.1))
 }
@@ -157,6 +176,11 @@ fn told(narrator: &Narrator<'_>, life: &Life) -> String {
             fates.filter(|(_, _, fate)| fate.contains("without it") || fate.contains("in its place")).collect();
         gone.sort_by_key(|(time, node, _)| (*time, *node));
         sentences.extend(gone.iter().map(|(time, node, fate)| format!("At {} {node} {fate}", at(*time))));
+    }
+    let confirmed = life.attempts.iter().any(|one| matches!(one.outcome, Some((PublishOutcome::Confirmed, _))));
+    if life.entry.is_none() && confirmed && ledger.groups.values().any(|queue| *queue == life.queue) {
+        sentences
+            .push(format!("As far as the order of events tells, no entry of the log of {} carried it", life.queue));
     }
     sentences.push(match life.deliveries {
         0 => "Nobody ever received it".to_owned(),

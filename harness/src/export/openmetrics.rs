@@ -9,7 +9,7 @@ use std::{
 
 use ferret_reports::{EventLog, InvariantVerdict, Outcome, RunRecord};
 
-use crate::{history::History, run::event_log};
+use crate::{history::History, run::event_log, visible};
 
 /// Upper edges of the latency buckets, in seconds, as the format writes them.
 const EDGES: [(&str, u64); 14] = [
@@ -211,7 +211,9 @@ impl std::fmt::Display for Seconds {
     }
 }
 
-/// A label's value between its quotes.
+/// A label's value between its quotes. The format would take control characters as they are; they are orders to the
+/// terminal that the text may be read on.
 fn escaped(value: &str) -> String {
-    value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
+    let lines: Vec<String> = value.split('\n').map(visible::line).collect();
+    lines.join("\n").replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
 }

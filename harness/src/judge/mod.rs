@@ -114,7 +114,9 @@ pub fn detect(text: &str) -> Format {
         Some(inner) if inner.starts_with(['"', '}']) => Format::Jsonl,
         Some(_) if edn::field(first, "key").is_some() => Format::Porcupine,
         Some(_) => Format::JepsenEdn,
-        None if first.starts_with(['[', '(', '#', ';']) => Format::JepsenEdn,
+        // `#jepsen.history.Op{…}`; but `# A title` is none of EDN's.
+        None if first.starts_with(['[', '(', ';']) => Format::JepsenEdn,
+        None if first.strip_prefix('#').is_some_and(|tag| tag.starts_with(char::is_alphabetic)) => Format::JepsenEdn,
         None => Format::Jsonl,
     }
 }

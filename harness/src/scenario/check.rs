@@ -18,7 +18,7 @@ use super::{
     steps::Steps,
     target::Roles,
     text::{self, Wrong},
-    values::{At, Field, Name, SizeRangeText},
+    values::{At, Field, Name, SizeText},
 };
 use crate::workload::body::BODY_BYTES_MIN;
 
@@ -334,7 +334,7 @@ impl Checker<'_> {
     }
 
     /// One size above 0, in bytes.
-    fn backlog(&mut self, field: &Field<SizeRangeText>) -> u64 {
+    fn backlog(&mut self, field: &Field<SizeText>) -> u64 {
         let Field(Some(at)) = field else { return BACKLOG };
         match text::size_range(at.value.as_ref()) {
             Ok(spread) if spread.min == spread.max && spread.min > 0 => spread.min,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     Metric,
     step_table::StepTable,
-    values::{At, DurationRangeText, DurationText, Field, Name, SizeRangeText, TargetText, names},
+    values::{At, DurationRangeText, DurationText, Field, Name, SizeRangeText, SizeText, TargetText, names},
 };
 
 /// A scenario: a cluster, its load, what is done to it, and what must hold all the same.
@@ -141,7 +141,7 @@ pub(super) struct ClusterTable {
     pub(super) compact_after: Field<u64>,
     /// Bytes that may wait for a queue at a node; beyond that the node stops the queue's publishers and tells them so
     /// (`connection.blocked`), until half of it is left. Default 8MiB.
-    pub(super) backlog: Field<SizeRangeText>,
+    pub(super) backlog: Field<SizeText>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

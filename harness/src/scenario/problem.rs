@@ -4,6 +4,8 @@ use std::{ops::Range, sync::Arc};
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
+use crate::visible;
+
 /// One mistake in a scenario file.
 #[derive(Clone, Debug, thiserror::Error, Diagnostic)]
 #[error("{message}")]
@@ -58,10 +60,12 @@ pub(crate) struct Problems {
 
 impl Problems {
     pub(crate) fn new(path: &str, text: &str) -> Self {
-        Self { source: Arc::new(NamedSource::new(path, text.to_owned())), found: Vec::new() }
+        let source = NamedSource::new(visible::line(path), visible::same_length(text));
+        Self { source: Arc::new(source), found: Vec::new() }
     }
 
-    /// Notes a problem. `label` stands under the caret; `help` says how to mend it.
+    /// Notes a problem. `label` stands under the caret; `help` says how to mend it. All three may quote the file, whose
+    /// control characters then show as what they are.
     pub(crate) fn add(
         &mut self,
         span: &Range<usize>,
@@ -70,11 +74,11 @@ impl Problems {
         help: Option<String>,
     ) {
         self.found.push(Problem {
-            message: message.into(),
+            message: visible::line(&message.into()),
             source_code: self.source.clone(),
             span: (span.start, span.len()).into(),
-            label: label.into(),
-            help,
+            label: visible::line(&label.into()),
+            help: help.map(|help| help.split('\n').map(visible::line).collect::<Vec<_>>().join("\n")),
         });
     }
 

@@ -183,10 +183,15 @@ impl<'s> Shape<'s> {
             DeValue::Table(_) => "a table",
         };
         let help = match (wanted, value) {
+            (_, DeValue::Integer(number)) if number.as_str().starts_with('-') => {
+                format!("write `{name} = {}`", self.example(schema))
+            }
             ("duration" | "duration or range", DeValue::Integer(number)) => {
                 format!("a duration is a string with a unit: write `{name} = \"{number}s\"` or `\"{number}ms\"`")
             }
-            ("size or range", DeValue::Integer(number)) => {
+            ("size" | "size or range", DeValue::Integer(number))
+                if number.as_str().bytes().any(|digit| digit != b'0') =>
+            {
                 format!("a size is a string with a unit: write `{name} = \"{number}B\"` or `\"{number}KiB\"`")
             }
             _ => format!("write `{name} = {}`", self.example(schema)),

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::values::{
-    At, DurationRangeText, DurationText, EventText, Field, Name, OneOrMany, SizeRangeText, TargetText, names,
+    At, DurationRangeText, DurationText, EventText, Field, Name, OneOrMany, SizeText, TargetText, names,
 };
 
 /// One thing that is done to the cluster: a beginning (`at`, `after`, `when` or `every`), exactly one action, perhaps
@@ -223,9 +223,9 @@ pub(super) struct BandwidthTable {
     pub(super) from: Field<OneOrMany>,
     pub(super) to: Field<OneOrMany>,
     /// Bytes per second.
-    pub(super) rate: Field<SizeRangeText>,
+    pub(super) rate: Field<SizeText>,
     /// Bytes that may wait; the rest is dropped. Default 64KiB.
-    pub(super) queue: Field<SizeRangeText>,
+    pub(super) queue: Field<SizeText>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

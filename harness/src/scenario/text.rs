@@ -120,6 +120,9 @@ fn quantity(text: &str, what: &str, example: &str, units: &[(&str, &[&str], u64)
         return Ok(number * *factor as f64);
     }
     let spelled = unit.trim().to_lowercase();
+    if spelled.is_empty() && what == "size" && number == 0.0 {
+        return Err(Wrong::new("a size is above 0, with a unit", format!("write it like `\"{example}\"`")));
+    }
     if spelled.is_empty() {
         let (small, large) = if what == "duration" { ("ms", "s") } else { ("B", "KiB") };
         return Err(Wrong::new("the unit is missing", format!("write `\"{digits}{large}\"` or `\"{digits}{small}\"`")));

@@ -7,7 +7,7 @@ use super::{
     step_table::StepTable,
     steps::Steps,
     text,
-    values::{DurationText, Field, OneOrMany, SizeRangeText},
+    values::{DurationText, Field, OneOrMany, SizeText},
 };
 
 /// Room in front of a bottleneck unless the step says otherwise, in bytes.
@@ -172,7 +172,7 @@ impl Steps<'_> {
     }
 
     /// A number of bytes above 0; `default` if the key is not there.
-    fn size(&mut self, field: &Field<SizeRangeText>, default: Option<u64>) -> Option<u64> {
+    fn size(&mut self, field: &Field<SizeText>, default: Option<u64>) -> Option<u64> {
         let Field(Some(at)) = field else { return default };
         match text::size_range(at.value.as_ref()) {
             Ok(Spread { min, max }) if min == max && min > 0 => Some(min),

@@ -93,6 +93,10 @@ text!(
     DurationRangeText, "duration or range", ["5s", "1ms..15ms"]
 );
 text!(
+    /// A number of bytes with a unit: B, KiB or MiB.
+    SizeText, "size", ["1KiB", "64B"]
+);
+text!(
     /// A number of bytes with a unit, or two with `..` between them to draw from: B, KiB or MiB.
     SizeRangeText, "size or range", ["1KiB", "64B..4KiB"]
 );

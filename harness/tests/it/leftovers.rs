@@ -188,3 +188,60 @@ fn control_characters_in_names_of_files_reach_no_terminal_and_no_report() {
         assert!(said.code != exit::PASS && !said.err.contains('\u{7}'), "{args:?}: {}", said.err);
     }
 }
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_told_of_and_not_waited_for() {
+    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
+    let script = Script::default();
+    assert_eq!(workspace.ferret(&["run", "@a.toml", "--out", "@out"], &script).code, exit::PASS);
+    let pipe = |name: &str| {
+        let path = workspace.path(name);
+        let _ = fs::remove_file(&path);
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("there is mkfifo");
+        assert!(made.success(), "{name}");
+    };
+    for name in ["pipe.toml", "out/sweep.json", "out/first/seed-1/run.json", "out/first/seed-2/history.jsonl.gz"] {
+        pipe(name);
+    }
+    for (args, code) in [
+        (&["check", "@pipe.toml"][..], exit::INVALID_SCENARIO),
+        (&["run", "@pipe.toml"], exit::INVALID_SCENARIO),
+        (&["replay", "@pipe.toml"], exit::INVALID_SCENARIO),
+        (&["gate", "@pipe.toml"], exit::INVALID_SCENARIO),
+        (&["merge", "@out"], exit::INCOMPLETE),
+        (&["explain", "@out/first/seed-2"], exit::USAGE),
+    ] {
+        let said = workspace.ferret(args, &script);
+        assert_eq!((said.code, said.out.as_str()), (code, ""), "{args:?}: {}", said.err);
+        assert!(said.err.contains("this is a pipe or a device: write it to a file first"), "{args:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn a_file_of_anothers_is_not_replaced_and_what_ferret_left_is() {
+    let workspace = Workspace::new(&[("a.toml", &named("first"))]);
+    let script = Script::default();
+    let run = || workspace.ferret(&["run", "@a.toml", "--out", "@out"], &script);
+    let names = ["report.html", "summary.md", "junit.xml", "sweep.json", "gate.json", "first/seed-1/run.json"];
+    for name in names.into_iter().chain(["first/seed-2/report.html", "first/seed-2/history.jsonl.gz"]) {
+        let file = format!("out/{name}");
+        workspace.write(&file, "mine");
+        let (ran, said) = (script.ran.lock().expect("no run panicked").len(), run());
+        let told = format!(
+            "ferret: FOLDER/{file} would be replaced, and is nothing that a former call left: name another folder with \
+             --out, or remove it\n"
+        );
+        assert_eq!((said.code, said.err), (exit::USAGE, told));
+        assert_eq!((workspace.read(&file), script.ran.lock().expect("no run panicked").len()), ("mine".into(), ran));
+        fs::remove_file(workspace.path(&file)).expect("it is there");
+    }
+    assert_eq!((run().code, run().code), (exit::PASS, exit::PASS), "what a call left is the next one's to replace");
+    for name in ["report.html", "first/seed-1/run.json"] {
+        let (place, other) = (workspace.path(&format!("out/{name}")), workspace.path("other"));
+        fs::rename(&place, &other).expect("it is there");
+        std::os::unix::fs::symlink(&other, &place).expect("a link is made");
+        assert_eq!(run().code, exit::USAGE, "{name} leads out of the folder");
+        fs::rename(&other, &place).expect("it is there");
+    }
+    assert_eq!(run().code, exit::PASS);
+}

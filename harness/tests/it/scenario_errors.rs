@@ -170,3 +170,40 @@ fn all_mistakes_of_a_file_are_reported_in_its_order() {
         .replace("nodes = 3", "nodes = 9");
     insta::assert_snapshot!(messages(&text));
 }
+
+#[test]
+fn what_a_mistake_quotes_gives_no_orders_to_a_terminal() {
+    let orders = "ev\\u001b[31mil\\u001b]0;pwn\\u0007\\u009b2J\\u202E\\nnext";
+    let shown = r"ev\u{1b}[31mil\u{1b}]0;pwn\u{7}\u{9b}2J\u{202e}\nnext";
+    for (good, bad) in [
+        ("name = \"sample\"", format!("name = \"{orders}\"")),
+        ("name = \"orders\"", format!("name = \"{orders}\"")),
+        ("name = \"pub\"", format!("name = \"{orders}\"")),
+        ("rate = 100", format!("rate = 100\n\"{orders}\" = 1")),
+        ("at = \"5s\"", format!("at = \"5{orders}\"")),
+        ("[\"all\"]", format!("[\"{orders}\"]")),
+        ("[\"all\"]", format!("[\"all\"]\nsometimes = [\"{orders}\"]")),
+    ] {
+        let told = broken(good, &bad);
+        assert!(told.contains(shown), "{bad}: {told}");
+        assert!(!told.contains(|c: char| c != '\n' && c.is_control() || c == '\u{202e}'), "{bad}: {told:?}");
+    }
+    for raw in ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}'] {
+        let told = broken("nodes = 3", &format!("nodes = 9 # {raw} a comment\nzebra = true"));
+        assert!(told.contains("zebra") && !told.contains(raw), "the line is shown too: {told:?}");
+    }
+}
+
+#[test]
+fn no_size_is_suggested_that_would_be_refused_in_turn() {
+    for (bad, refused) in [("-5", "-5B"), ("0", "0B"), ("\"0\"", "0B"), ("\"-5B\"", "`\"-5")] {
+        let told = broken("nodes = 3", &format!("nodes = 3\nbacklog = {bad}"));
+        assert!(told.contains("1KiB") && !told.contains(refused), "{bad}: {told}");
+    }
+    for (bad, meant) in [("5", "\"5KiB\""), ("\"5\"", "\"5KiB\"")] {
+        let told = broken("nodes = 3", &format!("nodes = 3\nbacklog = {bad}"));
+        assert!(told.contains(meant), "{bad}: {told}");
+    }
+    let told = broken("nodes = 3", "nodes = 3\nbacklog = [1]");
+    assert!(told.contains("expected a size, found a list"), "{told}");
+}

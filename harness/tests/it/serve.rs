@@ -251,12 +251,41 @@ fn a_damaged_call_is_no_pass_and_no_link_leads_to_a_report_that_is_not_there() {
     let server = Server::of(folder);
     let href = |place: &str| format!("href=\"/files/{OLD}/{place}report.html\"");
     let list = server.get("/").body;
-    assert!(list.contains("1 record cannot be read") && list.contains(&href("")), "{list}");
+    assert!(list.contains("1 record cannot be relied on") && list.contains(&href("")), "{list}");
     assert!(server.get("/?verdict=incomplete").body.contains(&href("")), "what cannot be read is not known to pass");
     assert!(!server.get("/?verdict=pass").body.contains(&href("")));
     let scenario = server.get("/scenario?name=calm").body;
     assert!(scenario.contains("its report.html is not there"), "{scenario}");
     assert!(!scenario.contains(&href("calm/seed-2/")) && !scenario.contains(&href("calm/seed-1/")), "{scenario}");
+}
+
+#[test]
+fn a_call_whose_files_say_otherwise_than_it_did_is_no_pass() {
+    let folder = store();
+    let old = folder.path().join("store").join(OLD);
+    let edit = |name: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let text = fs::read(old.join(name)).expect("it is there");
+        let mut json = serde_json::from_slice(&text).expect("it is JSON");
+        change(&mut json);
+        fs::write(old.join(name), json.to_string()).expect("it is written");
+        text
+    };
+    let server = Server::of(folder);
+    let (shown, report) =
+        (|verdict: &str| server.get(&format!("/?verdict={verdict}")).body, format!("{OLD}/report.html"));
+    assert!(shown("pass").contains(&report));
+    let whole = edit("calm/seed-1/run.json", &|run| run["verdict"] = "violated".into());
+    let list = shown("violated");
+    assert!(list.contains(&report) && list.contains("ended with `Pass`, and its record says"), "{list}");
+    fs::write(old.join("calm/seed-1/run.json"), whole).expect("it is written");
+    assert!(shown("pass").contains(&report));
+    let whole = edit("calm/seed-1/run.json", &|run| run["trace_hash"] = "0000".into());
+    assert!(shown("incomplete").contains("its record is that of another run"));
+    fs::write(old.join("calm/seed-1/run.json"), whole).expect("it is written");
+    edit("sweep.json", &|sweep| sweep["runs"].as_array_mut().expect("a list").truncate(1));
+    let list = shown("incomplete");
+    assert!(list.contains(&report) && list.contains("1 of 2 planned runs are named"), "{list}");
+    assert!(!shown("pass").contains(&report));
 }
 
 #[test]
@@ -301,7 +330,7 @@ fn a_link_in_the_place_of_a_record_is_not_followed() {
     symlink(&outside, &record).expect("a link");
     let server = Server::of(folder);
     let list = server.get("/").body;
-    assert!(list.contains("1 record cannot be read") && list.contains("run.json: not in the store"), "{list}");
+    assert!(list.contains("1 record cannot be relied on") && list.contains("run.json: not in the store"), "{list}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use ferret::{
     cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
     history::{
         ChannelId, ClientId, Delivery, Event, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome, QueueId,
-        Settle,
+        Settle, Stray,
     },
     progress::Progress,
     run::{self, Bare, RunOptions},
@@ -276,6 +276,53 @@ fn the_life_of_any_message_is_told() {
 }
 
 #[test]
+fn a_message_is_not_said_to_be_in_an_entry_whose_message_was_another() {
+    let told = |received: bool| {
+        let mut tape = Tape::new();
+        // The first publish is dropped, and confirmed all the same; the entry is the second's.
+        tape.begin().publish(1_000, 1).publish(1_001, 2).appended(1_002, 1, 1, 1).given(1_010, 1);
+        tape.confirmed(1_012, 1).confirmed(1_012, 2).given(1_013, 2);
+        tape.node(1_013, 2, Observation::Delivered { group: GROUP, message: 1, channel: 4, count: 0, tag: 1 });
+        if received {
+            let delivery = Delivery { message: Some(message(2)), redelivered: false, delivery_count: None, tag: 1 };
+            tape.at(1_016, EventKind::Deliver { channel: ChannelId(1), queue: QueueId(0), delivery });
+        }
+        let runs = Told::of(vec![tape.end()]);
+        ["pub-1/1", "pub-1/2"].map(|name| runs.call("explain", &["run-1"], &["--message", name]).1.replace('\n', " "))
+    };
+    let [dropped, carried] = told(true);
+    assert!(dropped.contains("no entry of the log of orders carried it"), "{dropped}");
+    assert!(!dropped.contains("Entry 1") && !dropped.contains("entry 1 on each node"), "{dropped}");
+    assert!(carried.contains("Entry 1 of the log of orders, which n1 led, carried it as message 1"), "{carried}");
+    let [either, _] = told(false);
+    assert!(either.contains("carried it, as far as the order of events tells"), "it may have been this one: {either}");
+}
+
+#[test]
+fn the_last_message_of_the_publisher_in_the_witness_is_told_of_and_no_others() {
+    let mut tape = Tape::new();
+    tape.0.faults = vec!["cut the power of n1 (leader of orders) for 2 s".into()];
+    tape.begin().publish(1_000, 1).appended(1_002, 1, 1, 1).applied(1_010, 1, 1, 1).confirmed(1_012, 1);
+    let other = MessageId { publisher: ClientId(1), ..message(1) };
+    tape.at(1_020, EventKind::Publish { message: other, queue: QueueId(0), channel: ChannelId(1) });
+    tape.at(1_040, EventKind::PublishOutcome { message: other, outcome: PublishOutcome::Confirmed });
+    for (ms, message, tag) in [(1_045, message(1), 1), (1_046, other, 2)] {
+        let delivery = Delivery { message: Some(message), redelivered: false, delivery_count: None, tag };
+        tape.at(ms, EventKind::Deliver { channel: ChannelId(1), queue: QueueId(0), delivery });
+        tape.at(ms + 1, EventKind::Settle { channel: ChannelId(1), tag, settle: Settle::Ack { multiple: false } });
+    }
+    tape.at(1_050, EventKind::FaultBegan { fault: 0 });
+    let what = Stray::Outcome { tag: 398, outcome: PublishOutcome::Confirmed };
+    tape.at(1_060, EventKind::Stray { channel: ChannelId(0), what });
+    let (_, told) = Told::of(vec![tape.end()]).call("explain", &["run-1"], &[]);
+    let told = told.replace('\n', " ");
+    assert!(told.contains("tag 398"), "{told}");
+    let last =
+        "The witness names no message; the last one of its publisher's that was confirmed until then was pub-1/1.";
+    assert!(told.contains(last) && !told.contains("con-1/1 was published"), "{told}");
+}
+
+#[test]
 fn two_runs_are_told_apart_by_their_first_different_event_and_their_figures() {
     let runs = Told::of(vec![delivery(), loss()]);
     let (code, told) = runs.call("diff", &["run-1", "run-2"], &[]);
@@ -333,6 +380,29 @@ fn a_folder_without_a_run_is_refused() {
 }
 
 #[test]
+fn a_file_that_is_no_record_is_not_taken_for_one_of_another_version() {
+    let runs = Told::of(vec![loss()]);
+    let place = "run-1/told/seed-1/run.json";
+    let file = runs.folder.path().join(place);
+    let mend = "name a folder that `ferret run` left, or the run.json in it\n";
+    let explained = |text: &str| {
+        fs::write(&file, text).expect("it is written");
+        runs.call("explain", &[place], &[])
+    };
+    for (text, why) in [
+        (r#"{"mine": 1}"#, ""),
+        ("[1]", ""),
+        ("{", " (or it is damaged: EOF while parsing an object at line 1 column 1)"),
+    ] {
+        assert_eq!(explained(text), (exit::USAGE, format!("ferret: DIR/{place} is no record of a run{why}: {mend}")));
+    }
+    let (_, told) = explained(r#"{"version": 1, "trace_hash": "0123"}"#);
+    assert!(told.starts_with(&format!("ferret: DIR/{place} was written by another version of Ferret: ")), "{told}");
+    let told = runs.call("explain", &["told.toml"], &[]);
+    assert_eq!(told, (exit::USAGE, format!("ferret: DIR/told.toml is no record of a run: {mend}")));
+}
+
+#[test]
 fn the_worst_of_several_runs_is_explained_and_a_diff_wants_one() {
     let runs = Told::of(vec![delivery(), loss()]);
     let (_, told) = runs.call("explain", &["."], &[]);
@@ -361,8 +431,64 @@ fn an_export_writes_over_nothing_that_a_run_left() {
         assert_eq!((code, told), (exit::USAGE, why));
         assert_eq!(fs::read(place(file)).expect("it is still there"), before, "{file}");
     }
+    fs::hard_link(place("run-1/told/seed-1/run.json"), place("second")).expect("a link is made");
+    let before = fs::read(place("second")).expect("the run left it");
+    let (code, told) = runs.call("export", &["run-1"], &["--format", "events", "--out", &place("second")]);
+    assert!(code == exit::USAGE && told.contains("DIR/second is one of 2 names of a file"), "{told}");
+    assert_eq!(fs::read(place("second")).expect("it is still there"), before);
     let (code, _) = runs.call("export", &["told.toml"], &["--format", "events", "--out", &place("told.toml")]);
     assert_eq!((code, fs::read_to_string(place("told.toml")).expect("it is there").as_str()), (exit::USAGE, SCENARIO));
     let beside = place("run-1/told/seed-1/events.jsonl");
     assert_eq!(runs.call("export", &["run-1"], &["--format", "events", "--out", &beside]).0, exit::PASS);
+}
+
+#[test]
+fn what_somebody_else_wrote_into_a_record_gives_no_orders_to_a_terminal() {
+    let runs = Told::of(vec![loss(), delivery()]);
+    let file = runs.folder.path().join("run-1/told/seed-1/run.json");
+    let mut record: RunRecord = serde_json::from_slice(&fs::read(&file).expect("it is there")).expect("a record");
+    let orders = "\u{1b}[31m\u{1b}]0;pwn\u{7}\u{9b}2J\u{202e}";
+    record.scenario.name += orders;
+    record.replay += orders;
+    fs::write(&file, serde_json::to_vec(&record).expect("it is JSON")).expect("it is written");
+    let shown = r"\u{1b}[31m\u{1b}]0;pwn\u{7}\u{9b}2J\u{202e}";
+    for (verb, args, options, shown) in [
+        ("explain", &["run-1"][..], &[][..], shown.to_owned()),
+        ("diff", &["run-1", "run-2"], &[], shown.to_owned()),
+        ("export", &["run-1"], &["--format", "openmetrics"], shown.replace('\\', r"\\")),
+    ] {
+        let (code, told) = runs.call(verb, args, options);
+        assert!(code != exit::USAGE && told.contains(&shown), "{verb}: {told}");
+        assert!(!told.contains(|c: char| c != '\n' && c.is_control() || c == '\u{202e}'), "{verb}: {told:?}");
+    }
+    let (code, told) = call("judge", &["no\u{1b}[2Jthing"], &Script(Mutex::default()));
+    assert!(code == exit::INVALID_SCENARIO && told.contains(r"no\u{1b}[2Jthing"), "{told:?}");
+}
+
+#[test]
+fn an_export_that_finds_no_room_names_its_file() {
+    let runs = Told::of(vec![delivery()]);
+    let (code, told) = runs.call("export", &["run-1"], &["--format", "events", "--out", "/dev/full"]);
+    assert_eq!(code, exit::INTERNAL);
+    assert!(told.starts_with("ferret: cannot write /dev/full: "), "{told}");
+}
+
+#[test]
+fn what_a_run_left_is_no_history_to_judge_but_what_is_exported_is() {
+    let runs = Told::of(vec![delivery()]);
+    let export = "write `ferret export DIR/run-1/told/seed-1 --format history | ferret judge -`";
+    for name in ["history.jsonl.gz", "run.json"] {
+        let (code, told) = runs.call("judge", &[&format!("run-1/told/seed-1/{name}")], &[]);
+        assert_eq!(code, exit::INVALID_SCENARIO);
+        assert!(told.contains(export), "{name}: {told}");
+    }
+    let exported = runs.call("export", &["run-1"], &["--format", "history"]).1;
+    let history = exported.lines().filter(|line| line.starts_with('{')).collect::<Vec<_>>().join("\n");
+    fs::write(runs.folder.path().join("history.jsonl"), history).expect("it is written");
+    let out = runs.folder.path().join("judged").display().to_string();
+    let (code, told) = runs.call("judge", &["history.jsonl"], &["--out", &out]);
+    assert_eq!(code, exit::PASS, "{told}");
+    fs::write(runs.folder.path().join("README.md"), "# A title\n\nText.\n").expect("it is written");
+    let (_, told) = runs.call("judge", &["README.md"], &[]);
+    assert!(told.contains("read as jsonl") && !told.contains("edn"), "{told}");
 }

@@ -91,7 +91,3 @@ fn what_was_broken_before_a_majority_was_lost_is_not_excused_by_it() {
     let open = |story: Story| story.healed().wait(2).publish(m(1));
     lose(open(story())).wait(20).drained().is(Liveness, InvariantVerdict::NotRecoverable);
 }
-
-fn lost_data(node: NodeId) -> EventKind {
-    EventKind::SyncedDataLost { node }
-}

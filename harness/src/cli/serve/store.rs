@@ -9,13 +9,13 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use ferret_reports::{GateRecord, StoredCall, StoredRun, SweepRecord, Verdict};
+use ferret_reports::{GateRecord, StoredCall, StoredRun, SweepRecord, SweptRun, Verdict};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use crate::cli::{
     artifacts::{PAGE_FILE, RUN_FILE, SWEEP_FILE},
-    run_id,
+    reading, run_id,
     shown::Shown,
 };
 
@@ -98,6 +98,11 @@ impl Store {
             call.verdict = gate.verdict;
             call.gate = Some(gate.name);
         }
+        let planned = (0..sweep.plan.len()).filter(|place| sweep.slice.is_none_or(|slice| slice.holds(*place))).count();
+        if sweep.stopped.is_none() && sweep.runs.len() < planned {
+            let name = file.strip_prefix(&self.root).unwrap_or(&file).shown();
+            call.unreadable.push(format!("{name}: {} of {planned} planned runs are named", sweep.runs.len()));
+        }
         for run in sweep.runs {
             // The file might say anything.
             let Some(place) = self.inside(&folder.join(&run.folder)) else {
@@ -105,7 +110,13 @@ impl Store {
                 continue;
             };
             match self.run_in(&place) {
-                Ok(run) => call.runs.push(StoredRun { page: self.has_page(&place), ..(*run).clone() }),
+                Ok(record) => {
+                    if let Some(why) = differs(&run, &record) {
+                        call.unreadable.push(format!("{}: {why}", record.folder));
+                        call.verdict = call.verdict.max(record.verdict);
+                    }
+                    call.runs.push(StoredRun { page: self.has_page(&place), ..(*record).clone() });
+                }
                 Err(error) => call.unreadable.push(error),
             }
         }
@@ -172,7 +183,21 @@ impl Store {
     fn json<T: DeserializeOwned>(&self, file: &Path) -> Result<T, String> {
         let name = file.strip_prefix(&self.root).unwrap_or(file).shown();
         let real = self.inside(file).ok_or_else(|| format!("{name}: not in the store"))?;
-        let text = fs::read(real).map_err(|error| format!("{name}: {error}"))?;
+        let text = reading::read(&real).map_err(|error| format!("{name}: {error}"))?;
         serde_json::from_slice(&text).map_err(|error| format!("{name}: {error}"))
     }
+}
+
+/// Why a record is not the one that the call left. The hash over all results would tell more, but only the program that
+/// made it can: the store holds calls of many versions.
+fn differs(left: &SweptRun, found: &StoredRun) -> Option<String> {
+    if left.verdict != found.verdict {
+        return Some(format!(
+            "it ended with `{}`, and its record says `{}`",
+            left.verdict.word(),
+            found.verdict.word()
+        ));
+    }
+    let same = left.seed == found.seed && left.trace_hash == found.trace_hash;
+    (!same).then(|| "its record is that of another run".to_owned())
 }

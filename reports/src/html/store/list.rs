@@ -110,7 +110,7 @@ fn line(call: &StoredCall) -> String {
     let gate = call.gate.as_ref().map_or(String::new(), |gate| format!("<b>gate {}</b>", html(gate)));
     let unreadable = call.unreadable.first().map_or(String::new(), |why| {
         let many = some(call.unreadable.len(), "record");
-        format!("<p class=\"state warn\">{many} cannot be read: {}</p>", html(&clip(why, 200)))
+        format!("<p class=\"state warn\">{many} cannot be relied on: {}</p>", html(&clip(why, 200)))
     });
     let outcome = match failed.len() {
         _ if call.runs.len() == 1 => "1 run".to_owned(),
