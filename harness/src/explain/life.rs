@@ -1,14 +1,12 @@
 //! The life of one message: what its clients did and saw, which log entry carried it, what its queue did with it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use ferret_reports::WitnessEvent;
 use warren::platform::{GroupId, LogIndex, NodeId, Observation};
 
 use super::{MessageName, Narrator, replicas::Replica};
 use crate::{
     check::ledger::{Attempt, Position, Sighting},
-    history::{ClientId, EventKind, Nanos, PublishOutcome, Settle},
+    history::{EventKind, Nanos, PublishOutcome, Settle},
 };
 
 /// A sighting's dispatch is looked for among what its node sent within so long before.
@@ -153,7 +151,7 @@ impl Narrator<'_> {
     }
 
     /// A confirm follows from what its node applies: the last entry with new messages before it carried this one, if
-    /// the node tells the truth. An entry whose messages are all known to be others did not.
+    /// the node tells the truth.
     fn entry_before_confirm(&self, group: GroupId, attempt: &Attempt) -> Option<Entry> {
         let (_, told) = attempt.outcome?;
         let node = self.ledger.channels.get(&attempt.channel)?.node;
@@ -162,14 +160,13 @@ impl Narrator<'_> {
             EventKind::Observed { node: by, observation } => Some((*by, observation.clone())),
             _ => None,
         };
-        let of_others = self.entries_of_others(group, (attempt.id.publisher, attempt.id.sequence));
         let mut numbered = false;
         let mut entry = None;
         for (by, observation) in events.iter().filter_map(|event| observed(&event.kind)) {
             match observation {
                 Observation::Enqueued { group: of, .. } if by == node && of == group => numbered = true,
                 Observation::Applied { group: of, index, .. }
-                    if by == node && of == group && std::mem::take(&mut numbered) && !of_others.contains(&index) =>
+                    if by == node && of == group && std::mem::take(&mut numbered) =>
                 {
                     entry = Some(Entry { group, index, guessed: true });
                 }
@@ -181,61 +178,11 @@ impl Narrator<'_> {
         }
         // Confirmed before anybody applied it, or never: the first entry that anybody appended after it.
         events.iter().filter_map(|event| observed(&event.kind)).find_map(|(_, observation)| match observation {
-            Observation::Appended { group: of, index, .. } if of == group && !of_others.contains(&index) => {
+            Observation::Appended { group: of, index, .. } if of == group => {
                 Some(Entry { group, index, guessed: true })
             }
             _ => None,
         })
-    }
-
-    /// The entries with nothing in them for `message`: all that they numbered was received, and was another, or there
-    /// was nothing to number.
-    fn entries_of_others(&self, group: GroupId, message: (ClientId, u64)) -> BTreeSet<LogIndex> {
-        let tape = self.ledger.tape();
-        let received = self.received(group);
-        let of_another = |number: u64| received.get(&number).is_some_and(|one| *one != message);
-        let mut entries = BTreeSet::new();
-        let (mut before, mut last) = (0, 0);
-        for fact in tape.queues.get(&group).map(|tape| &tape.facts[..]).unwrap_or_default() {
-            match *fact.what {
-                Observation::Enqueued { last: number, .. } => last = number,
-                Observation::Applied { index, .. } => {
-                    if (before + 1..=last).all(of_another) {
-                        entries.insert(index);
-                    }
-                    before = last;
-                }
-                _ => {}
-            }
-        }
-        entries
-    }
-
-    /// Whose message had which number, of those that were received.
-    fn received(&self, group: GroupId) -> BTreeMap<u64, (ClientId, u64)> {
-        let ledger = &self.ledger;
-        let mut sent: BTreeMap<(NodeId, u64), Vec<(Position, u64)>> = BTreeMap::new();
-        for fact in &ledger.tape().deliveries {
-            if let Observation::Delivered { group: of, message, tag, .. } = *fact.what
-                && of == group
-            {
-                sent.entry((fact.node, tag)).or_default().push((fact.at, message));
-            }
-        }
-        let mut received = BTreeMap::new();
-        let queue = ledger.group(group);
-        for attempt in ledger.attempts.iter().filter(|attempt| ledger.queue(attempt.queue) == queue) {
-            for seen in ledger.sightings_of(attempt) {
-                let Some(channel) = ledger.channels.get(&seen.channel) else { continue };
-                let Some(sent) = sent.get(&(channel.node, seen.delivery.tag)) else { continue };
-                // As in `dispatch`: the last one before.
-                let before = sent.partition_point(|(at, _)| *at < seen.received);
-                if let Some((_, number)) = before.checked_sub(1).map(|last| sent[last]) {
-                    received.insert(number, (attempt.id.publisher, attempt.id.sequence));
-                }
-            }
-        }
-        received
     }
 
     /// The settle that its consumer sent for what it received.

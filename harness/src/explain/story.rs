@@ -177,11 +177,6 @@ fn told(narrator: &Narrator<'_>, life: &Life) -> String {
         gone.sort_by_key(|(time, node, _)| (*time, *node));
         sentences.extend(gone.iter().map(|(time, node, fate)| format!("At {} {node} {fate}", at(*time))));
     }
-    let confirmed = life.attempts.iter().any(|one| matches!(one.outcome, Some((PublishOutcome::Confirmed, _))));
-    if life.entry.is_none() && confirmed && ledger.groups.values().any(|queue| *queue == life.queue) {
-        sentences
-            .push(format!("As far as the order of events tells, no entry of the log of {} carried it", life.queue));
-    }
     sentences.push(match life.deliveries {
         0 => "Nobody ever received it".to_owned(),
         1 => "It was received once".to_owned(),

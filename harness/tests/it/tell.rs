@@ -276,29 +276,6 @@ fn the_life_of_any_message_is_told() {
 }
 
 #[test]
-fn a_message_is_not_said_to_be_in_an_entry_whose_message_was_another() {
-    let told = |received: bool| {
-        let mut tape = Tape::new();
-        // The first publish is dropped, and confirmed all the same; the entry is the second's.
-        tape.begin().publish(1_000, 1).publish(1_001, 2).appended(1_002, 1, 1, 1).given(1_010, 1);
-        tape.confirmed(1_012, 1).confirmed(1_012, 2).given(1_013, 2);
-        tape.node(1_013, 2, Observation::Delivered { group: GROUP, message: 1, channel: 4, count: 0, tag: 1 });
-        if received {
-            let delivery = Delivery { message: Some(message(2)), redelivered: false, delivery_count: None, tag: 1 };
-            tape.at(1_016, EventKind::Deliver { channel: ChannelId(1), queue: QueueId(0), delivery });
-        }
-        let runs = Told::of(vec![tape.end()]);
-        ["pub-1/1", "pub-1/2"].map(|name| runs.call("explain", &["run-1"], &["--message", name]).1.replace('\n', " "))
-    };
-    let [dropped, carried] = told(true);
-    assert!(dropped.contains("no entry of the log of orders carried it"), "{dropped}");
-    assert!(!dropped.contains("Entry 1") && !dropped.contains("entry 1 on each node"), "{dropped}");
-    assert!(carried.contains("Entry 1 of the log of orders, which n1 led, carried it as message 1"), "{carried}");
-    let [either, _] = told(false);
-    assert!(either.contains("carried it, as far as the order of events tells"), "it may have been this one: {either}");
-}
-
-#[test]
 fn the_last_message_of_the_publisher_in_the_witness_is_told_of_and_no_others() {
     let mut tape = Tape::new();
     tape.0.faults = vec!["cut the power of n1 (leader of orders) for 2 s".into()];
