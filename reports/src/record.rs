@@ -43,10 +43,18 @@ pub struct RunRecord {
     pub latency: Latency,
 }
 
+/// What stands among the invariants where a broker failed an assertion of its own.
+pub const PANIC: &str = "panic";
+
 impl RunRecord {
     /// What was violated, whether the scenario expects it or not.
     pub fn violated(&self) -> impl Iterator<Item = &InvariantResult> {
         self.invariants.iter().filter(|result| result.verdict == InvariantVerdict::Violated)
+    }
+
+    /// Whether a broker failed an assertion of its own.
+    pub fn panicked(&self) -> bool {
+        self.violated().any(|result| result.name == PANIC)
     }
 }
 

@@ -109,7 +109,7 @@ pub(super) fn replay<S: Simulate>(
         return Ok(exit::INCOMPLETE);
     }
     // What failed, or ended by itself before that time, is a whole run.
-    let whole = simulated.record.verdict == Verdict::Internal;
+    let whole = simulated.record.verdict == Verdict::Internal || simulated.record.panicked();
     if !whole && args.until.is_some_and(|until| reached >= until) {
         writeln!(streams.out, "stopped at {:.3} s, as asked; nothing is judged", reached.as_secs_f64())?;
         return Ok(exit::PASS);

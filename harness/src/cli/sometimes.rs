@@ -33,7 +33,9 @@ pub(super) fn judge_all(
 /// it did. Seeds that were cut short tell nothing.
 pub(super) fn judge(seeds: &mut [&mut RunRecord]) -> bool {
     let count = seeds.len();
-    let cut_short = |record: &&mut RunRecord| matches!(record.verdict, Verdict::Incomplete | Verdict::Internal);
+    let cut_short = |record: &&mut RunRecord| {
+        matches!(record.verdict, Verdict::Incomplete | Verdict::Internal) || record.panicked()
+    };
     if seeds.iter().any(cut_short) {
         return false;
     }

@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferret_reports::{FaultRecord, Latency, MessageCounts, RECORD_VERSION, RunRecord, ScenarioInfo, Timeline, Verdict};
+use ferret_reports::{
+    FaultRecord, InvariantResult, InvariantVerdict, Latency, MessageCounts, PANIC, RECORD_VERSION, RunRecord,
+    ScenarioInfo, Timeline, Verdict, WitnessEvent, WitnessKind,
+};
 use warren::platform::Sabotage;
 
 pub(crate) use self::cast::cluster_address;
@@ -121,6 +124,8 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
     for result in &mut record.invariants {
         result.required = verdict::required(&scenario.expect, &result.name);
     }
+    let (panic, failure) = blame(scenario, &history, played.failure);
+    record.invariants.extend(panic);
     record.thresholds = verdict::thresholds(&scenario.expect, &record.latency, &history);
     record.sometimes = verdict::sometimes(&history, &scenario.expect.sometimes);
     (record.verdict, record.reasons) =
@@ -129,23 +134,54 @@ fn judge(scenario: &Scenario, seed: u64, options: &RunOptions, played: Played) -
         record.verdict = record.verdict.max(Verdict::Vacuous);
         record.reasons.push("nothing was published: there was nothing to lose".into());
     }
-    if played.stopped || played.failure.is_some() {
+    if played.stopped || failure.is_some() || record.panicked() {
         (record.verdict, record.reasons) = verdict::of_a_part(&scenario.expect, &record.invariants);
     }
     if played.stopped {
         record.verdict = record.verdict.max(Verdict::Incomplete);
         record.reasons.push("the run was stopped before its end".into());
     }
-    if let Some(error) = played.failure {
-        // A broker may well fall over a bug that was planted in it; what it had violated by then is what counts.
-        let fell = scenario.sabotage.is_some() && matches!(error, SimError::Panic { .. });
-        if !fell || record.verdict != Verdict::Violated {
-            record.verdict = Verdict::Internal;
-        }
+    if let Some(error) = failure {
+        record.verdict = Verdict::Internal;
         record.reasons.insert(0, format!("the simulation failed: {error}"));
     }
     let Played { trace, packets, machines, log, .. } = played;
     RunOutput { record, trace, packets, machines, history, log, cpu: None }
+}
+
+/// Whose fault it is that a simulation could not go on: a broker's that fails an assertion of its own, which breaks a
+/// promise of it, or the harness's.
+fn blame(
+    scenario: &Scenario,
+    history: &History,
+    failure: Option<SimError>,
+) -> (Option<InvariantResult>, Option<SimError>) {
+    match failure {
+        Some(SimError::Panic { machine: Some(machine), task, message })
+            if scenario
+                .cluster
+                .node_ids()
+                .chain(scenario.cluster.spare_ids())
+                .any(|node| node.to_string() == machine) =>
+        {
+            let error = SimError::Panic { machine: Some(machine.clone()), task, message };
+            let at_ns = history.events.last().map_or(0, |last| last.at.0);
+            let what = format!("panicked in task `{task}`");
+            let witness = vec![WitnessEvent { at_ns, who: machine, what, kind: WitnessKind::NodeDown }];
+            let result = InvariantResult {
+                name: PANIC.to_owned(),
+                promise: "no broker fails an assertion of its own".to_owned(),
+                verdict: InvariantVerdict::Violated,
+                required: true,
+                checked: scenario.cluster.nodes + scenario.cluster.spares,
+                unit: "brokers".to_owned(),
+                explanation: Some(error.to_string()),
+                witness,
+            };
+            (Some(result), None)
+        }
+        other => (None, other),
+    }
 }
 
 /// The record of a run of which nothing is known yet.
@@ -210,7 +246,7 @@ mod tests {
     use crate::sim::SimError;
 
     #[test]
-    fn a_panic_in_a_task_is_an_internal_error_that_names_the_machine_and_the_task() {
+    fn a_panic_of_a_broker_is_a_violation_that_names_it_and_its_task_and_any_other_an_internal_error() {
         let text = r#"
 version = 1
 name = "panic"
@@ -224,10 +260,17 @@ publishers = [{ name = "pub", queue = "orders", rate = 1 }]
             SimError::Panic { machine: Some("n2".into()), task: "replication", message: "index out of bounds".into() };
         let played = Played { failure: Some(failure), ..Played::default() };
         let record = judge(&scenario, 7, &RunOptions::default(), played).record;
-        assert_eq!(record.verdict, Verdict::Internal);
+        assert_eq!(record.verdict, Verdict::Violated);
+        assert!(record.panicked());
         let [reason] = &record.reasons[..] else { panic!("what was not reached is no reason: {:?}", record.reasons) };
-        for part in ["n2", "replication", "index out of bounds"] {
+        for part in ["panic is violated", "n2", "replication", "index out of bounds"] {
             assert!(reason.contains(part), "{reason}");
+        }
+        // A client, or the simulation itself, is the harness's.
+        for machine in [Some("pub-1".into()), None] {
+            let failure = SimError::Panic { machine, task: "main", message: "index out of bounds".into() };
+            let played = Played { failure: Some(failure), ..Played::default() };
+            assert_eq!(judge(&scenario, 7, &RunOptions::default(), played).record.verdict, Verdict::Internal);
         }
     }
 }

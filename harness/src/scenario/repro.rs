@@ -2,8 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What stands in the place of an invariant where the broker fails an assertion of its own.
-pub const PANIC: &str = "panic";
+pub use ferret_reports::PANIC;
 
 /// The key of [`Repro::text_hash`].
 pub(super) const TEXT_HASH: &str = "text-hash";

@@ -6,8 +6,6 @@ use ferret_reports::{RunRecord, Verdict};
 use serde::Serialize;
 use warren::platform::Sabotage;
 
-use crate::scenario::PANIC;
-
 /// The catcher of a bug that lets two runs of one seed differ: a second run.
 pub const DETERMINISM: &str = "determinism";
 
@@ -134,5 +132,5 @@ pub fn catch(record: &RunRecord) -> Option<Catch> {
         let by = violated.iter().map(|result| result.name.clone()).collect();
         return Some(Catch { by, why: first.explanation.clone().unwrap_or_default(), replay });
     }
-    (record.verdict == Verdict::Internal).then(|| Catch { by: vec![PANIC.to_owned()], why: reason(), replay })
+    None
 }

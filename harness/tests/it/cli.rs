@@ -44,6 +44,8 @@ pub struct Script {
     /// Ctrl-C comes while the first run is under way.
     pub interrupted: Option<Interrupt>,
     pub panics: bool,
+    /// What is violated is that no broker panics.
+    pub falls: bool,
     /// Every latency is so many times longer.
     pub slower: u64,
     /// The seeds that were run, as they were begun.
@@ -84,6 +86,10 @@ impl Simulate for Script {
             record.verdict = verdict;
             if verdict == Verdict::Violated {
                 violate(&mut record);
+            }
+            if self.falls {
+                let violated = record.invariants.iter_mut().find(|one| one.verdict == InvariantVerdict::Violated);
+                violated.expect("the run is violated").name = ferret_reports::PANIC.to_owned();
             }
         }
         if self.never {

@@ -1,6 +1,6 @@
 //! What a shrunk scenario must show again.
 
-use ferret_reports::{InvariantResult, RunRecord, Verdict};
+use ferret_reports::{InvariantResult, RunRecord};
 
 use crate::{check::Invariant, scenario::PANIC};
 
@@ -38,7 +38,7 @@ impl Goal {
             .collect();
         in_order.sort_by_key(|(end, _)| *end);
         let mut goals: Vec<Self> = in_order.into_iter().map(|(_, goal)| goal).collect();
-        if record.verdict == Verdict::Internal {
+        if record.panicked() {
             goals.push(Self::Panics);
         }
         goals
@@ -56,7 +56,10 @@ impl Goal {
         };
         match self {
             Self::Violates(invariant) => of_invariant(invariant).unwrap_or_else(|| invariant.describe().to_owned()),
-            Self::Panics => record.reasons.first().cloned().unwrap_or_default(),
+            Self::Panics => {
+                let fallen = record.violated().find(|result| result.name == PANIC);
+                fallen.and_then(|result| result.explanation.clone()).unwrap_or_default()
+            }
         }
     }
 }
