@@ -9,7 +9,7 @@ use super::{
     crowd::{one_each, only_queue},
     size::{faults, mends},
 };
-use crate::scenario::{Invariant, Publishers, Scenario, Spread};
+use crate::scenario::{Consumers, Invariant, Publishers, Scenario, Spread};
 
 /// Up to so many faults, every one and every pair is tried alone.
 const FEW_FAULTS: usize = 8;
@@ -22,6 +22,7 @@ pub(super) const COMPACT_AFTER: u64 = 4096;
 const COMPACT_AFTER_MIN: u64 = 16;
 /// The least that a load may last.
 const DURATION_MIN: Duration = Duration::from_millis(100);
+const PREFETCH: Goal = Goal::Violates(Invariant::Prefetch);
 const LIVENESS: Goal = Goal::Violates(Invariant::Liveness);
 /// What the run may cost after its load, when the goal does not depend on it.
 const LIVENESS_SHORT: Duration = Duration::from_secs(1);
@@ -53,6 +54,11 @@ pub(super) fn opening(goal: Goal, best: &Found) -> Vec<Proposal> {
         let of_queue = one_each(&only_queue(scenario, queue));
         // In their midst, or after them.
         proposals.extend(openings(goal, &of_queue, &[60, 600, 2_000], &[1, 2]));
+        // What goes beyond a limit needs more messages than that: fewer, if the limit is low.
+        if goal == PREFETCH {
+            let narrow = with(&of_queue, |scenario| scenario.consumers.iter_mut().for_each(narrow_prefetch));
+            proposals.extend(openings(goal, &narrow, &[60, 600], &[1]));
+        }
         // Where logs are cut often, that may be what fails; few messages need it still more often.
         if of_queue.cluster.compact_after < COMPACT_AFTER {
             let short_log = with(&of_queue, |scenario| scenario.cluster.compact_after = COMPACT_AFTER_MIN);
@@ -64,6 +70,11 @@ pub(super) fn opening(goal: Goal, best: &Found) -> Vec<Proposal> {
     let short_log = |proposal: &Proposal| proposal.scenario.cluster.compact_after == COMPACT_AFTER_MIN;
     proposals.sort_by_key(|proposal| (short_log(proposal), proposal.scenario.run.duration));
     proposals
+}
+
+/// One delivery at a time, where there is a limit.
+fn narrow_prefetch(group: &mut Consumers) {
+    group.prefetch = group.prefetch.min(1);
 }
 
 /// A few messages of one client each, over so many milliseconds, with one fault of the scenario, or none, after so many

@@ -161,6 +161,18 @@ fn a_failure_that_needs_no_fault_is_left_with_none() {
 }
 
 #[test]
+fn a_limit_that_is_exceeded_is_lowered_so_that_few_messages_do() {
+    let large = Scenario::parse("large.toml", LARGE).expect("the scenario is valid");
+    let limits = |scenario: &Scenario| scenario.consumers.iter().map(|group| u64::from(group.prefetch)).max();
+    assert!(limits(&large) > Some(20));
+    let fails = |scenario: &Scenario, messages| limits(scenario).is_some_and(|limit| limit > 0 && messages > limit);
+    let mut rule = Rule { fails, runs: 0, budget: u64::MAX };
+    let start = rule.run(&large).expect("the large scenario fails");
+    let best = shrink(Goal::Violates(Invariant::Prefetch), start, &mut rule);
+    assert_eq!((best.record.messages.published, limits(&best.scenario)), (2, Some(1)));
+}
+
+#[test]
 fn a_fault_against_clients_goes_with_its_clients() {
     let (_, best) = shrunk(u64::MAX, |scenario, _| {
         let crashes =
