@@ -16,6 +16,7 @@ mod locks;
 mod machine;
 mod membership;
 mod more_faults;
+mod planted;
 mod play;
 mod publisher_faults;
 mod replay;
