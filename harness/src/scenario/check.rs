@@ -18,7 +18,7 @@ use super::{
     steps::Steps,
     target::Roles,
     text::{self, Wrong},
-    values::{At, Field, Name, SizeText},
+    values::{At, Field, Name},
 };
 use crate::workload::body::BODY_BYTES_MIN;
 
@@ -108,7 +108,7 @@ impl Checker<'_> {
                 nodes,
                 spares,
                 compact_after: file.cluster.compact_after.or(4096),
-                backlog: self.backlog(&file.cluster.backlog),
+                backlog: self.problems.size(&file.cluster.backlog, Some(BACKLOG)).unwrap_or(BACKLOG),
             },
             queues,
             publishers,
@@ -331,22 +331,6 @@ impl Checker<'_> {
             self.problems.add(&at.span, "`rate` is out of range", label, Some(help));
         }
         at.value
-    }
-
-    /// One size above 0, in bytes.
-    fn backlog(&mut self, field: &Field<SizeText>) -> u64 {
-        let Field(Some(at)) = field else { return BACKLOG };
-        match text::size_range(at.value.as_ref()) {
-            Ok(spread) if spread.min == spread.max && spread.min > 0 => spread.min,
-            Ok(_) => {
-                self.problems.add(&at.span, "`backlog` must be one size", "above 0, and no range", None);
-                BACKLOG
-            }
-            Err(wrong) => {
-                self.wrong(&at.span, "this is no size", wrong);
-                BACKLOG
-            }
-        }
     }
 
     fn body(&mut self, table: &PublishersTable) -> Spread<u64> {

@@ -3,11 +3,11 @@
 use std::{ops::Range, time::Duration};
 
 use super::{
-    Action, ChannelEnd, ClientKind, ClientTrouble, DiskError, Spread, Target, Trouble, Weather,
+    Action, ChannelEnd, ClientKind, ClientTrouble, DiskError, Target, Trouble, Weather,
     step_table::StepTable,
     steps::Steps,
     text,
-    values::{DurationText, Field, OneOrMany, SizeText},
+    values::{DurationText, Field, OneOrMany},
 };
 
 /// Room in front of a bottleneck unless the step says otherwise, in bytes.
@@ -36,8 +36,8 @@ impl Steps<'_> {
             return self.weather((&at.value.from, &at.value.to), weather);
         }
         if let Field(Some(at)) = &table.bandwidth {
-            let rate = self.size(&at.value.rate, None);
-            let queue = self.size(&at.value.queue, Some(QUEUE_BYTES));
+            let rate = self.problems.size(&at.value.rate, None);
+            let queue = self.problems.size(&at.value.queue, Some(QUEUE_BYTES));
             let weather = rate
                 .zip(queue)
                 .map(|(bytes_per_second, queue_bytes)| Weather::Bandwidth { bytes_per_second, queue_bytes });
@@ -166,22 +166,6 @@ impl Steps<'_> {
             Ok(time) => Some(time),
             Err(wrong) => {
                 self.problems.add(&at.span, "this is no duration", wrong.what, Some(wrong.help));
-                None
-            }
-        }
-    }
-
-    /// A number of bytes above 0; `default` if the key is not there.
-    fn size(&mut self, field: &Field<SizeText>, default: Option<u64>) -> Option<u64> {
-        let Field(Some(at)) = field else { return default };
-        match text::size_range(at.value.as_ref()) {
-            Ok(Spread { min, max }) if min == max && min > 0 => Some(min),
-            Ok(_) => {
-                self.problems.add(&at.span, "this must be one size", "above 0, and no range", None);
-                None
-            }
-            Err(wrong) => {
-                self.problems.add(&at.span, "this is no size", wrong.what, Some(wrong.help));
                 None
             }
         }

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
-use super::{Invariant, Sometimes};
+use super::{Invariant, Problems, Sometimes, Spread, text};
 
 /// A value and its bytes in the file.
 #[derive(Clone, Debug)]
@@ -111,6 +111,24 @@ text!(
     /// `restarted:N`, `reconnected:C`; Q is a queue, N a node or `any`, C a group of clients.
     EventText, "event", ["leader-changed:orders", "restarted:any"]
 );
+
+impl Problems {
+    /// A number of bytes above 0; `default` if the key is not there.
+    pub(super) fn size(&mut self, field: &Field<SizeText>, default: Option<u64>) -> Option<u64> {
+        let Field(Some(at)) = field else { return default };
+        match text::size_range(at.value.as_ref()) {
+            Ok(Spread { min, max }) if min == max && min > 0 => Some(min),
+            Ok(_) => {
+                self.add(&at.span, "this must be one size", "above 0, and no range", None);
+                None
+            }
+            Err(wrong) => {
+                self.add(&at.span, "this is no size", wrong.what, Some(wrong.help));
+                None
+            }
+        }
+    }
+}
 
 /// One target, or a list of them.
 #[derive(Clone, Debug)]
