@@ -19,8 +19,8 @@ use super::{
     detour::Detours,
     forgetful,
     group::{self, Group},
-    operate::Question,
-    probation::{Founding, Word},
+    inputs::{DriverHandle, DriverInputs, Input},
+    probation::Founding,
     tamper,
     transfer::{Early, promise},
     wire::{Frame, WireMessage, snapshot_from_raft},
@@ -33,62 +33,6 @@ use crate::{
 
 /// Inputs taken in one round: enough to batch well, few enough that ticks are not starved.
 const INPUTS_PER_ROUND_MAX: usize = 512;
-
-/// What the loop reacts to.
-pub(crate) enum Input {
-    Peer {
-        from: NodeId,
-        group: GroupId,
-        message: Box<WireMessage>,
-    },
-    Probation {
-        from: NodeId,
-        group: GroupId,
-        word: Word,
-    },
-    Forwarded {
-        group: GroupId,
-        command: Bytes,
-    },
-    Connected(NodeId),
-    Disconnected(NodeId),
-    Open(OpenGroup),
-    Close(GroupId),
-    /// A peer says that the cluster has removed this node.
-    Removed(NodeId),
-    Flush,
-    Operate(Question),
-    Persisted(Persisted),
-    LogFailed(LogError),
-}
-
-/// How the rest of the node talks to its driver. Inputs are taken in order.
-#[derive(Clone)]
-pub struct DriverHandle {
-    inputs: mpsc::UnboundedSender<Input>,
-}
-
-impl DriverHandle {
-    /// Opens a group on this node, with whatever recovery found of it.
-    pub fn open(&self, group: OpenGroup) {
-        self.input(Input::Open(group));
-    }
-
-    /// Closes a group and forgets its data.
-    pub fn close(&self, group: GroupId) {
-        self.input(Input::Close(group));
-    }
-
-    /// Says that the host has commands to propose.
-    pub fn flush(&self) {
-        self.input(Input::Flush);
-    }
-
-    /// A driver that has ended takes nothing: the node is about to end too.
-    pub(crate) fn input(&self, input: Input) {
-        self.inputs.send(input).ok();
-    }
-}
 
 /// All Raft groups of a node.
 pub struct Driver<P: Platform, H: Host> {
@@ -142,17 +86,6 @@ struct Waiting {
     snapshot: Option<Snapshot>,
     messages: Vec<Message>,
 }
-
-impl DriverHandle {
-    /// A handle, and the inputs for [`Driver::new`] to take.
-    pub fn channel() -> (Self, DriverInputs) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { inputs: sender }, DriverInputs(receiver))
-    }
-}
-
-/// The driver's end of its handles.
-pub struct DriverInputs(mpsc::UnboundedReceiver<Input>);
 
 impl<P: Platform, H: Host> Driver<P, H> {
     /// A driver over the recovered groups, none of them open yet. Spawns the task that owns the log.

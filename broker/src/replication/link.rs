@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     DriverHandle, FRAME_BYTES_MAX, WIRE_VERSION,
-    driver::Input,
+    inputs::Input,
     wire::{FIRST_FRAME_BYTES_MAX, Frame, Hello},
 };
 use crate::platform::{Chaos, GroupId, Listener, NodeId, Platform};

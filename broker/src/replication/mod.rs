@@ -15,6 +15,7 @@ mod driver;
 mod election;
 mod forgetful;
 mod group;
+mod inputs;
 mod link;
 mod log;
 mod membership;
@@ -33,7 +34,8 @@ use std::{
 
 use bytes::Bytes;
 
-pub use driver::{Driver, DriverError, DriverHandle, DriverInputs};
+pub use driver::{Driver, DriverError};
+pub use inputs::{DriverHandle, DriverInputs};
 pub use link::Links;
 pub use membership::{MemberChange, Refusal};
 pub use operate::GroupStatus;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use raft::{INVALID_ID, ProgressState};
 use tokio::sync::oneshot;
 
-use super::{Driver, DriverHandle, Host, Links, MemberChange, Refusal, driver::Input, group::Group};
+use super::{Driver, DriverHandle, Host, Links, MemberChange, Refusal, group::Group, inputs::Input};
 use crate::{
     platform::{GroupId, LogIndex, NodeId, Observation, Platform, Sabotage, Term},
     storage::Members,

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::driver::Input;
+use super::inputs::Input;
 use crate::{
     platform::{Chaos, Disk, GroupId, Platform, Sabotage},
     storage::{Record, StorageError, Wal},
