@@ -32,7 +32,7 @@ mod logs;
 pub(crate) mod loss;
 mod order;
 mod ownership;
-mod pairing;
+pub(crate) mod pairing;
 mod prefetch;
 mod progress;
 mod quorum;

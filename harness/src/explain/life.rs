@@ -1,16 +1,15 @@
 //! The life of one message: what its clients did and saw, which log entry carried it, what its queue did with it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ferret_reports::WitnessEvent;
-use warren::platform::{GroupId, LogIndex, NodeId, Observation};
+use warren::platform::{GroupId, LogIndex, NodeId, Observation, Term};
 
 use super::{MessageName, Narrator, replicas::Replica};
 use crate::{
     check::ledger::{Attempt, Position, Sighting},
-    history::{EventKind, Nanos, PublishOutcome, Settle},
+    history::{ClientId, EventKind, Nanos, PublishOutcome, Settle},
 };
-
-/// A sighting's dispatch is looked for among what its node sent within so long before.
-const ON_THE_WAY: u64 = 60_000_000_000;
 
 /// Everything that is known of one message.
 pub struct Life {
@@ -43,6 +42,7 @@ pub struct Try {
 pub struct Entry {
     pub group: GroupId,
     pub index: LogIndex,
+    pub term: Term,
     /// Inferred from the time of the confirm, not from the message's number.
     pub guessed: bool,
 }
@@ -118,25 +118,10 @@ impl Narrator<'_> {
         }
     }
 
-    /// The number of the message that a client received: that of the last one that its node sent under the same tag
-    /// before.
+    /// The number of the message that a client received: of what its node sent to that channel under the same tag.
     fn dispatch(&self, group: GroupId, seen: &Sighting) -> Option<u64> {
-        let node = self.ledger.channels.get(&seen.channel)?.node;
-        let earliest = self.ledger.time(seen.received).0.saturating_sub(ON_THE_WAY);
-        let sent = self
-            .ledger
-            .tape()
-            .deliveries
-            .iter()
-            .rev()
-            .filter(|fact| fact.at < seen.received && fact.node == node && self.ledger.time(fact.at).0 >= earliest);
-        let mut under_the_tag = sent.filter_map(|fact| match *fact.what {
-            Observation::Delivered { group: of, message, tag, .. } if of == group && tag == seen.delivery.tag => {
-                Some(message)
-            }
-            _ => None,
-        });
-        under_the_tag.next()
+        let sent = self.pairs.get(&seen.channel)?.sent.get(&seen.delivery.tag)?;
+        (sent.group == group).then_some(sent.message)
     }
 
     /// The entry that gave the message its number.
@@ -145,13 +130,13 @@ impl Narrator<'_> {
         let numbered =
             facts.iter().position(|fact| matches!(*fact.what, Observation::Enqueued { last, .. } if last >= number))?;
         facts[numbered..].iter().find_map(|fact| match *fact.what {
-            Observation::Applied { index, .. } => Some(Entry { group, index, guessed: false }),
+            Observation::Applied { index, term, .. } => Some(Entry { group, index, term, guessed: false }),
             _ => None,
         })
     }
 
     /// A confirm follows from what its node applies: the last entry with new messages before it carried this one, if
-    /// the node tells the truth.
+    /// the node tells the truth. An entry whose messages are all known to be others did not.
     fn entry_before_confirm(&self, group: GroupId, attempt: &Attempt) -> Option<Entry> {
         let (_, told) = attempt.outcome?;
         let node = self.ledger.channels.get(&attempt.channel)?.node;
@@ -160,15 +145,19 @@ impl Narrator<'_> {
             EventKind::Observed { node: by, observation } => Some((*by, observation.clone())),
             _ => None,
         };
+        let of_others = self.entries_of_others(group, (attempt.id.publisher, attempt.id.sequence));
         let mut numbered = false;
         let mut entry = None;
         for (by, observation) in events.iter().filter_map(|event| observed(&event.kind)) {
             match observation {
                 Observation::Enqueued { group: of, .. } if by == node && of == group => numbered = true,
-                Observation::Applied { group: of, index, .. }
-                    if by == node && of == group && std::mem::take(&mut numbered) =>
+                Observation::Applied { group: of, index, term, .. }
+                    if by == node
+                        && of == group
+                        && std::mem::take(&mut numbered)
+                        && !of_others.contains(&(index, term)) =>
                 {
-                    entry = Some(Entry { group, index, guessed: true });
+                    entry = Some(Entry { group, index, term, guessed: true });
                 }
                 _ => {}
             }
@@ -178,11 +167,45 @@ impl Narrator<'_> {
         }
         // Confirmed before anybody applied it, or never: the first entry that anybody appended after it.
         events.iter().filter_map(|event| observed(&event.kind)).find_map(|(_, observation)| match observation {
-            Observation::Appended { group: of, index, .. } if of == group => {
-                Some(Entry { group, index, guessed: true })
+            Observation::Appended { group: of, index, term, .. }
+                if of == group && !of_others.contains(&(index, term)) =>
+            {
+                Some(Entry { group, index, term, guessed: true })
             }
             _ => None,
         })
+    }
+
+    /// The applied entries with nothing in them for `message`: all that they numbered was received, and was another,
+    /// or there was nothing to number. Another term's entry at the same place is another entry.
+    fn entries_of_others(&self, group: GroupId, message: (ClientId, u64)) -> BTreeSet<(LogIndex, Term)> {
+        let tape = self.ledger.tape();
+        let received = self.received(group);
+        let of_another = |number: u64| received.get(&number).is_some_and(|one| *one != message);
+        let mut entries = BTreeSet::new();
+        let (mut before, mut last) = (0, 0);
+        for fact in tape.queues.get(&group).map(|tape| &tape.facts[..]).unwrap_or_default() {
+            match *fact.what {
+                Observation::Enqueued { last: number, .. } => last = number,
+                Observation::Applied { index, term, .. } => {
+                    if (before + 1..=last).all(of_another) {
+                        entries.insert((index, term));
+                    }
+                    before = last;
+                }
+                _ => {}
+            }
+        }
+        entries
+    }
+
+    /// Whose message had which number, of those that were received.
+    fn received(&self, group: GroupId) -> BTreeMap<u64, (ClientId, u64)> {
+        let ledger = &self.ledger;
+        let seen = ledger.attempts.iter().flat_map(|attempt| {
+            ledger.sightings_of(attempt).map(|seen| (seen, (attempt.id.publisher, attempt.id.sequence)))
+        });
+        seen.filter_map(|(seen, message)| Some((self.dispatch(group, seen)?, message))).collect()
     }
 
     /// The settle that its consumer sent for what it received.

@@ -8,13 +8,16 @@ pub mod life;
 mod replicas;
 pub mod story;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use ferret_reports::WitnessEvent;
 
 use crate::{
-    check::ledger::Ledger,
-    history::{ClientId, History, MessageId},
+    check::{
+        ledger::Ledger,
+        pairing::{self, Paired},
+    },
+    history::{ChannelId, ClientId, History, MessageId},
 };
 
 pub use self::{life::Life, replicas::Replica, story::Story};
@@ -22,11 +25,14 @@ pub use self::{life::Life, replicas::Replica, story::Story};
 /// Tells events of one history.
 pub struct Narrator<'h> {
     pub(crate) ledger: Ledger<'h>,
+    pairs: BTreeMap<ChannelId, Paired>,
 }
 
 impl<'h> Narrator<'h> {
     pub fn new(history: &'h History) -> Self {
-        Self { ledger: Ledger::new(history) }
+        let ledger = Ledger::new(history);
+        let pairs = pairing::pair(&ledger);
+        Self { ledger, pairs }
     }
 
     /// The event at `position`, in words.

@@ -39,7 +39,7 @@ impl Narrator<'_> {
         let new = |node: &NodeId| (*node, Replica::new(*node));
         let mut replicas: BTreeMap<NodeId, Replica> = ledger.history.nodes.iter().map(new).collect();
         let mut leader = None;
-        // What was appended under that index: entry and term, to notice when another takes its place.
+        // The entry's hash, once somebody appended it: to notice when another takes its place.
         let mut contents = None;
         for event in &ledger.history.events {
             let at = event.at;
@@ -96,16 +96,19 @@ impl Replica {
         }
     }
 
-    fn observe(&mut self, at: Nanos, entry: Entry, observation: &Observation, contents: &mut Option<(u64, u64)>) {
+    fn observe(&mut self, at: Nanos, entry: Entry, observation: &Observation, contents: &mut Option<u64>) {
         let covers = |group, index| group == entry.group && index >= entry.index;
         match *observation {
             Observation::Appended { group, index, term, hash } if group == entry.group && index == entry.index => {
-                let new = (term.0, hash);
-                let known = *contents.get_or_insert(new);
-                self.lost = known != new;
-                if self.appended.is_none() && known == new {
+                if term == entry.term {
+                    contents.get_or_insert(hash);
+                }
+                // Whatever was there before the entry is no part of its story.
+                let Some(known) = *contents else { return };
+                self.lost = (term, hash) != (entry.term, known);
+                if self.appended.is_none() && !self.lost {
                     self.appended = Some(at);
-                } else if known != new {
+                } else if self.lost {
                     self.fates.push((at, format!("put another entry in its place, of term {}", term.0)));
                 } else {
                     self.fates.push((at, "appended it again".to_owned()));

@@ -6,7 +6,6 @@ use super::{Life, MessageName, Narrator};
 use crate::{
     check::{Invariant, verdict::seconds},
     history::{ClientId, Nanos, PublishOutcome},
-    search::shrink::Goal,
 };
 
 /// Messages told of, at most.
@@ -33,15 +32,9 @@ pub struct Story {
 impl Story {
     /// The story of `record`'s first violation of what its scenario asks for; of `message`, if one is named.
     pub fn of(narrator: &Narrator<'_>, record: &RunRecord, message: Option<&MessageName>) -> Self {
-        let goals = Goal::all_of(record);
-        let results: Vec<&InvariantResult> = goals
-            .iter()
-            .filter_map(|goal| record.invariants.iter().find(|result| result.name == goal.name()))
-            .collect();
-        // A reproducer asks for one invariant; the story is to be that of its violation, whatever else broke before.
-        let broken = results.iter().find(|result| result.required).or(results.first()).copied().cloned();
-        let others = record.violated().filter(|result| broken.as_ref().is_none_or(|one| one.name != result.name));
-        let mut also: Vec<String> = others.map(|result| result.name.clone()).collect();
+        let mut violated = record.violated();
+        let broken = violated.next().cloned();
+        let mut also: Vec<String> = violated.map(|result| result.name.clone()).collect();
         let names = match message {
             Some(message) => vec![message.clone()],
             None => broken.iter().flat_map(|result| messages_of(narrator, result)).take(MESSAGES_MAX).collect(),
@@ -176,6 +169,11 @@ fn told(narrator: &Narrator<'_>, life: &Life) -> String {
             fates.filter(|(_, _, fate)| fate.contains("without it") || fate.contains("in its place")).collect();
         gone.sort_by_key(|(time, node, _)| (*time, *node));
         sentences.extend(gone.iter().map(|(time, node, fate)| format!("At {} {node} {fate}", at(*time))));
+    }
+    let confirmed = life.attempts.iter().any(|one| matches!(one.outcome, Some((PublishOutcome::Confirmed, _))));
+    if life.entry.is_none() && confirmed && ledger.groups.values().any(|queue| *queue == life.queue) {
+        sentences
+            .push(format!("As far as the order of events tells, no entry of the log of {} carried it", life.queue));
     }
     sentences.push(match life.deliveries {
         0 => "Nobody ever received it".to_owned(),

@@ -1,5 +1,7 @@
 //! What `explain` and `diff` tell of runs, with a script in the place of the simulation.
 
+mod exported;
+
 use std::{
     ffi::OsString,
     fs,
@@ -11,8 +13,8 @@ use ferret::{
     check::Invariant,
     cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
     history::{
-        ChannelId, ClientId, Delivery, Event, EventKind, History, MessageId, Nanos, NodeDown, PublishOutcome, QueueId,
-        Settle, Stray,
+        ChannelId, ClientId, Connection, Delivery, Event, EventKind, History, MessageId, Nanos, NodeDown,
+        PublishOutcome, QueueId, Settle, Stray,
     },
     progress::Progress,
     run::{self, Bare, RunOptions},
@@ -108,9 +110,17 @@ impl Tape {
             self.node(100, node, Observation::GroupOpened { group: GROUP, queue: "orders".into() });
         }
         self.node(200, 1, Observation::BecameLeader { group: GROUP, term: Term(1) });
-        self.at(300, opened(0, 0, 1));
-        self.at(310, opened(1, 1, 2));
+        self.open(300, 0, 1, 3);
+        self.open(310, 1, 2, 4);
         self.at(320, EventKind::Subscribe { channel: ChannelId(1), queue: QueueId(0), prefetch: 50, no_ack: false })
+    }
+
+    /// The client opens a channel of its own number at the node, which knows it by another.
+    fn open(&mut self, ms: u64, client: u32, node: u64, channel: u64) {
+        let from = format!("{}:50000", self.0.clients[client as usize]);
+        self.node(ms, node, Observation::ChannelOpened { channel, client: from });
+        let (client, channel, node) = (ClientId(client), ChannelId(client), NodeId(node));
+        self.at(ms, EventKind::ChannelOpened { client, channel, node, connection: Connection::New });
     }
 
     fn publish(&mut self, ms: u64, sequence: u64) -> &mut Self {
@@ -151,15 +161,6 @@ impl Tape {
         self.at(9_000, EventKind::LoadStopped).at(9_000, EventKind::Healed).at(9_100, EventKind::DrainBegan);
         self.at(9_200, EventKind::DrainEnded { complete: true, reason: String::new() }).at(9_300, EventKind::Ended);
         std::mem::take(&mut self.0)
-    }
-}
-
-fn opened(client: u32, channel: u32, node: u64) -> EventKind {
-    EventKind::ChannelOpened {
-        client: ClientId(client),
-        channel: ChannelId(channel),
-        node: NodeId(node),
-        connection: ferret::history::Connection::New,
     }
 }
 
@@ -276,6 +277,45 @@ fn the_life_of_any_message_is_told() {
 }
 
 #[test]
+fn a_message_is_not_said_to_be_in_an_entry_whose_message_was_another() {
+    let told = |received: bool| {
+        let mut tape = Tape::new();
+        // The first publish is dropped, and confirmed all the same; the entry is the second's.
+        tape.begin().publish(1_000, 1).publish(1_001, 2).appended(1_002, 1, 1, 1).given(1_010, 1);
+        tape.confirmed(1_012, 1).confirmed(1_012, 2).given(1_013, 2);
+        tape.node(1_013, 2, Observation::Delivered { group: GROUP, message: 1, channel: 4, count: 0, tag: 1 });
+        if received {
+            let delivery = Delivery { message: Some(message(2)), redelivered: false, delivery_count: None, tag: 1 };
+            tape.at(1_016, EventKind::Deliver { channel: ChannelId(1), queue: QueueId(0), delivery });
+        }
+        let runs = Told::of(vec![tape.end()]);
+        ["pub-1/1", "pub-1/2"].map(|name| runs.call("explain", &["run-1"], &["--message", name]).1.replace('\n', " "))
+    };
+    let [dropped, carried] = told(true);
+    assert!(dropped.contains("no entry of the log of orders carried it"), "{dropped}");
+    assert!(!dropped.contains("Entry 1") && !dropped.contains("entry 1 on each node"), "{dropped}");
+    assert!(carried.contains("Entry 1 of the log of orders, which n1 led, carried it as message 1"), "{carried}");
+    let [either, _] = told(false);
+    assert!(either.contains("carried it, as far as the order of events tells"), "it may have been this one: {either}");
+}
+
+#[test]
+fn a_lost_entry_and_the_one_that_took_its_place_are_two() {
+    let mut tape = Tape::new();
+    // n1 confirms what only its memory holds; the next leader puts the second message in that place.
+    tape.begin().publish(1_000, 1).appended(1_002, 1, 1, 1).confirmed(1_003, 1);
+    tape.node(2_000, 3, Observation::BecameLeader { group: GROUP, term: Term(2) });
+    tape.publish(2_005, 2).appended(2_010, 3, 1, 2).appended(2_020, 1, 1, 2).applied(2_030, 2, 1, 2);
+    tape.node(2_031, 2, Observation::Delivered { group: GROUP, message: 1, channel: 4, count: 0, tag: 1 });
+    let delivery = Delivery { message: Some(message(2)), redelivered: false, delivery_count: None, tag: 1 };
+    tape.at(2_040, EventKind::Deliver { channel: ChannelId(1), queue: QueueId(0), delivery });
+    let (_, told) = Told::of(vec![tape.end()]).call("explain", &["run-1"], &["--message", "pub-1/1"]);
+    let told = told.replace('\n', " ");
+    assert!(told.contains("Entry 1 of the log of orders, which n1 led, carried it, as far as"), "{told}");
+    assert!(told.contains("At 2.020 s n1 put another entry in its place, of term 2"), "{told}");
+}
+
+#[test]
 fn the_last_message_of_the_publisher_in_the_witness_is_told_of_and_no_others() {
     let mut tape = Tape::new();
     tape.0.faults = vec!["cut the power of n1 (leader of orders) for 2 s".into()];
@@ -306,7 +346,7 @@ fn two_runs_are_told_apart_by_their_first_different_event_and_their_figures() {
     assert_eq!(code, exit::PASS, "{told}");
     insta::assert_snapshot!(told);
     let (_, same) = runs.call("diff", &["run-1", "run-1"], &[]);
-    assert!(same.contains("the histories are equal: 34 events\nno figure moved\n"), "{same}");
+    assert!(same.contains("the histories are equal: 36 events\nno figure moved\n"), "{same}");
 }
 
 #[test]
@@ -396,30 +436,6 @@ fn the_worst_of_several_runs_is_explained_and_a_diff_wants_one() {
 }
 
 #[test]
-fn an_export_writes_over_nothing_that_a_run_left() {
-    let runs = Told::of(vec![delivery()]);
-    let place = |name: &str| runs.folder.path().join(name).display().to_string();
-    std::os::unix::fs::symlink(place("run-1/told/seed-1/run.json"), place("link.json")).expect("a link is made");
-    for file in ["run-1/told/seed-1/history.jsonl.gz", "run-1/told/seed-1/report.html", "run-1/sweep.json", "link.json"]
-    {
-        let before = fs::read(place(file)).expect("the run left it");
-        let (code, told) = runs.call("export", &["run-1"], &["--format", "events", "--out", &place(file)]);
-        let why = format!("ferret: DIR/{file} is what a run left, or its scenario: name another file\n");
-        assert_eq!((code, told), (exit::USAGE, why));
-        assert_eq!(fs::read(place(file)).expect("it is still there"), before, "{file}");
-    }
-    fs::hard_link(place("run-1/told/seed-1/run.json"), place("second")).expect("a link is made");
-    let before = fs::read(place("second")).expect("the run left it");
-    let (code, told) = runs.call("export", &["run-1"], &["--format", "events", "--out", &place("second")]);
-    assert!(code == exit::USAGE && told.contains("DIR/second is one of 2 names of a file"), "{told}");
-    assert_eq!(fs::read(place("second")).expect("it is still there"), before);
-    let (code, _) = runs.call("export", &["told.toml"], &["--format", "events", "--out", &place("told.toml")]);
-    assert_eq!((code, fs::read_to_string(place("told.toml")).expect("it is there").as_str()), (exit::USAGE, SCENARIO));
-    let beside = place("run-1/told/seed-1/events.jsonl");
-    assert_eq!(runs.call("export", &["run-1"], &["--format", "events", "--out", &beside]).0, exit::PASS);
-}
-
-#[test]
 fn what_somebody_else_wrote_into_a_record_gives_no_orders_to_a_terminal() {
     let runs = Told::of(vec![loss(), delivery()]);
     let file = runs.folder.path().join("run-1/told/seed-1/run.json");
@@ -440,32 +456,4 @@ fn what_somebody_else_wrote_into_a_record_gives_no_orders_to_a_terminal() {
     }
     let (code, told) = call("judge", &["no\u{1b}[2Jthing"], &Script(Mutex::default()));
     assert!(code == exit::INVALID_SCENARIO && told.contains(r"no\u{1b}[2Jthing"), "{told:?}");
-}
-
-#[test]
-fn an_export_that_finds_no_room_names_its_file() {
-    let runs = Told::of(vec![delivery()]);
-    let (code, told) = runs.call("export", &["run-1"], &["--format", "events", "--out", "/dev/full"]);
-    assert_eq!(code, exit::INTERNAL);
-    assert!(told.starts_with("ferret: cannot write /dev/full: "), "{told}");
-}
-
-#[test]
-fn what_a_run_left_is_no_history_to_judge_but_what_is_exported_is() {
-    let runs = Told::of(vec![delivery()]);
-    let export = "write `ferret export DIR/run-1/told/seed-1 --format history | ferret judge -`";
-    for name in ["history.jsonl.gz", "run.json"] {
-        let (code, told) = runs.call("judge", &[&format!("run-1/told/seed-1/{name}")], &[]);
-        assert_eq!(code, exit::INVALID_SCENARIO);
-        assert!(told.contains(export), "{name}: {told}");
-    }
-    let exported = runs.call("export", &["run-1"], &["--format", "history"]).1;
-    let history = exported.lines().filter(|line| line.starts_with('{')).collect::<Vec<_>>().join("\n");
-    fs::write(runs.folder.path().join("history.jsonl"), history).expect("it is written");
-    let out = runs.folder.path().join("judged").display().to_string();
-    let (code, told) = runs.call("judge", &["history.jsonl"], &["--out", &out]);
-    assert_eq!(code, exit::PASS, "{told}");
-    fs::write(runs.folder.path().join("README.md"), "# A title\n\nText.\n").expect("it is written");
-    let (_, told) = runs.call("judge", &["README.md"], &[]);
-    assert!(told.contains("read as jsonl") && !told.contains("edn"), "{told}");
 }
