@@ -15,6 +15,7 @@ use warren::platform::NodeId;
 
 use super::effect::Effect;
 use crate::{
+    history::Nanos,
     scenario::{ChannelEnd, DiskError, Weather},
     sim::{Bandwidth, ClockRate, DiskFault, MachineId, Reorder, World},
     workload::conduct::Conduct,
@@ -124,8 +125,18 @@ pub struct Holds {
 struct Hold {
     fault: u32,
     grip: Grip,
-    /// The world's counters when this grip came in force or was last credited; `None`: it never was in force.
+    taken: Nanos,
+    /// When this grip came in force first; `None`: it never was.
+    first: Option<Nanos>,
+    /// The world's counters when it came in force or was last credited.
     since: Option<Counters>,
+}
+
+impl Hold {
+    /// Whether another was in force until this one ends, at `now`: of two that end together, one is released first.
+    fn was_covered(&self, now: Nanos) -> bool {
+        self.first.is_none_or(|first| self.taken < first && first == now)
+    }
 }
 
 /// The world's counters of one thing; those that do not concern it stay 0.
@@ -161,7 +172,7 @@ impl Holds {
         self.credit(thing);
         let holds = self.grips.entry(thing).or_default();
         let before = strongest(holds).map(|position| holds[position].fault);
-        holds.push(Hold { fault, grip, since: None });
+        holds.push(Hold { fault, grip, taken: self.world.now(), first: None, since: None });
         self.enforce(thing, before, Counters::default());
     }
 
@@ -171,7 +182,7 @@ impl Holds {
         let Some(holds) = self.grips.get_mut(&thing) else { return true };
         let before = strongest(holds).map(|position| holds[position].fault);
         if let Some(position) = holds.iter().position(|hold| hold.fault == fault)
-            && holds.remove(position).since.is_none()
+            && holds.remove(position).was_covered(self.world.now())
         {
             self.covered.insert(fault);
         }
@@ -237,6 +248,7 @@ impl Holds {
             return;
         };
         let hold = &mut holds[position];
+        hold.first.get_or_insert(self.world.now());
         hold.since = Some(now);
         if before != Some(hold.fault) {
             let effect = &mut self.effects[hold.fault as usize];

@@ -60,6 +60,16 @@ fn a_channel_that_its_client_closes_comes_back_on_the_same_connection_under_the_
 }
 
 #[test]
+fn of_two_faults_that_end_the_same_channels_side_by_side_the_second_is_told_that_the_first_did_it() {
+    let step = r#"{ at = "1s", channel-close = { client = "pub", every = "400ms" }, for = "2s" },
+                  { at = "1s", channel-close = { client = "pub", every = "400ms" }, for = "2s" }"#;
+    let output = Play::of(step).run();
+    let [first, second] = &output.record.faults[..] else { panic!("two steps") };
+    assert_eq!(first.effect, "ended 15 channels");
+    assert_eq!((second.bit, second.effect.as_str()), (false, "nothing: another fault did the same all the while"));
+}
+
+#[test]
 fn a_channel_that_the_broker_closes_takes_the_publishes_behind_with_it_and_comes_back() {
     let step = r#"{ at = "1s", channel-close = { client = "pub", every = "400ms", how = "error" }, for = "2s" }"#;
     let play = Play {
