@@ -89,7 +89,8 @@ pub(crate) fn by_urgency(invariants: &[InvariantResult]) -> Vec<&InvariantResult
             InvariantVerdict::Holds => 4,
             InvariantVerdict::Vacuous => 5,
         };
-        (rank, !invariant.required)
+        // As `violated` has them.
+        (rank, !invariant.required, if rank == 0 { invariant.broken_ns() } else { 0 })
     });
     sorted
 }

@@ -28,8 +28,8 @@ pub use events::{
 pub use gate::*;
 pub use history::{HistoryOperation, HistoryRecord};
 pub use html::{
-    LinkedRun, POLICY as PAGE_POLICY, rejudge_run_html, render_calls_html, render_difference_html, render_history_html,
-    render_overview_html, render_run_html, render_scenario_html, render_store_html,
+    LinkedRun, POLICY as PAGE_POLICY, is_history_html, rejudge_run_html, render_calls_html, render_difference_html,
+    render_history_html, render_overview_html, render_run_html, render_scenario_html, render_store_html,
 };
 pub use junit::{render_gate_junit, render_junit};
 pub use markdown::{MARKDOWN_BYTES_MAX, render_gate_markdown, render_markdown};

@@ -47,9 +47,9 @@ pub struct RunRecord {
 pub const PANIC: &str = "panic";
 
 impl RunRecord {
-    /// What was violated, whether the scenario expects it or not.
+    /// What was violated, whether the scenario expects it or not; see [`violated`].
     pub fn violated(&self) -> impl Iterator<Item = &InvariantResult> {
-        self.invariants.iter().filter(|result| result.verdict == InvariantVerdict::Violated)
+        violated(&self.invariants)
     }
 
     /// Whether a broker failed an assertion of its own.
@@ -175,6 +175,24 @@ pub struct InvariantResult {
     pub explanation: Option<String>,
     /// The events that make up the witness, in order.
     pub witness: Vec<WitnessEvent>,
+}
+
+/// What was violated: first what the scenario asks for, then the first to come about, since later ones are often what
+/// came of it.
+pub fn violated(invariants: &[InvariantResult]) -> impl Iterator<Item = &InvariantResult> {
+    let mut violated: Vec<_> =
+        invariants.iter().filter(|result| result.verdict == InvariantVerdict::Violated).collect();
+    violated.sort_by_key(|result| (!result.required, result.broken_ns()));
+    violated.into_iter()
+}
+
+impl InvariantResult {
+    /// When the promise was broken, in nanoseconds: at the last event of its witness, before which nobody could tell.
+    /// The end of time without one.
+    pub(crate) fn broken_ns(&self) -> u64 {
+        let events = self.witness.iter().filter(|event| event.who != "run" && event.who != "faults");
+        events.map(|event| event.at_ns).max().unwrap_or(u64::MAX)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Streams, exit, paths::Selection, render_problem, shown::Shown};
+use super::{Streams, exit, paths::Selection, render_problem, run::MessageFormat, shown::Shown};
 use crate::{
     scenario::{Problem, is_no_scenario},
     search::regressions,
@@ -90,20 +90,31 @@ pub(super) fn report_invalid(selection: &Selection, streams: &mut Streams<'_>) -
     Ok(())
 }
 
-/// The same, for programs: an object per file.
-pub(super) fn invalid_messages(selection: &Selection) -> Vec<Value> {
+/// The same, and for programs an object per file on standard output.
+pub(super) fn tell_invalid(selection: &Selection, format: MessageFormat, streams: &mut Streams<'_>) -> io::Result<()> {
+    report_invalid(selection, streams)?;
+    match format {
+        MessageFormat::Human => Ok(()),
+        MessageFormat::Json => invalid_messages(selection).iter().try_for_each(|told| writeln!(streams.out, "{told}")),
+    }
+}
+
+fn invalid_messages(selection: &Selection) -> Vec<Value> {
     let unread =
         |path: &PathBuf, why: String| json!({ "scenario": path.shown(), "verdict": "unreadable", "explanation": why });
-    let problem =
-        |problem: &Problem| json!({ "line": problem.line(), "message": problem.message, "help": problem.help });
     let unreadable = selection.unreadable.iter().map(|(path, error)| unread(path, error.to_string()));
     let empty = selection.empty.iter().map(|path| unread(path, "there is no scenario in this folder".to_owned()));
     let stray = selection.stray.iter().map(|path| unread(path, "the scenario of these seeds is not there".to_owned()));
     let invalid = selection.invalid.iter().map(|(path, problems)| {
-        let problems: Vec<Value> = problems.iter().map(problem).collect();
-        json!({ "scenario": path.shown(), "verdict": "invalid", "problems": problems })
+        json!({ "scenario": path.shown(), "verdict": "invalid", "problems": problem_messages(problems) })
     });
     unreadable.chain(empty).chain(stray).chain(invalid).collect()
+}
+
+/// What is wrong with a file, for programs.
+pub(super) fn problem_messages(problems: &[Problem]) -> Vec<Value> {
+    let told = |problem: &Problem| json!({ "line": problem.line(), "message": problem.message, "help": problem.help });
+    problems.iter().map(told).collect()
 }
 
 fn counted(count: u64, noun: &str) -> String {

@@ -16,7 +16,7 @@ use super::{
     Streams,
     artifacts::{self, Artifacts, Keep, Summary},
     build_id,
-    check::{nothing_found, report_invalid},
+    check::{nothing_found, problem_messages, tell_invalid},
     exit,
     gate_table::table,
     interrupt::Interrupt,
@@ -156,18 +156,23 @@ pub(super) fn gate<S: Simulate>(
         )?;
         return Ok(exit::USAGE);
     }
-    let policy = match read(&path, streams)? {
+    let policy = match read(&path, args.message_format, streams)? {
         Ok(policy) => policy,
         Err(code) => return Ok(code),
     };
-    let selection = match select(&policy.scenarios, &policy, streams)? {
+    let selection = match select(&policy, args.message_format, streams)? {
         Ok(selection) => selection,
         Err(code) => return Ok(code),
     };
     // All that can be wrong is said before anything runs.
     let mut chases = Vec::new();
     for planted in &policy.planted {
-        let own = planted.what.scenarios.as_deref().map(|paths| select_all(paths, streams)).transpose()?;
+        let own = planted
+            .what
+            .scenarios
+            .as_deref()
+            .map(|paths| select_all(paths, args.message_format, streams))
+            .transpose()?;
         match own.transpose() {
             Ok(own) => chases.push(own),
             Err(code) => return Ok(code),
@@ -385,7 +390,7 @@ fn seeds_of(policy: &Policy, scenario: &Scenario, stored: &[u64]) -> Seeds {
     }
 }
 
-fn read(path: &Path, streams: &mut Streams<'_>) -> io::Result<Result<Policy, u8>> {
+fn read(path: &Path, format: MessageFormat, streams: &mut Streams<'_>) -> io::Result<Result<Policy, u8>> {
     let text = match read_text(path) {
         Ok(text) => text,
         Err(error) => {
@@ -398,6 +403,14 @@ fn read(path: &Path, streams: &mut Streams<'_>) -> io::Result<Result<Policy, u8>
         Err(problems) => {
             for problem in &problems {
                 writeln!(streams.err, "{}", render_problem(problem, streams.err_style))?;
+            }
+            if format == MessageFormat::Json {
+                let problems = problem_messages(&problems);
+                writeln!(
+                    streams.out,
+                    "{}",
+                    json!({ "policy": path.shown(), "verdict": "invalid", "problems": problems })
+                )?;
             }
             Ok(Err(exit::INVALID_SCENARIO))
         }
@@ -416,8 +429,9 @@ pub(super) fn read_baseline(path: &Path, streams: &mut Streams<'_>) -> io::Resul
 }
 
 /// The scenarios of the policy that its filter picks.
-fn select(paths: &[PathBuf], policy: &Policy, streams: &mut Streams<'_>) -> io::Result<Result<Selection, u8>> {
-    let mut selection = match select_all(paths, streams)? {
+fn select(policy: &Policy, format: MessageFormat, streams: &mut Streams<'_>) -> io::Result<Result<Selection, u8>> {
+    let paths = &policy.scenarios;
+    let mut selection = match select_all(paths, format, streams)? {
         Ok(selection) => selection,
         Err(code) => return Ok(Err(code)),
     };
@@ -430,13 +444,17 @@ fn select(paths: &[PathBuf], policy: &Policy, streams: &mut Streams<'_>) -> io::
     Ok(Ok(selection))
 }
 
-fn select_all(paths: &[PathBuf], streams: &mut Streams<'_>) -> io::Result<Result<Selection, u8>> {
+fn select_all(
+    paths: &[PathBuf],
+    format: MessageFormat,
+    streams: &mut Streams<'_>,
+) -> io::Result<Result<Selection, u8>> {
     let selection = Selection::read(paths);
     if selection.is_empty() {
         return nothing_found(streams).map(Err);
     }
     if !selection.is_valid() {
-        report_invalid(&selection, streams)?;
+        tell_invalid(&selection, format, streams)?;
         return Ok(Err(exit::INVALID_SCENARIO));
     }
     Ok(Ok(selection))

@@ -10,12 +10,21 @@ use clap::{
     Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use ferret_reports::{HistoryOperation, HistoryRecord, InvariantVerdict, grouped, render_history_html};
+use ferret_reports::{
+    HistoryOperation, HistoryRecord, InvariantVerdict, grouped, is_history_html, render_history_html,
+};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 
 use super::{
-    Streams, artifacts::Artifacts, exit, interrupt::Interrupt, render_problem, shown::Shown, terminal,
+    Streams,
+    artifacts::{Artifacts, PAGE_FILE},
+    check::problem_messages,
+    exit,
+    interrupt::Interrupt,
+    render_problem,
+    shown::Shown,
+    terminal,
     writing::write_file,
 };
 use crate::{
@@ -149,6 +158,14 @@ fn json_value(text: &str) -> Result<Value, String> {
 }
 
 pub(super) fn judge(args: &JudgeArgs, interrupt: &Interrupt, streams: &mut Streams<'_>) -> io::Result<u8> {
+    if let Some(foreign) = args.out.as_deref().and_then(foreign_report) {
+        let foreign = foreign.shown();
+        writeln!(
+            streams.err,
+            "ferret: {foreign} would be replaced, and is no report of a history: name another folder with --out"
+        )?;
+        return Ok(exit::USAGE);
+    }
     let (path, bytes) = match args.history.to_string_lossy().into_owned() {
         path if path == "-" => {
             let mut bytes = Vec::new();
@@ -211,6 +228,14 @@ pub(super) fn judge(args: &JudgeArgs, interrupt: &Interrupt, streams: &mut Strea
     })
 }
 
+/// What stands where the report is to be, unless `ferret judge` wrote it.
+fn foreign_report(out: &Path) -> Option<PathBuf> {
+    let place = out.join(PAGE_FILE);
+    let is_file = fs::symlink_metadata(&place).ok()?.is_file();
+    let ours = is_file && fs::read(&place).is_ok_and(|page| is_history_html(&page));
+    (!ours).then_some(place)
+}
+
 /// The history as text, without the mark that some editors begin a file with; or why it is none.
 fn text_of(path: &str, bytes: Vec<u8>) -> Result<String, String> {
     const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -253,9 +278,9 @@ fn is_of_a_run(json: &[u8]) -> bool {
 
 /// What is wrong with a history, for programs.
 fn malformed(path: &str, format: Format, problems: &[Problem]) -> Value {
-    let told = |problem: &Problem| json!({ "line": problem.line(), "message": problem.message, "help": problem.help });
-    let problems: Vec<Value> = problems.iter().map(told).collect();
-    json!({ "history": path, "format": format.name(), "verdict": "malformed", "problems": problems })
+    json!({
+        "history": path, "format": format.name(), "verdict": "malformed", "problems": problem_messages(problems)
+    })
 }
 
 fn tell(

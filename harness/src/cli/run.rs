@@ -16,7 +16,7 @@ use warren::platform::Sabotage;
 use super::{
     Streams,
     artifacts::{Artifacts, Keep, Summary},
-    check::{invalid_messages, nothing_found, report_invalid},
+    check::{nothing_found, tell_invalid},
     exit,
     interrupt::Interrupt,
     noticed::{MATCHING, MustTell},
@@ -271,10 +271,7 @@ pub(super) fn run<S: Simulate>(
         return nothing_found(streams);
     }
     if !selection.is_valid() {
-        report_invalid(&selection, streams)?;
-        if args.message_format == MessageFormat::Json {
-            invalid_messages(&selection).iter().try_for_each(|told| writeln!(streams.out, "{told}"))?;
-        }
+        tell_invalid(&selection, args.message_format, streams)?;
         return Ok(exit::INVALID_SCENARIO);
     }
     if let Some(text) = &args.filter {

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use ferret_reports::{
     FaultRecord, InvariantResult, InvariantVerdict, Latency, Quantiles, SometimesResult, ThresholdResult, Verdict,
+    violated,
 };
 use warren::platform::{GroupId, Observation};
 
@@ -29,17 +30,19 @@ pub fn verdict(
         reasons.push(reason);
     };
     let expected: BTreeSet<&str> = expect.violated.iter().map(|invariant| invariant.name()).collect();
+    let why = |result: &InvariantResult| result.explanation.clone().unwrap_or("no explanation".to_owned());
+    for result in violated(invariants).filter(|result| !expected.contains(&*result.name)) {
+        find(Verdict::Violated, format!("{} is violated: {}", result.name, why(result)));
+    }
     for result in invariants {
-        let explanation = result.explanation.as_deref().unwrap_or("no explanation");
         let name = result.name.as_str();
         match result.verdict {
-            InvariantVerdict::Violated if expected.contains(name) => {}
-            InvariantVerdict::Violated => find(Verdict::Violated, format!("{name} is violated: {explanation}")),
+            InvariantVerdict::Violated => {}
             _ if expected.contains(name) => {
                 find(Verdict::Vacuous, format!("{name} should have been violated, and was not"));
             }
             InvariantVerdict::Undecided if result.required => {
-                find(Verdict::Undecided, format!("{name} is undecided: {explanation}"));
+                find(Verdict::Undecided, format!("{name} is undecided: {}", why(result)));
             }
             InvariantVerdict::Vacuous if result.required => {
                 find(Verdict::Vacuous, format!("{name} had nothing to check"));
@@ -70,8 +73,7 @@ pub fn verdict(
 /// then says nothing.
 pub fn of_a_part(expect: &Expect, invariants: &[InvariantResult]) -> (Verdict, Vec<String>) {
     let expect = Expect { effective_faults: 0, ..expect.clone() };
-    let violated: Vec<InvariantResult> =
-        invariants.iter().filter(|result| result.verdict == InvariantVerdict::Violated).cloned().collect();
+    let violated: Vec<InvariantResult> = violated(invariants).cloned().collect();
     verdict(&expect, &violated, &[], &[])
 }
 

@@ -33,7 +33,18 @@ impl Simulate for Nothing {
     }
 }
 
-/// Exit code, standard output, standard error; the paths of this machine are left out.
+/// Exit code, standard output, standard error.
+fn called(arguments: &[OsString]) -> (u8, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut streams =
+        Streams { out: &mut out, err: &mut err, out_style: Style::PLAIN, err_style: Style::PLAIN, progress: false };
+    let line = ["ferret".into()].into_iter().chain(arguments.iter().cloned());
+    let code = cli::main(line, &Nothing, &Interrupt::default(), &mut streams);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (code, text(out), text(err))
+}
+
+/// The same for `ferret judge`; the paths of this machine are left out.
 fn ferret(history: &str, arguments: &[&str]) -> (u8, String, String) {
     ferret_bytes(history.as_bytes(), arguments)
 }
@@ -42,17 +53,11 @@ fn ferret_bytes(history: &[u8], arguments: &[&str]) -> (u8, String, String) {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("history");
     fs::write(&path, history).expect("a history file");
-    let mut line: Vec<OsString> = vec!["ferret".into(), "judge".into(), path.into()];
+    let mut line: Vec<OsString> = vec!["judge".into(), path.into()];
     line.extend(arguments.iter().map(OsString::from));
     line.extend(["--out".into(), folder.path().join("out").into()]);
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut streams =
-        Streams { out: &mut out, err: &mut err, out_style: Style::PLAIN, err_style: Style::PLAIN, progress: false };
-    let code = cli::main(line, &Nothing, &Interrupt::default(), &mut streams);
-    let clean = |bytes: Vec<u8>| {
-        let place = format!("{}/", folder.path().display());
-        String::from_utf8(bytes).expect("text").replace(&place, "")
-    };
+    let (code, out, err) = called(&line);
+    let clean = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
     if [0, 100, 102, 104].contains(&code) {
         let report = fs::read_to_string(folder.path().join("out/report.html")).expect("a report");
         assert!(report.starts_with("<!doctype html>") && report.ends_with("</html>\n"));

@@ -16,13 +16,21 @@ const WIDTH: usize = 1080;
 const MARGIN: usize = 110;
 const ROW: usize = 26;
 
+/// What stands above the verdict of these pages, and of no others.
+const EYEBROW: &str = "<p class=eyebrow>Ferret history report</p>";
+
+/// Whether [`render_history_html`] made this page, in this version or another.
+pub fn is_history_html(page: &[u8]) -> bool {
+    page.starts_with(b"<!doctype html>") && page.windows(EYEBROW.len()).any(|text| text == EYEBROW.as_bytes())
+}
+
 /// Renders a judged history as one self-contained HTML page.
 pub fn render_history_html(record: &HistoryRecord) -> String {
     let tone = invariant_tone(record.verdict);
     let word = record.verdict.word();
     let why = record.explanation.as_ref().map_or(String::new(), |why| format!("<p class=why>{}</p>", html(why)));
     let body = format!(
-        "<main class=run><header class=\"hero {tone}\"><p class=eyebrow>Ferret history report</p><h1><span \
+        "<main class=run><header class=\"hero {tone}\">{EYEBROW}<h1><span \
          class=\"badge {tone}\">{icon}{word}</span> {path}</h1>{why}</header>\n<section><h3>{summary}</h3>\n{figure}\
          <p class=caption>{caption}</p></section>\n{table}</main>\n",
         icon = icon(tone),

@@ -19,7 +19,7 @@ mod tables;
 mod witness;
 
 pub use frame::POLICY;
-pub use history::render_history_html;
+pub use history::{is_history_html, render_history_html};
 pub use store::{render_calls_html, render_difference_html, render_scenario_html, render_store_html};
 
 use crate::{EventLog, InvariantVerdict, RunRecord, Unmade, Verdict, escape::html, finding, quantity::count};

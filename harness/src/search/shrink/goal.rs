@@ -25,19 +25,10 @@ impl Goal {
         if name == PANIC { Some(Self::Panics) } else { Invariant::from_name(name).map(Self::Violates) }
     }
 
-    /// Every failure that a run shows, the first to come about first: later ones are often what came of it.
+    /// Every failure that a run shows, in the order of [`RunRecord::violated`].
     pub fn all_of(record: &RunRecord) -> Vec<Self> {
-        // A witness ends with the event that broke the promise.
-        let ends = |result: &InvariantResult| {
-            let events = result.witness.iter().filter(|event| event.who != "run" && event.who != "faults");
-            events.map(|event| event.at_ns).max().unwrap_or(u64::MAX)
-        };
-        let mut in_order: Vec<(u64, Self)> = record
-            .violated()
-            .filter_map(|result| Some((ends(result), Self::Violates(Invariant::from_name(&result.name)?))))
-            .collect();
-        in_order.sort_by_key(|(end, _)| *end);
-        let mut goals: Vec<Self> = in_order.into_iter().map(|(_, goal)| goal).collect();
+        let violates = |result: &InvariantResult| Some(Self::Violates(Invariant::from_name(&result.name)?));
+        let mut goals: Vec<Self> = record.violated().filter_map(violates).collect();
         if record.panicked() {
             goals.push(Self::Panics);
         }

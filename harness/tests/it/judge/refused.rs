@@ -210,3 +210,18 @@ fn a_model_without_an_initial_value_refuses_one() {
     assert_eq!(ferret(&queue, &[]).0, 0);
     assert_eq!(ferret(STALE, &["--initial", "5"]).0, 100);
 }
+
+#[test]
+fn a_page_of_anothers_is_not_replaced() {
+    let folder = TempDir::new().expect("a folder");
+    let (history, page) = (folder.path().join("history"), folder.path().join("report.html"));
+    fs::write(&history, line(0, "enqueue", json!(5), 0, Some(1))).expect("a history file");
+    let judge = || called(&["judge".into(), history.clone().into(), "--out".into(), folder.path().into()]);
+    assert_eq!((judge().0, judge().0), (0, 0), "its own page is");
+    for foreign in ["mine", "<!doctype html><p>Ferret run report</p>"] {
+        fs::write(&page, foreign).expect("a page");
+        let (code, _, err) = judge();
+        assert!(code == 2 && err.contains("would be replaced"), "{err}");
+        assert_eq!(fs::read_to_string(&page).expect("it is there"), foreign);
+    }
+}
