@@ -23,6 +23,7 @@ use super::{
     check::{nothing_found, report_invalid},
     exit, hunt_table,
     interrupt::Interrupt,
+    laboratory::Silence,
     paths::Selection,
     pool,
     run::{MessageFormat, budget_parser, sabotage_parser},
@@ -146,6 +147,7 @@ pub(super) fn hunt<S: Simulate>(
     };
     let workers = pool::workers(args.jobs);
     let mut told = Told { format: args.message_format, control: Vec::new(), caught: Vec::new() };
+    let _silence = Silence::keep();
     chase.run(&tasks, workers, |hunted, done| told.hear(hunted, (done, tasks.len()), streams))?;
     told.conclude(bugs.len(), args, streams)
 }

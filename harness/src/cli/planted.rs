@@ -14,6 +14,7 @@ use super::{
     Streams,
     beat::Beat,
     interrupt::Interrupt,
+    laboratory::Silence,
     live::HEARTBEAT,
     pool::TICK,
     shown::CLEAR_LINE,
@@ -51,6 +52,7 @@ pub(super) fn chase_all<S: Simulate>(
     workers: usize,
     streams: &mut Streams<'_>,
 ) -> Vec<Chased> {
+    let _silence = Silence::keep();
     let bounds = Bounds { interrupt, limits, runs: AtomicUsize::new(0) };
     let next = AtomicUsize::new(0);
     let mut found = vec![Chased::default(); bugs.len()];
