@@ -3,6 +3,7 @@
 use crate::{
     InvariantResult, InvariantVerdict, RunRecord, Unmade, Verdict,
     quantity::{count, list, some},
+    violated,
 };
 
 /// A verdict as one word or two.
@@ -79,20 +80,19 @@ pub(crate) fn reasons(run: &RunRecord) -> Vec<String> {
 
 /// The order in which invariants are shown: what needs attention first.
 pub(crate) fn by_urgency(invariants: &[InvariantResult]) -> Vec<&InvariantResult> {
-    let mut sorted: Vec<&InvariantResult> = invariants.iter().collect();
-    sorted.sort_by_key(|invariant| {
+    let mut others: Vec<&InvariantResult> =
+        invariants.iter().filter(|invariant| invariant.verdict != InvariantVerdict::Violated).collect();
+    others.sort_by_key(|invariant| {
         let rank = match invariant.verdict {
-            InvariantVerdict::Violated => 0,
-            InvariantVerdict::Undecided => 1,
+            InvariantVerdict::Violated | InvariantVerdict::Undecided => 1,
             InvariantVerdict::NotRecoverable => 2,
             InvariantVerdict::Vacuous if invariant.required => 3,
             InvariantVerdict::Holds => 4,
             InvariantVerdict::Vacuous => 5,
         };
-        // As `violated` has them.
-        (rank, !invariant.required, if rank == 0 { invariant.broken_ns() } else { 0 })
+        (rank, !invariant.required)
     });
-    sorted
+    violated(invariants).chain(others).collect()
 }
 
 /// "Pass: all 12 runs"; what leads up to a colon is the word of `verdict`, the sweep's.
@@ -153,7 +153,7 @@ fn said(invariant: &InvariantResult) -> Option<String> {
 }
 
 fn named(run: &RunRecord, verdict: InvariantVerdict) -> Vec<&str> {
-    run.invariants.iter().filter(|i| i.verdict == verdict).map(|i| i.name.as_str()).collect()
+    by_urgency(&run.invariants).into_iter().filter(|i| i.verdict == verdict).map(|i| i.name.as_str()).collect()
 }
 
 fn verb<'a>(n: usize, singular: &'a str, plural: &'a str) -> &'a str {

@@ -187,11 +187,15 @@ pub fn violated(invariants: &[InvariantResult]) -> impl Iterator<Item = &Invaria
 }
 
 impl InvariantResult {
-    /// When the promise was broken, in nanoseconds: at the last event of its witness, before which nobody could tell.
-    /// The end of time without one.
-    pub(crate) fn broken_ns(&self) -> u64 {
-        let events = self.witness.iter().filter(|event| event.who != "run" && event.who != "faults");
-        events.map(|event| event.at_ns).max().unwrap_or(u64::MAX)
+    /// When the promise was broken, in nanoseconds: at the last of its deeds. The end of time without one.
+    fn broken_ns(&self) -> u64 {
+        self.deeds().map(|event| event.at_ns).max().unwrap_or(u64::MAX)
+    }
+
+    /// The events of the witness that are of clients and nodes. Faults may go on for long after the promise was broken,
+    /// and what the run itself tells, such as the end of the drain, comes at the end of every run.
+    pub fn deeds(&self) -> impl Iterator<Item = &WitnessEvent> {
+        self.witness.iter().filter(|event| event.who != "run" && event.who != "faults")
     }
 }
 

@@ -76,9 +76,13 @@ impl StoredLatency {
 }
 
 impl StoredRun {
+    /// What was violated; the first is what the verdict's first reason speaks of.
     pub fn violated(&self) -> impl Iterator<Item = &str> {
         let violated = self.invariants.iter().filter(|invariant| invariant.verdict == InvariantVerdict::Violated);
-        violated.map(|invariant| invariant.name.as_str())
+        let mut names: Vec<&str> = violated.map(|invariant| invariant.name.as_str()).collect();
+        let reason = self.reasons.first().map_or("", String::as_str);
+        names.sort_by_key(|name| !reason.starts_with(&format!("{name} is violated")));
+        names.into_iter()
     }
 }
 

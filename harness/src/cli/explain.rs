@@ -98,7 +98,7 @@ fn life_table(life: &Life) -> String {
 
 /// What each node did with the entry: a row for each step, a column for each node.
 fn replica_table(life: &Life) -> String {
-    let Some(entry) = life.entry else { return String::new() };
+    let Some(entry) = life.carrier.entry() else { return String::new() };
     let mut text = format!("\n{}: entry {} on each node\n", life.name, entry.index.0);
     let cell = |at: Option<Nanos>| at.map_or("-".to_owned(), |at| format!("{:.6}", at.seconds()));
     let heads: Vec<String> = life

@@ -395,6 +395,11 @@ fn read(path: &Path, format: MessageFormat, streams: &mut Streams<'_>) -> io::Re
         Ok(text) => text,
         Err(error) => {
             writeln!(streams.err, "ferret: {}: {error}", path.shown())?;
+            if format == MessageFormat::Json {
+                let why = error.to_string();
+                let told = json!({ "policy": path.shown(), "verdict": "unreadable", "explanation": why });
+                writeln!(streams.out, "{told}")?;
+            }
             return Ok(Err(exit::INVALID_SCENARIO));
         }
     };
@@ -406,11 +411,8 @@ fn read(path: &Path, format: MessageFormat, streams: &mut Streams<'_>) -> io::Re
             }
             if format == MessageFormat::Json {
                 let problems = problem_messages(&problems);
-                writeln!(
-                    streams.out,
-                    "{}",
-                    json!({ "policy": path.shown(), "verdict": "invalid", "problems": problems })
-                )?;
+                let told = json!({ "policy": path.shown(), "verdict": "invalid", "problems": problems });
+                writeln!(streams.out, "{told}")?;
             }
             Ok(Err(exit::INVALID_SCENARIO))
         }

@@ -20,7 +20,7 @@ use warren::platform::Sabotage;
 
 use super::{
     Streams, Style,
-    check::{nothing_found, report_invalid},
+    check::{nothing_found, tell_invalid},
     exit, hunt_table,
     interrupt::Interrupt,
     laboratory::Silence,
@@ -131,7 +131,7 @@ pub(super) fn hunt<S: Simulate>(
         return nothing_found(streams);
     }
     if !selection.is_valid() {
-        report_invalid(&selection, streams)?;
+        tell_invalid(&selection, args.message_format, streams)?;
         return Ok(exit::INVALID_SCENARIO);
     }
     let bugs = if args.only.is_empty() { Sabotage::ALL.to_vec() } else { args.only.clone() };

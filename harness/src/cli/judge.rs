@@ -84,7 +84,7 @@ verdict.
 A queue of distinct values is decided by a sweep, everything else by a search, which gives up when
 its budget is spent: then the history is undecided, which is not a pass.
 
-It leaves report.html below target/ferret/<time>/, or in --out.
+It leaves report.html below target/ferret/<time>/, or in --out, where it replaces its own only.
 
 Exit codes:
     0  holds                           100  violated

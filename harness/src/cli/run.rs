@@ -185,7 +185,7 @@ pub(super) struct RunArgs {
 pub(super) enum MessageFormat {
     /// For people
     Human,
-    /// One JSON object per run and line
+    /// One JSON object per run and line, or per file that cannot be run
     Json,
 }
 

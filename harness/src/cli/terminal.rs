@@ -99,17 +99,18 @@ pub(super) fn failure(record: &RunRecord, style: Style) -> String {
     if record.verdict == Verdict::Pass {
         return text;
     }
-    let reported = |one: &&InvariantResult| {
-        one.verdict == InvariantVerdict::Violated || (one.required && one.verdict == InvariantVerdict::Undecided)
-    };
+    let undecided = |one: &&InvariantResult| one.required && one.verdict == InvariantVerdict::Undecided;
+    let told: Vec<&InvariantResult> = record.violated().chain(record.invariants.iter().filter(undecided)).collect();
     for reason in &record.reasons {
         let _ = writeln!(text, "{}", wrapped("  because ", reason, style.width));
     }
-    for result in record.invariants.iter().filter(reported) {
+    for result in &told {
         let explanation = result.explanation.as_deref().unwrap_or("no explanation was given");
         if !record.reasons.iter().any(|reason| reason.contains(explanation)) {
             let lead = format!("  {}: ", result.name);
             let _ = writeln!(text, "{}", wrapped(&lead, explanation, style.width));
+        } else if told.len() > 1 && !result.witness.is_empty() {
+            let _ = writeln!(text, "  the witness of {}:", result.name);
         }
         for event in &result.witness {
             let line = format!("    {:>10.6} s  {:<8}  {}", event.at_ns as f64 / 1e9, event.who, event.what);

@@ -1,15 +1,21 @@
 //! The life of one message: what its clients did and saw, which log entry carried it, what its queue did with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use ferret_reports::WitnessEvent;
 use warren::platform::{GroupId, LogIndex, NodeId, Observation, Term};
 
-use super::{MessageName, Narrator, replicas::Replica};
+use super::{MessageName, Narrator, Received, replicas::Replica};
 use crate::{
-    check::ledger::{Attempt, Position, Sighting},
-    history::{ClientId, EventKind, Nanos, PublishOutcome, Settle},
+    check::{
+        ledger::{Attempt, Position, Sighting},
+        pairing::{self, Given},
+    },
+    history::{EventKind, MessageId, Nanos, PublishOutcome, Settle},
 };
+
+/// What is published and confirmed at once is appended within this time, if ever, in nanoseconds.
+const IN_HAND: u64 = 1_000_000_000;
 
 /// Everything that is known of one message.
 pub struct Life {
@@ -18,8 +24,7 @@ pub struct Life {
     pub attempts: Vec<Try>,
     /// Its number in the queue, if it can be told.
     pub number: Option<u64>,
-    /// The log entry that carried it, and how sure that is.
-    pub entry: Option<Entry>,
+    pub carrier: Carrier,
     /// What each node did with that entry, by node.
     pub replicas: Vec<Replica>,
     /// What clients and the queue did with it, in order of time.
@@ -37,6 +42,16 @@ pub struct Try {
     pub outcome: Option<(PublishOutcome, Nanos)>,
 }
 
+/// What is known of the log entry that carried a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    Entry(Entry),
+    /// It was confirmed, and whatever was appended in time is known to hold other messages.
+    Nothing,
+    /// Nothing tells.
+    Unknown,
+}
+
 /// An entry of a queue's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -45,6 +60,22 @@ pub struct Entry {
     pub term: Term,
     /// Inferred from the time of the confirm, not from the message's number.
     pub guessed: bool,
+}
+
+impl Carrier {
+    pub fn entry(self) -> Option<Entry> {
+        match self {
+            Self::Entry(entry) => Some(entry),
+            Self::Nothing | Self::Unknown => None,
+        }
+    }
+}
+
+/// An applied entry, and the numbers that it gave to messages, as far as they are known.
+struct Carried {
+    index: LogIndex,
+    term: Term,
+    numbers: RangeInclusive<u64>,
 }
 
 impl Narrator<'_> {
@@ -59,11 +90,20 @@ impl Narrator<'_> {
         let sightings: Vec<&Sighting> = attempts.iter().flat_map(|attempt| ledger.sightings_of(attempt)).collect();
         let queue = attempts.first().map(|attempt| ledger.queue(attempt.queue)).unwrap_or_default();
         let group = ledger.groups.iter().find(|(_, known)| **known == queue).map(|(group, _)| *group);
-        let number = group.and_then(|group| sightings.iter().find_map(|seen| self.dispatch(group, seen)));
-        let entry = group.and_then(|group| match number {
-            Some(number) => self.entry_of(group, number),
-            None => attempts.iter().find_map(|attempt| self.entry_before_confirm(group, attempt)),
+        let number = sightings.iter().find_map(|seen| {
+            let given = self.given(seen)?;
+            (Some(given.group) == group).then_some(given.message)
         });
+        let carrier = match (group, number) {
+            (Some(group), Some(number)) => self.entry_of(group, number).map_or(Carrier::Unknown, Carrier::Entry),
+            // Received, and nobody knows as what.
+            (Some(_), None) if !sightings.is_empty() => Carrier::Unknown,
+            (Some(group), None) => attempts
+                .iter()
+                .find_map(|attempt| Some(self.entry_of_confirmed(group, attempt, attempt.confirmed()?)))
+                .unwrap_or(Carrier::Unknown),
+            (None, _) => Carrier::Unknown,
+        };
         let mut positions: Vec<Position> = Vec::new();
         for attempt in &attempts {
             positions.push(attempt.published);
@@ -100,8 +140,8 @@ impl Narrator<'_> {
             queue,
             attempts: attempts.iter().map(|attempt| self.attempt(attempt)).collect(),
             number,
-            replicas: entry.map(|entry| self.replicas(entry, first)).unwrap_or_default(),
-            entry,
+            replicas: carrier.entry().map(|entry| self.replicas(entry, first)).unwrap_or_default(),
+            carrier,
             events: positions.into_iter().map(|at| ledger.line(at)).collect(),
             deliveries: sightings.len() as u64,
             settled,
@@ -118,80 +158,32 @@ impl Narrator<'_> {
         }
     }
 
-    /// The number of the message that a client received: of what its node sent to that channel under the same tag.
-    fn dispatch(&self, group: GroupId, seen: &Sighting) -> Option<u64> {
-        let sent = self.pairs.get(&seen.channel)?.sent.get(&seen.delivery.tag)?;
-        (sent.group == group).then_some(sent.message)
+    /// What a client received, as its node knows it: what that sent to the channel under the same tag.
+    fn given(&self, seen: &Sighting) -> Option<&Given> {
+        let pairs = self.pairs.get_or_init(|| pairing::pair(&self.ledger));
+        pairs.get(&seen.channel)?.sent.get(&seen.delivery.tag)
     }
 
     /// The entry that gave the message its number.
     fn entry_of(&self, group: GroupId, number: u64) -> Option<Entry> {
-        let facts = &self.ledger.tape().queues.get(&group)?.facts;
-        let numbered =
-            facts.iter().position(|fact| matches!(*fact.what, Observation::Enqueued { last, .. } if last >= number))?;
-        facts[numbered..].iter().find_map(|fact| match *fact.what {
-            Observation::Applied { index, term, .. } => Some(Entry { group, index, term, guessed: false }),
-            _ => None,
-        })
+        let carried = self.entries(group).into_iter().find(|entry| entry.numbers.contains(&number))?;
+        Some(Entry { group, index: carried.index, term: carried.term, guessed: false })
     }
 
-    /// A confirm follows from what its node applies: the last entry with new messages before it carried this one, if
-    /// the node tells the truth. An entry whose messages are all known to be others did not.
-    fn entry_before_confirm(&self, group: GroupId, attempt: &Attempt) -> Option<Entry> {
-        let (_, told) = attempt.outcome?;
-        let node = self.ledger.channels.get(&attempt.channel)?.node;
-        let events = &self.ledger.history.events[attempt.published..told];
-        let observed = |kind: &EventKind| match kind {
-            EventKind::Observed { node: by, observation } => Some((*by, observation.clone())),
-            _ => None,
-        };
-        let of_others = self.entries_of_others(group, (attempt.id.publisher, attempt.id.sequence));
-        let mut numbered = false;
-        let mut entry = None;
-        for (by, observation) in events.iter().filter_map(|event| observed(&event.kind)) {
-            match observation {
-                Observation::Enqueued { group: of, .. } if by == node && of == group => numbered = true,
-                Observation::Applied { group: of, index, term, .. }
-                    if by == node
-                        && of == group
-                        && std::mem::take(&mut numbered)
-                        && !of_others.contains(&(index, term)) =>
-                {
-                    entry = Some(Entry { group, index, term, guessed: true });
-                }
-                _ => {}
-            }
-        }
-        if entry.is_some() {
-            return entry;
-        }
-        // Confirmed before anybody applied it, or never: the first entry that anybody appended after it.
-        events.iter().filter_map(|event| observed(&event.kind)).find_map(|(_, observation)| match observation {
-            Observation::Appended { group: of, index, term, .. }
-                if of == group && !of_others.contains(&(index, term)) =>
-            {
-                Some(Entry { group, index, term, guessed: true })
-            }
-            _ => None,
-        })
-    }
-
-    /// The applied entries with nothing in them for `message`: all that they numbered was received, and was another,
-    /// or there was nothing to number. Another term's entry at the same place is another entry.
-    fn entries_of_others(&self, group: GroupId, message: (ClientId, u64)) -> BTreeSet<(LogIndex, Term)> {
-        let tape = self.ledger.tape();
-        let received = self.received(group);
-        let of_another = |number: u64| received.get(&number).is_some_and(|one| *one != message);
-        let mut entries = BTreeSet::new();
-        let (mut before, mut last) = (0, 0);
-        for fact in tape.queues.get(&group).map(|tape| &tape.facts[..]).unwrap_or_default() {
+    /// What the group's applied entries gave numbers to, in the order of the log.
+    fn entries(&self, group: GroupId) -> Vec<Carried> {
+        let Some(tape) = self.ledger.tape().queues.get(&group) else { return Vec::new() };
+        // A tape that begins later leaves open which numbers were the first entry's.
+        let (mut before, mut last) = (tape.whole.then_some(0), 0);
+        let mut entries = Vec::new();
+        for fact in &tape.facts {
             match *fact.what {
                 Observation::Enqueued { last: number, .. } => last = number,
                 Observation::Applied { index, term, .. } => {
-                    if (before + 1..=last).all(of_another) {
-                        entries.insert((index, term));
+                    entries.push(Carried { index, term, numbers: before.unwrap_or(last) + 1..=last });
+                    if last > 0 {
+                        before = Some(last);
                     }
-                    before = last;
                 }
                 _ => {}
             }
@@ -199,13 +191,106 @@ impl Narrator<'_> {
         entries
     }
 
-    /// Whose message had which number, of those that were received.
-    fn received(&self, group: GroupId) -> BTreeMap<u64, (ClientId, u64)> {
+    /// The name of a message that has this number in its queue, if it was ever received, and as no other's.
+    pub(super) fn numbered(&self, group: GroupId, number: u64) -> Option<MessageName> {
+        let mut names = self.received().get(&(group, number))?.iter();
+        let (Some(&(publisher, sequence)), None) = (names.next(), names.next()) else { return None };
+        Some(self.name(MessageId { publisher, sequence, attempt: 1 }))
+    }
+
+    /// The names of the messages that an entry brought, of those that were ever received.
+    pub(super) fn carried(&self, group: GroupId, index: u64) -> Vec<MessageName> {
+        let entries = self.entries(group).into_iter().filter(|entry| entry.index.0 == index);
+        entries.flat_map(|entry| entry.numbers).filter_map(|number| self.numbered(group, number)).collect()
+    }
+
+    /// The entry of a message that was confirmed and never received, from the order of events.
+    ///
+    /// A confirm follows from what its node applies: the last entry with new messages before it carried this one, if
+    /// the node tells the truth. Else the message was confirmed before it was applied, or never was: the first entry
+    /// that anybody appended from its publish on. What is known to hold others' messages carried neither.
+    fn entry_of_confirmed(&self, group: GroupId, attempt: &Attempt, confirmed: Position) -> Carrier {
         let ledger = &self.ledger;
-        let seen = ledger.attempts.iter().flat_map(|attempt| {
-            ledger.sightings_of(attempt).map(|seen| (seen, (attempt.id.publisher, attempt.id.sequence)))
+        let Some(node) = ledger.channels.get(&attempt.channel).map(|channel| channel.node) else {
+            return Carrier::Unknown;
+        };
+        let until = ledger.time(confirmed).0.saturating_add(IN_HAND);
+        let of_others = self.entries_of_others(group, attempt);
+        let mut numbered = false;
+        let (mut applied, mut appended) = (None, None);
+        for (at, by, observation) in ledger.observations() {
+            if at < attempt.published {
+                continue;
+            }
+            if ledger.time(at).0 > until {
+                break;
+            }
+            match *observation {
+                Observation::Enqueued { group: of, .. } if by == node && of == group => numbered = true,
+                Observation::Applied { group: of, index, term, .. }
+                    if by == node
+                        && of == group
+                        && std::mem::take(&mut numbered)
+                        && at < confirmed
+                        && !of_others.contains(&(index, term)) =>
+                {
+                    applied = Some(Entry { group, index, term, guessed: true });
+                }
+                Observation::Appended { group: of, index, term, .. }
+                    if of == group && !of_others.contains(&(index, term)) =>
+                {
+                    appended.get_or_insert(Entry { group, index, term, guessed: true });
+                }
+                _ => {}
+            }
+        }
+        applied.or(appended).map_or(Carrier::Nothing, Carrier::Entry)
+    }
+
+    /// The entries with nothing in them for the attempt: appended before its publish; or applied, and all that they
+    /// numbered was received and was another, or no replica numbered anything. Another term's entry at the same place
+    /// is another entry.
+    fn entries_of_others(&self, group: GroupId, attempt: &Attempt) -> BTreeSet<(LogIndex, Term)> {
+        let message = (attempt.id.publisher, attempt.id.sequence);
+        let received = self.received();
+        let of_others =
+            |number: u64| received.get(&(group, number)).is_some_and(|messages| !messages.contains(&message));
+        let mut others = BTreeSet::new();
+        let mut numbering: BTreeSet<(LogIndex, Term)> = BTreeSet::new();
+        let mut open: BTreeSet<NodeId> = BTreeSet::new();
+        for (at, node, observation) in self.ledger.observations() {
+            match *observation {
+                Observation::Appended { group: of, index, term, .. } if of == group && at < attempt.published => {
+                    others.insert((index, term));
+                }
+                Observation::Enqueued { group: of, .. } if of == group => drop(open.insert(node)),
+                Observation::Applied { group: of, index, term, .. } if of == group && open.remove(&node) => {
+                    numbering.insert((index, term));
+                }
+                _ => {}
+            }
+        }
+        let known = self.entries(group).into_iter().filter(|entry| {
+            let numbers_nothing = !numbering.contains(&(entry.index, entry.term));
+            numbers_nothing || (!entry.numbers.is_empty() && entry.numbers.clone().all(of_others))
         });
-        seen.filter_map(|(seen, message)| Some((self.dispatch(group, seen)?, message))).collect()
+        others.extend(known.map(|entry| (entry.index, entry.term)));
+        others
+    }
+
+    /// Whose message had which number in which queue, of those that were received: of one, unless replicas differ.
+    fn received(&self) -> &Received {
+        self.received.get_or_init(|| {
+            let ledger = &self.ledger;
+            let mut received = Received::new();
+            for attempt in &ledger.attempts {
+                for given in ledger.sightings_of(attempt).filter_map(|seen| self.given(seen)) {
+                    let messages = received.entry((given.group, given.message)).or_default();
+                    messages.insert((attempt.id.publisher, attempt.id.sequence));
+                }
+            }
+            received
+        })
     }
 
     /// The settle that its consumer sent for what it received.

@@ -8,31 +8,35 @@ pub mod life;
 mod replicas;
 pub mod story;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use ferret_reports::WitnessEvent;
+use warren::platform::GroupId;
 
 use crate::{
-    check::{
-        ledger::Ledger,
-        pairing::{self, Paired},
-    },
+    check::{ledger::Ledger, pairing::Paired},
     history::{ChannelId, ClientId, History, MessageId},
 };
 
 pub use self::{life::Life, replicas::Replica, story::Story};
 
+/// Messages that were received, as publisher and sequence, by their queue and their number there.
+type Received = BTreeMap<(GroupId, u64), BTreeSet<(ClientId, u64)>>;
+
 /// Tells events of one history.
 pub struct Narrator<'h> {
     pub(crate) ledger: Ledger<'h>,
-    pairs: BTreeMap<ChannelId, Paired>,
+    pairs: OnceCell<BTreeMap<ChannelId, Paired>>,
+    received: OnceCell<Received>,
 }
 
 impl<'h> Narrator<'h> {
     pub fn new(history: &'h History) -> Self {
-        let ledger = Ledger::new(history);
-        let pairs = pairing::pair(&ledger);
-        Self { ledger, pairs }
+        Self { ledger: Ledger::new(history), pairs: OnceCell::new(), received: OnceCell::new() }
     }
 
     /// The event at `position`, in words.
@@ -45,17 +49,36 @@ impl<'h> Narrator<'h> {
         (0..self.ledger.history.events.len()).map(|position| self.ledger.line(position))
     }
 
-    /// The messages that a text speaks of, in its order, each once.
+    /// The messages that a text speaks of, in its order, each once: by name, as `message 7 of orders`, or as what
+    /// `entry 12 of orders` brought.
     pub fn messages_in(&self, text: &str) -> Vec<MessageName> {
+        let separates = |c: char| c.is_whitespace() || ",;:()".contains(c);
+        let words: Vec<&str> =
+            text.split(separates).map(|word| word.trim_end_matches('.')).filter(|word| !word.is_empty()).collect();
         let mut found: Vec<MessageName> = Vec::new();
-        for word in text.split(|c: char| c.is_whitespace() || ",;:()".contains(c)) {
-            if let Ok(name) = self.message(word.trim_end_matches('.'))
-                && !found.contains(&name)
-            {
-                found.push(name);
+        for place in 0..words.len() {
+            for name in self.named_at(&words[place..]) {
+                if !found.contains(&name) {
+                    found.push(name);
+                }
             }
         }
         found
+    }
+
+    /// The messages that the first of these words names, or the first four together.
+    fn named_at(&self, words: &[&str]) -> Vec<MessageName> {
+        if let [what, number, "of", queue, ..] = words
+            && let Ok(number) = number.parse()
+            && let Some(group) = self.ledger.groups.iter().find(|(_, known)| known == queue).map(|(group, _)| *group)
+        {
+            return match *what {
+                "message" => self.numbered(group, number).into_iter().collect(),
+                "entry" => self.carried(group, number),
+                _ => Vec::new(),
+            };
+        }
+        words.first().and_then(|word| self.message(word).ok()).into_iter().collect()
     }
 
     /// The name of a message that was published.

@@ -103,9 +103,11 @@ impl Replica {
                 if term == entry.term {
                     contents.get_or_insert(hash);
                 }
-                // Whatever was there before the entry is no part of its story.
-                let Some(known) = *contents else { return };
-                self.lost = (term, hash) != (entry.term, known);
+                self.lost = term != entry.term || *contents != Some(hash);
+                if contents.is_none() {
+                    // Whatever was there before the entry is no part of its story.
+                    return;
+                }
                 if self.appended.is_none() && !self.lost {
                     self.appended = Some(at);
                 } else if self.lost {
@@ -129,7 +131,9 @@ impl Replica {
             Observation::Committed { group, index, .. } if covers(group, index) && !self.lost => {
                 self.committed.get_or_insert(at);
             }
-            Observation::Applied { group, index, .. } if group == entry.group && index == entry.index && !self.lost => {
+            Observation::Applied { group, index, term, .. }
+                if (group, index, term) == (entry.group, entry.index, entry.term) && !self.lost =>
+            {
                 self.applied.get_or_insert(at);
             }
             Observation::SnapshotInstalled { group, index, .. } if covers(group, index) => {

@@ -2,7 +2,7 @@
 
 use ferret_reports::{FaultRecord, InvariantResult, RunRecord};
 
-use super::{Life, MessageName, Narrator};
+use super::{Life, MessageName, Narrator, life::Carrier};
 use crate::{
     check::{Invariant, verdict::seconds},
     history::{ClientId, Nanos, PublishOutcome},
@@ -147,7 +147,7 @@ fn told(narrator: &Narrator<'_>, life: &Life) -> String {
         };
         sentences.push(format!("{what}{through} at {}{outcome}", at(attempt.at)));
     }
-    if let Some(entry) = life.entry {
+    if let Some(entry) = life.carrier.entry() {
         let sure = if entry.guessed { ", as far as the order of events tells" } else { "" };
         let number = life.number.map(|number| format!(" as message {number}")).unwrap_or_default();
         let leader = life.replicas.iter().find(|replica| replica.led);
@@ -170,10 +170,9 @@ fn told(narrator: &Narrator<'_>, life: &Life) -> String {
         gone.sort_by_key(|(time, node, _)| (*time, *node));
         sentences.extend(gone.iter().map(|(time, node, fate)| format!("At {} {node} {fate}", at(*time))));
     }
-    let confirmed = life.attempts.iter().any(|one| matches!(one.outcome, Some((PublishOutcome::Confirmed, _))));
-    if life.entry.is_none() && confirmed && ledger.groups.values().any(|queue| *queue == life.queue) {
-        sentences
-            .push(format!("As far as the order of events tells, no entry of the log of {} carried it", life.queue));
+    if life.carrier == Carrier::Nothing {
+        let queue = &life.queue;
+        sentences.push(format!("As far as the order of events tells, no entry of the log of {queue} carried it"));
     }
     sentences.push(match life.deliveries {
         0 => "Nobody ever received it".to_owned(),

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     ops::Range,
     rc::Rc,
     time::Duration,
@@ -118,7 +119,7 @@ pub struct Holds {
     conducts: Conducts,
     grips: BTreeMap<Thing, Vec<Hold>>,
     effects: Vec<Effect>,
-    /// Faults that were never in force on something they held.
+    /// Faults that others covered all the while on something they held.
     covered: BTreeSet<u32>,
 }
 
@@ -130,6 +131,8 @@ struct Hold {
     first: Option<Nanos>,
     /// The world's counters when it came in force or was last credited.
     since: Option<Counters>,
+    /// Operations that it holds on for the grip before it; its own doing once time has passed.
+    inherited: u64,
 }
 
 impl Hold {
@@ -172,7 +175,7 @@ impl Holds {
         self.credit(thing);
         let holds = self.grips.entry(thing).or_default();
         let before = strongest(holds).map(|position| holds[position].fault);
-        holds.push(Hold { fault, grip, taken: self.world.now(), first: None, since: None });
+        holds.push(Hold { fault, grip, taken: self.world.now(), first: None, since: None, inherited: 0 });
         self.enforce(thing, before, Counters::default());
     }
 
@@ -204,6 +207,9 @@ impl Holds {
         let Some(hold) = strongest(holds).map(|position| &mut holds[position]) else { return };
         let Some(before) = hold.since.replace(now) else { return };
         let effect = &mut self.effects[hold.fault as usize];
+        if hold.first.is_some_and(|first| first < self.world.now()) {
+            effect.operations_held += mem::take(&mut hold.inherited);
+        }
         match hold.grip {
             Grip::Cut => effect.packets_dropped += now.packets_dropped - before.packets_dropped,
             Grip::StallSync | Grip::StallAll => effect.operations_held += now.operations_held - before.operations_held,
@@ -251,12 +257,11 @@ impl Holds {
         hold.first.get_or_insert(self.world.now());
         hold.since = Some(now);
         if before != Some(hold.fault) {
-            let effect = &mut self.effects[hold.fault as usize];
-            match hold.grip {
-                Grip::StallSync => effect.operations_held += inherited.syncs_held_now,
-                Grip::StallAll => effect.operations_held += inherited.operations_held_now,
-                _ => {}
-            }
+            hold.inherited = match hold.grip {
+                Grip::StallSync => inherited.syncs_held_now,
+                Grip::StallAll => inherited.operations_held_now,
+                _ => 0,
+            };
             let grip = hold.grip.clone();
             self.apply(thing, &grip, before.is_none());
         }

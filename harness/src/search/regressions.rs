@@ -88,11 +88,13 @@ pub fn of_run(record: &RunRecord) -> Option<StoredSeed> {
     if matches!(record.verdict, Verdict::Pass | Verdict::Incomplete | Verdict::Vacuous | Verdict::Regression) {
         return None;
     }
-    let invariant = match (record.violated().next(), record.verdict) {
+    let reason = record.reasons.first().map_or("", String::as_str);
+    // A scenario may expect another violation, which is no reason.
+    let named = record.violated().find(|result| reason.starts_with(&format!("{} is violated", result.name)));
+    let invariant = match (named.or(record.violated().next()), record.verdict) {
         (Some(result), Verdict::Violated) => result.name.clone(),
         (_, verdict) => verdict.name().to_owned(),
     };
-    let reason = record.reasons.first().map_or("", String::as_str);
     let reason: String = reason.lines().next().unwrap_or("").chars().take(REASON_CHARACTERS_MAX).collect();
     Some(StoredSeed { seed: record.seed, invariant, reason })
 }

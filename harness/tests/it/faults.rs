@@ -238,6 +238,18 @@ fn a_fault_that_may_miss_does_not_fail_the_run() {
 }
 
 #[test]
+fn of_two_stalls_that_end_together_the_second_has_held_nothing() {
+    let output = Play::of(
+        r#"{ at = "1s", disk-stall = { node = "all" }, for = "2s" },
+           { at = "1500ms", disk-stall = { node = "all" }, for = "1500ms" }"#,
+    )
+    .run();
+    let [first, second] = &output.record.faults[..] else { panic!("two steps") };
+    assert_bit(first, "held ");
+    assert_eq!((second.bit, second.effect.as_str()), (false, "nothing: another fault did the same all the while"));
+}
+
+#[test]
 fn a_disk_stays_stalled_when_another_fault_on_it_ends() {
     let output = Play::of(
         r#"{ at = "1s", disk-stall = { node = "all" }, for = "2s" },

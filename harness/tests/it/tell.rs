@@ -12,6 +12,7 @@ use std::{
 use ferret::{
     check::Invariant,
     cli::{self, Interrupt, Request, Simulate, Simulated, Streams, Style, exit},
+    explain::Narrator,
     history::{
         ChannelId, ClientId, Connection, Delivery, Event, EventKind, History, MessageId, Nanos, NodeDown,
         PublishOutcome, QueueId, Settle, Stray,
@@ -313,6 +314,45 @@ fn a_lost_entry_and_the_one_that_took_its_place_are_two() {
     let told = told.replace('\n', " ");
     assert!(told.contains("Entry 1 of the log of orders, which n1 led, carried it, as far as"), "{told}");
     assert!(told.contains("At 2.020 s n1 put another entry in its place, of term 2"), "{told}");
+}
+
+#[test]
+fn an_entry_that_is_appended_after_an_early_confirm_is_found() {
+    let mut tape = Tape::new();
+    tape.begin().publish(1_000, 1).publish(1_001, 2).appended(1_002, 1, 1, 1).confirmed(1_003, 1);
+    tape.appended(1_005, 1, 2, 1).given(1_010, 1).confirmed(1_012, 2).given(1_013, 2);
+    tape.node(1_013, 2, Observation::Delivered { group: GROUP, message: 1, channel: 4, count: 0, tag: 1 });
+    let delivery = Delivery { message: Some(message(2)), redelivered: false, delivery_count: None, tag: 1 };
+    tape.at(1_016, EventKind::Deliver { channel: ChannelId(1), queue: QueueId(0), delivery });
+    let (_, told) = Told::of(vec![tape.end()]).call("explain", &["run-1"], &["--message", "pub-1/1"]);
+    let told = told.replace('\n', " ");
+    assert!(told.contains("Entry 2 of the log of orders, which n1 led, carried it, as far as"), "{told}");
+}
+
+#[test]
+fn what_stood_in_a_place_before_the_entry_is_no_part_of_its_life() {
+    let mut tape = Tape::new();
+    tape.begin().publish(1_000, 1).appended(1_001, 3, 1, 1);
+    tape.node(1_500, 1, Observation::BecameLeader { group: GROUP, term: Term(2) });
+    tape.appended(1_502, 1, 1, 2).appended(1_504, 3, 1, 2).applied(1_510, 1, 1, 2).confirmed(1_512, 1);
+    let (_, told) = Told::of(vec![tape.end()]).call("explain", &["run-1"], &["--message", "pub-1/1"]);
+    assert!(told.contains("Entry 1 of the"), "{told}");
+    assert!(!told.contains("another entry") && !told.contains("appended it again"), "{told}");
+}
+
+#[test]
+fn what_a_witness_calls_by_its_number_or_its_entry_has_a_name() {
+    let history = delivery();
+    let narrator = Narrator::new(&history);
+    let named = |text: &str| narrator.messages_in(text).iter().map(ToString::to_string).collect::<Vec<_>>();
+    for text in
+        ["n3 settled message 1 of orders, too late", "after entry 1 of orders: n1", "pub-1/1 and message 1 of orders"]
+    {
+        assert_eq!(named(text), ["pub-1/1"], "{text}");
+    }
+    for text in ["message 2 of orders", "entry 2 of orders", "message 1 of others", "message 1", "tag 1 of orders"] {
+        assert!(named(text).is_empty(), "{text}");
+    }
 }
 
 #[test]

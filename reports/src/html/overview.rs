@@ -7,7 +7,7 @@ use std::{
 
 use super::{LinkedRun, badge, run::sentence, sweep, tone, verdict_icon, witness};
 use crate::{
-    InvariantVerdict, RunRecord, Unmade, Verdict,
+    RunRecord, Unmade, Verdict,
     escape::html,
     finding,
     quantity::{count, seconds, some, speed},
@@ -62,9 +62,9 @@ fn causes(runs: &[LinkedRun<'_>]) -> String {
     for (number, cause) in (1..).zip(&causes) {
         let example = cause.runs[0].record;
         let reasons = finding::reasons(example);
-        let picture = finding::by_urgency(&example.invariants)
-            .into_iter()
-            .find(|invariant| invariant.verdict == InvariantVerdict::Violated)
+        let picture = example
+            .violated()
+            .next()
             .map_or(String::new(), |invariant| witness::picture(example, &invariant.witness, None));
         let _ = writeln!(
             out,
@@ -123,8 +123,8 @@ pub(super) fn replay(run: &RunRecord) -> String {
 /// What failures have in common when their cause does: the first invariant that is violated (the others mostly follow
 /// from it), or else the sentence without its numbers.
 fn cause(run: &RunRecord) -> String {
-    if let Some(first) = violated(run).first() {
-        return format!("{:?} {first}", run.verdict);
+    if let Some(first) = run.violated().next() {
+        return format!("{:?} {}", run.verdict, first.name);
     }
     let mut words = String::new();
     for c in finding::reasons(run)[0].chars() {
@@ -137,15 +137,10 @@ fn cause(run: &RunRecord) -> String {
     format!("{:?} {words}", run.verdict)
 }
 
-fn violated(run: &RunRecord) -> Vec<&str> {
-    let violated = run.invariants.iter().filter(|invariant| invariant.verdict == InvariantVerdict::Violated);
-    violated.map(|invariant| invariant.name.as_str()).collect()
-}
-
 /// What else was violated in some of the runs.
 fn also(runs: &[LinkedRun<'_>]) -> String {
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-    for name in runs.iter().flat_map(|run| violated(run.record).into_iter().skip(1)) {
+    for name in runs.iter().flat_map(|run| run.record.violated().skip(1)).map(|result| result.name.as_str()) {
         *times.entry(name).or_default() += 1;
     }
     if times.is_empty() {
@@ -158,8 +153,8 @@ fn also(runs: &[LinkedRun<'_>]) -> String {
 /// One line for what the runs have in common.
 fn title(cause: &Cause<'_>) -> String {
     let example = cause.runs[0].record;
-    match violated(example).first() {
-        Some(first) => format!("{first} is violated"),
+    match example.violated().next() {
+        Some(first) => format!("{} is violated", first.name),
         None => finding::headline(example),
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use ferret_reports::{
-    EventLog, HistoryOperation, HistoryRecord, InvariantVerdict, LinkedRun, RunRecord, Unmade, UnmadeRun, Verdict,
-    rejudge_run_html, render_history_html, render_overview_html, render_run_html,
+    EventLog, HistoryOperation, HistoryRecord, InvariantResult, InvariantVerdict, LinkedRun, RunRecord, Unmade,
+    UnmadeRun, Verdict, WitnessEvent, WitnessKind, rejudge_run_html, render_history_html, render_overview_html,
+    render_run_html,
 };
 
 use crate::{degenerate, hostile, sample};
@@ -48,6 +49,39 @@ fn an_invariant_stands_with_its_promise_and_one_of_an_earlier_version_without() 
     json["invariants"][0].as_object_mut().expect("an object").remove("promise");
     let earlier: RunRecord = serde_json::from_value(json).expect("an earlier version's record is read");
     assert!(!page(&earlier).contains("Every message arrives") && !page(&earlier).contains("<p></p>"));
+}
+
+#[test]
+fn what_was_violated_first_is_told_first_everywhere() {
+    let mut run = sample::passing(1);
+    run.verdict = Verdict::Violated;
+    let event = |at_ns: u64, who: &str| {
+        let (who, what) = (who.to_owned(), "did it".to_owned());
+        WitnessEvent { at_ns, who, what, kind: WitnessKind::Node }
+    };
+    let [later, sooner, unasked] = [0, 1, 2].map(|index| run.invariants[index].name.clone());
+    for (index, at_ns, required) in [(0, 9, true), (1, 5, true), (2, 1, false)] {
+        let result = &mut run.invariants[index];
+        // What the run tells at its end, and a fault that goes on, date nothing.
+        let witness = vec![event(at_ns, "n1"), event(50, "faults"), event(60, "run")];
+        let explanation = Some(format!("{} went wrong", result.name));
+        *result =
+            InvariantResult { verdict: InvariantVerdict::Violated, required, witness, explanation, ..result.clone() };
+    }
+    run.reasons.clear();
+    let order: Vec<&str> = run.violated().map(|result| result.name.as_str()).collect();
+    assert_eq!(order, [&sooner, &later, &unasked]);
+    let first_of = |page: &str, from: &str| {
+        let told = &page[page.find(from).unwrap_or_else(|| panic!("no {from}: {page}"))..];
+        let place = |name: &String| told.find(name.as_str()).expect("each is named");
+        [&sooner, &later].into_iter().min_by_key(|name| place(name)).cloned()
+    };
+    for (page, from) in [(page(&run), "<h1"), (page(&run), "class=why"), (page(&run), "section class=\"witness")] {
+        assert_eq!(first_of(&page, from), Some(sooner.clone()), "{from}");
+    }
+    for from in ["<h3>", "class=why"] {
+        assert_eq!(first_of(&overview(&[run.clone(), run.clone()]), from), Some(sooner.clone()), "{from}");
+    }
 }
 
 #[test]

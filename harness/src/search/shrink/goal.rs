@@ -1,6 +1,6 @@
 //! What a shrunk scenario must show again.
 
-use ferret_reports::{InvariantResult, RunRecord};
+use ferret_reports::RunRecord;
 
 use crate::{check::Invariant, scenario::PANIC};
 
@@ -27,12 +27,7 @@ impl Goal {
 
     /// Every failure that a run shows, in the order of [`RunRecord::violated`].
     pub fn all_of(record: &RunRecord) -> Vec<Self> {
-        let violates = |result: &InvariantResult| Some(Self::Violates(Invariant::from_name(&result.name)?));
-        let mut goals: Vec<Self> = record.violated().filter_map(violates).collect();
-        if record.panicked() {
-            goals.push(Self::Panics);
-        }
-        goals
+        record.violated().filter_map(|result| Self::from_name(&result.name)).collect()
     }
 
     pub fn is_shown_by(self, record: &RunRecord) -> bool {

@@ -21,7 +21,7 @@ mod weather;
 
 use std::time::Duration;
 
-use ferret_reports::RunRecord;
+use ferret_reports::{InvariantResult, RunRecord};
 
 pub use self::{goal::Goal, size::Size};
 use crate::{
@@ -52,10 +52,9 @@ impl Sights {
         };
         let began = first(|kind| matches!(kind, EventKind::Publish { .. })).unwrap_or_default();
         let stopped = first(|kind| matches!(kind, EventKind::LoadStopped)).unwrap_or(Nanos(u64::MAX));
-        let witness = record.invariants.iter().find(|result| result.name == goal.name()).map(|result| &result.witness);
-        // Faults that go on beyond the violation belong to its picture, not to its cause.
-        let events = witness.into_iter().flatten().filter(|event| event.who != "run" && event.who != "faults");
-        let last = events.map(|event| event.at_ns).filter(|at| *at < stopped.0).max();
+        let result = record.invariants.iter().find(|result| result.name == goal.name());
+        let deeds = result.into_iter().flat_map(InvariantResult::deeds);
+        let last = deeds.map(|event| event.at_ns).filter(|at| *at < stopped.0).max();
         Self { told_until: last.map(|at| Duration::from_nanos(at.saturating_sub(began.0))) }
     }
 }
