@@ -93,7 +93,7 @@ fn covers_all(settle: Settle) -> bool {
 }
 
 /// Tells what happened to the nodes between the publish and the next election after the confirm, which is where a
-/// confirmed message usually goes.
+/// confirmed message usually goes. Whether the new leader had it, the order of events alone does not tell.
 fn witness(ledger: &Ledger<'_>, lost: &Attempt, count: usize, drained: &Emptied) -> Witness {
     let confirmed = lost.confirmed().unwrap_or(lost.published);
     let node = ledger.channels.get(&lost.channel).map(|channel| channel.node);
@@ -103,7 +103,7 @@ fn witness(ledger: &Ledger<'_>, lost: &Attempt, count: usize, drained: &Emptied)
         sentence += &format!(" by {node}");
     }
     let queue = ledger.queue(lost.queue);
-    let election = ledger.observations().filter(|(at, ..)| *at > lost.published).find(|(_, _, observation)| {
+    let election = ledger.observations().filter(|(at, ..)| *at > confirmed).find(|(_, _, observation)| {
         matches!(observation, Observation::BecameLeader { group, .. } if ledger.group(*group) == queue)
     });
     let until = election.map_or(drained.at, |(at, ..)| at);
@@ -112,7 +112,7 @@ fn witness(ledger: &Ledger<'_>, lost: &Attempt, count: usize, drained: &Emptied)
         events.push(crash.at);
     }
     if let Some((at, leader, _)) = election {
-        sentence += &format!("; {leader} was elected without it at {}", ledger.clock(at));
+        sentence += &format!("; {leader} was elected at {}", ledger.clock(at));
         events.push(at);
     }
     sentence += "; it was never seen again, although the final drain found every queue empty through every node";

@@ -180,7 +180,7 @@ pub(super) fn write_run(folder: &Path, record: &RunRecord, history: &History, ke
     if keep == Keep::Failed && record.verdict == Verdict::Pass {
         return Ok(());
     }
-    write_history(&folder.join(HISTORY_FILE), history)
+    write_history(&folder.join(HISTORY_FILE), record, history)
 }
 
 /// Writes a record that was judged anew into the files of its run.
@@ -209,7 +209,8 @@ pub(super) fn seed_folder(seed: u64) -> String {
     format!("seed-{seed}")
 }
 
-fn write_history(path: &Path, history: &History) -> io::Result<()> {
+/// Writes a run's events. The header says of which run they are, and how many, so that no others pass for them.
+fn write_history(path: &Path, record: &RunRecord, history: &History) -> io::Result<()> {
     // The encoder has a fixed cost for every write, however small, and JSON comes in crumbs.
     let gzip = GzEncoder::new(create_file(path)?, Compression::fast());
     let mut lines = BufWriter::with_capacity(COMPRESS_AT_ONCE, gzip);
@@ -219,6 +220,8 @@ fn write_history(path: &Path, history: &History) -> io::Result<()> {
         "nodes": history.nodes,
         "locks": history.locks,
         "faults": history.faults,
+        "trace_hash": record.trace_hash,
+        "events": history.events.len(),
     });
     serde_json::to_writer(&mut lines, &header)?;
     for event in &history.events {

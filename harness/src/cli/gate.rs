@@ -192,6 +192,14 @@ pub(super) fn gate<S: Simulate>(
             return Ok(exit::INCOMPLETE);
         }
     };
+    let seeds: Vec<Seeds> = selection.picked().map(|(scenario, stored)| seeds_of(&policy, scenario, stored)).collect();
+    let plan = match sweep::plan_of(&seeds, policy.budget.is_some() || policy.max_fail.is_some()) {
+        Ok(plan) => plan,
+        Err(why) => {
+            writeln!(streams.err, "ferret: {}: {why}", path.shown())?;
+            return Ok(exit::INVALID_SCENARIO);
+        }
+    };
     let scenarios = chases.iter().flatten().chain([&selection]).flat_map(|selection| &selection.scenarios);
     let mut inputs: Vec<&Path> = scenarios.map(|scenario| Path::new(scenario.path.as_str())).collect();
     inputs.extend(args.from.as_deref());
@@ -202,10 +210,9 @@ pub(super) fn gate<S: Simulate>(
             return Ok(exit::USAGE);
         }
     };
-    let seeds: Vec<Seeds> = selection.picked().map(|(scenario, stored)| seeds_of(&policy, scenario, stored)).collect();
     let sweep = Sweep {
         scenarios: &selection.scenarios,
-        plan: sweep::plan_of(&seeds, policy.budget.is_some() || policy.max_fail.is_some()),
+        plan,
         open: false,
         slice: args.partition,
         sometimes: true,

@@ -14,6 +14,7 @@ use super::{
     exit,
     noticed::MustTell,
     reading,
+    run_folder::wrong_history,
     shown::Shown,
     sometimes, sweep, terminal,
     writing::{at, make_folder},
@@ -139,8 +140,12 @@ pub(super) fn read(folder: &Path) -> Result<(SweepRecord, Vec<RunRecord>), Strin
 pub(super) fn read_whole(folder: &Path) -> Result<(SweepRecord, Vec<RunRecord>), String> {
     let (sweep, records) = read(folder)?;
     let mut pages = sweep.runs.iter().map(|run| folder.join(&run.folder).join(artifacts::PAGE_FILE));
-    match pages.find(|page| !page.is_file()) {
-        Some(page) => Err(format!("{} is not there: copy the folder as a whole", page.shown())),
+    if let Some(page) = pages.find(|page| !page.is_file()) {
+        return Err(format!("{} is not there: copy the folder as a whole", page.shown()));
+    }
+    let mut made = sweep.runs.iter().zip(&records);
+    match made.find_map(|(run, record)| wrong_history(&folder.join(&run.folder), record)) {
+        Some(why) => Err(why),
         None => Ok((sweep, records)),
     }
 }

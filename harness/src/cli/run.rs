@@ -303,6 +303,14 @@ pub(super) fn run<S: Simulate>(
         writeln!(streams.err, "ferret: {why}")?;
         return Ok(exit::USAGE);
     }
+    let seeds: Vec<Seeds> = selection.picked().map(|(scenario, stored)| args.seeds_of(scenario, stored)).collect();
+    let plan = match sweep::plan_of(&seeds, args.budget.is_some() || args.max_fail.is_some()) {
+        Ok(plan) => plan,
+        Err(why) => {
+            writeln!(streams.err, "ferret: {why}")?;
+            return Ok(exit::USAGE);
+        }
+    };
     let inputs: Vec<&Path> = selection.scenarios.iter().map(|scenario| Path::new(scenario.path.as_str())).collect();
     let artifacts = match Artifacts::anew(args.out.as_deref(), &inputs, streams)? {
         Ok(artifacts) => artifacts,
@@ -314,10 +322,9 @@ pub(super) fn run<S: Simulate>(
     if args.swarm {
         selection.scenarios.iter_mut().for_each(Scenario::let_swarm);
     }
-    let seeds: Vec<Seeds> = selection.picked().map(|(scenario, stored)| args.seeds_of(scenario, stored)).collect();
     let sweep = Sweep {
         scenarios: &selection.scenarios,
-        plan: sweep::plan_of(&seeds, args.budget.is_some() || args.max_fail.is_some()),
+        plan,
         open: args.seeds.is_some_and(SeedRange::is_open),
         slice: args.partition,
         // One seed that the user picked out need not show what a scenario's seeds show together.

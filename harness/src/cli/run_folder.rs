@@ -40,6 +40,8 @@ pub(super) enum NoRun {
          anew: {replay} --keep all", path.shown()
     )]
     NoHistory { path: PathBuf, replay: String },
+    #[error("{} is not what this run left: {why}; make it anew: {replay} --keep all", path.shown())]
+    OtherHistory { path: PathBuf, why: String, replay: String },
     #[error("{} holds {} runs; name one of them, such as {}", path.shown(), runs.len(), runs[0].shown())]
     Many { path: PathBuf, runs: Vec<PathBuf> },
     #[error("{} holds {} runs, and all of them pass: name the one that you mean{}", path.shown(), runs.len(), listed(runs))]
@@ -103,13 +105,38 @@ impl RunFolder {
         let file = reading::open(&path).map_err(unreadable)?;
         let mut lines = BufReader::new(MultiGzDecoder::new(BufReader::new(file))).lines();
         let head = lines.next().transpose().map_err(unreadable)?.unwrap_or_default();
-        let mut history = serde_json::from_str::<Head>(&head).map_err(unknown)?.into_history();
+        let head = serde_json::from_str::<Head>(&head).map_err(unknown)?;
+        let other = |why| NoRun::OtherHistory { path: path.clone(), why, replay: self.record.replay.clone() };
+        if let Some(why) = head.not_of(&self.record) {
+            return Err(other(why));
+        }
+        let told = head.events;
+        let mut history = head.into_history();
         for line in lines {
             let line = line.map_err(unreadable)?;
             history.events.push(serde_json::from_str::<Event>(&line).map_err(unknown)?);
         }
-        Ok(history)
+        match told.filter(|told| *told != history.events.len()) {
+            Some(told) => Err(other(format!("it has {} of {told} events", history.events.len()))),
+            None => Ok(history),
+        }
     }
+}
+
+/// Why the history in a run's folder is not the record's: it is another's, or a failure has none.
+pub(super) fn wrong_history(folder: &Path, record: &RunRecord) -> Option<String> {
+    let path = folder.join(HISTORY_FILE);
+    if !path.exists() {
+        let kept = record.verdict == Verdict::Violated;
+        return kept.then(|| format!("{} is not there: copy the folder as a whole", path.shown()));
+    }
+    let head = || -> io::Result<Head> {
+        let mut line = String::new();
+        BufReader::new(MultiGzDecoder::new(BufReader::new(reading::open(&path)?))).read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    };
+    let why = head().map_or_else(|error| Some(error.to_string()), |head| head.not_of(record))?;
+    Some(format!("{} is not what its run left: {why}", path.shown()))
 }
 
 /// The first line of a history.
@@ -120,11 +147,19 @@ struct Head {
     nodes: Vec<warren::platform::NodeId>,
     faults: Vec<String>,
     locks: Vec<QueueId>,
+    /// Of the run, and how many events there are; earlier versions did not say.
+    trace_hash: Option<String>,
+    events: Option<usize>,
 }
 
 impl Head {
+    fn not_of(&self, record: &RunRecord) -> Option<String> {
+        let trace = self.trace_hash.as_ref().filter(|trace| **trace != record.trace_hash)?;
+        Some(format!("it is of trace {trace}, not {}", record.trace_hash))
+    }
+
     fn into_history(self) -> History {
-        let Self { clients, queues, nodes, faults, locks } = self;
+        let Self { clients, queues, nodes, faults, locks, .. } = self;
         History { clients, queues, nodes, faults, locks, ..History::default() }
     }
 }

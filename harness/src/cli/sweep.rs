@@ -10,7 +10,7 @@ use std::{
 
 use ferret_reports::{
     PlannedRun, RunRecord, SWEEP_VERSION, Slice, Stopped, SweepRecord, SweptRun, SweptScenario, Unmade, UnmadeRun,
-    Verdict,
+    Verdict, grouped,
 };
 
 use warren::platform::Sabotage;
@@ -348,9 +348,18 @@ pub(super) fn slice(text: &str) -> Result<Slice, String> {
 }
 
 /// The plan for these scenarios. A limited sweep takes the scenarios in turns, so that none is left out.
-pub(super) fn plan_of(seeds: &[Seeds], limited: bool) -> Vec<PlannedRun> {
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn plan_of(seeds: &[Seeds], limited: bool) -> Result<Vec<PlannedRun>, String> {
+    if let Some(runs) = plan::too_many(seeds) {
+        let (runs, most) = (grouped(runs), grouped(plan::RUNS_MAX as u64));
+        return Err(format!(
+            "{runs} runs are asked for, and a call plans {most} at most: ask for fewer seeds at a time"
+        ));
+    }
     let order = if limited { Order::BySeed } else { Order::ByScenario };
-    plan::plan(seeds, order)
+    Ok(plan::plan(seeds, order))
 }
 
 #[cfg(test)]

@@ -90,10 +90,14 @@ impl Narrator<'_> {
         let sightings: Vec<&Sighting> = attempts.iter().flat_map(|attempt| ledger.sightings_of(attempt)).collect();
         let queue = attempts.first().map(|attempt| ledger.queue(attempt.queue)).unwrap_or_default();
         let group = ledger.groups.iter().find(|(_, known)| **known == queue).map(|(group, _)| *group);
-        let number = sightings.iter().find_map(|seen| {
-            let given = self.given(seen)?;
-            (Some(given.group) == group).then_some(given.message)
-        });
+        // Each attempt may have become a message of its own; what was confirmed is what was promised.
+        let (confirmed, others): (Vec<&Attempt>, _) =
+            attempts.iter().copied().partition(|attempt| attempt.confirmed().is_some());
+        let number =
+            confirmed.iter().chain(&others).flat_map(|attempt| ledger.sightings_of(attempt)).find_map(|seen| {
+                let given = self.given(seen)?;
+                (Some(given.group) == group).then_some(given.message)
+            });
         let carrier = match (group, number) {
             (Some(group), Some(number)) => self.entry_of(group, number).map_or(Carrier::Unknown, Carrier::Entry),
             // Received, and nobody knows as what.

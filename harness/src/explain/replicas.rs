@@ -26,6 +26,8 @@ pub struct Replica {
     pub applied: Option<Nanos>,
     /// What became of the node, and of the entry there, later.
     pub fates: Vec<(Nanos, String)>,
+    /// Its snapshot holds what the entry did.
+    covered: bool,
     /// The entry is in its log no more: what it syncs, promises and applies under the index from now on is another.
     lost: bool,
 }
@@ -92,6 +94,7 @@ impl Replica {
             committed: None,
             applied: None,
             fates: Vec::new(),
+            covered: false,
             lost: false,
         }
     }
@@ -137,17 +140,21 @@ impl Replica {
                 self.applied.get_or_insert(at);
             }
             Observation::SnapshotInstalled { group, index, .. } if covers(group, index) => {
-                self.lost = false;
+                (self.lost, self.covered) = (false, true);
                 self.fates.push((at, format!("took a snapshot that covers it (up to {})", index.0)));
             }
-            Observation::Recovered(ref state) if state.group == entry.group && self.appended.is_some() => {
+            Observation::Recovered(ref state)
+                if state.group == entry.group && (self.appended.is_some() || self.covered) =>
+            {
                 let last = state.last.0.max(state.snapshot.0);
                 self.lost = last < entry.index;
+                self.covered &= state.snapshot.0 >= entry.index;
                 let fate = if last >= entry.index { "came back with it" } else { "came back without it" };
                 self.fates.push((at, format!("{fate}: its log ends at {}", last.0)));
             }
             Observation::BecameLeader { group, term } if group == entry.group && self.knows_nothing_else() => {
-                let fate = if self.appended.is_some() { "was elected leader" } else { "was elected leader without it" };
+                let lacks = contents.is_some() && !self.has() && !self.covered;
+                let fate = if lacks { "was elected leader without it" } else { "was elected leader" };
                 self.fates.push((at, format!("{fate}, term {}", term.0)));
             }
             _ => {}

@@ -114,7 +114,7 @@ fn last_confirmed(narrator: &Narrator<'_>, at: u64, publishers: &[ClientId]) -> 
 /// From the first event of the messages, or of the witness, to the last.
 fn span(lives: &[Life], broken: Option<&InvariantResult>) -> Option<(u64, u64)> {
     let of_lives = lives.iter().flat_map(|life| [life.span.0.0, life.span.1.0]);
-    let witness = broken.into_iter().flat_map(|result| &result.witness).filter(|event| event.who != "run");
+    let witness = broken.into_iter().flat_map(InvariantResult::deeds);
     let times: Vec<u64> = of_lives.chain(witness.map(|event| event.at_ns)).collect();
     Some((*times.iter().min()?, *times.iter().max()?))
 }
@@ -162,7 +162,12 @@ fn told(narrator: &Narrator<'_>, life: &Life) -> String {
             .collect();
         sentences.push(match durable.len() {
             0 => "No node ever had it on disk".to_owned(),
-            count => format!("{} of {} nodes had it on disk: {}", count, life.replicas.len(), durable.join(", ")),
+            count => format!(
+                "{} of {} nodes believed it to be on their disks: {}",
+                count,
+                life.replicas.len(),
+                durable.join(", ")
+            ),
         });
         let fates = life.replicas.iter().flat_map(|one| one.fates.iter().map(|(time, fate)| (*time, one.node, fate)));
         let mut gone: Vec<_> =

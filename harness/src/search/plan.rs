@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use ferret_reports::{PlannedRun, Slice};
 
-/// A plan without an end is cut here: days of runs.
+/// A plan without an end is cut here, and a longer one is refused: days of runs.
 pub const RUNS_MAX: usize = 100_000;
 
 /// The seeds of one scenario.
@@ -61,6 +61,12 @@ pub enum Order {
     ByScenario,
     /// The first seed of every scenario, then the second of every one: wherever it is cut, all have had their share.
     BySeed,
+}
+
+/// How many runs were asked for, if these are more than a plan holds and not without an end.
+pub fn too_many(scenarios: &[Seeds]) -> Option<u64> {
+    let runs = scenarios.iter().try_fold(0u64, |runs, seeds| Some(runs.saturating_add(seeds.count?)))?;
+    (runs > RUNS_MAX as u64).then_some(runs)
 }
 
 /// All stored seeds of all scenarios come first; no scenario runs a seed twice.
@@ -160,6 +166,18 @@ mod tests {
         assert_eq!(plan(&[open], Order::BySeed).len(), 4, "there are no more seeds");
         let open = Seeds { count: None, ..Seeds::default() };
         assert_eq!(plan(&[open.clone(), open], Order::BySeed).len(), RUNS_MAX);
+    }
+
+    #[test]
+    fn a_plan_that_would_be_cut_short_of_its_end_is_told_of() {
+        let of = |counts: &[Option<u64>]| {
+            let seeds: Vec<Seeds> = counts.iter().map(|count| Seeds { count: *count, ..Seeds::default() }).collect();
+            too_many(&seeds)
+        };
+        assert_eq!(of(&[Some(60_000), Some(40_000)]), None);
+        assert_eq!(of(&[Some(60_000), Some(40_001)]), Some(100_001));
+        assert_eq!(of(&[Some(u64::MAX), Some(2)]), Some(u64::MAX));
+        assert_eq!(of(&[Some(100_001), None]), None, "without an end it is known to be cut");
     }
 
     #[test]

@@ -406,3 +406,21 @@ fn a_part_that_was_copied_without_its_reports_is_not_merged() {
     workspace.write(&page, "a page");
     assert_eq!(merge("@whole").code, exit::PASS);
 }
+
+#[test]
+fn a_part_with_anothers_history_or_without_that_of_a_failure_is_not_merged() {
+    let script = Script { bad: Some((2, Verdict::Violated)), ..Script::default() };
+    let workspace = Workspace::new(&[("s/a.toml", &named("first"))]);
+    for part in ["1", "2"] {
+        let (out, slice) = (format!("@part-{part}"), format!("slice:{part}/2"));
+        workspace.ferret(&["run", "@s", "--seeds", "1..2", "--partition", &slice, "--out", &out], &script);
+    }
+    let history = workspace.path("part-2/first/seed-2/history.jsonl.gz");
+    assert_eq!(merge(&workspace, &[1, 2]).code, 100);
+    std::fs::remove_file(&history).expect("it was there");
+    let said = merge(&workspace, &[1, 2]);
+    assert!(said.code == exit::INCOMPLETE && said.err.contains("is not there"), "{}", said.err);
+    std::fs::write(&history, "").expect("it is written");
+    let said = merge(&workspace, &[1, 2]);
+    assert!(said.code == exit::INCOMPLETE && said.err.contains("is not what its run left"), "{}", said.err);
+}

@@ -5,6 +5,7 @@ mod exported;
 use std::{
     ffi::OsString,
     fs,
+    io::{Read as _, Write as _},
     path::Path,
     sync::{Mutex, atomic::AtomicBool},
 };
@@ -22,6 +23,7 @@ use ferret::{
     scenario::Scenario,
 };
 use ferret_reports::{ChaosRecord, FaultRecord, InvariantVerdict, RunRecord, SometimesResult, ThresholdResult};
+use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use tempfile::TempDir;
 use warren::platform::{GroupId, LogIndex, NodeId, Observation, RecoveredState, Term};
 
@@ -420,6 +422,28 @@ fn each_invariant_of_a_record_says_what_it_promises() {
         let invariant = Invariant::from_name(&result.name).expect("it has a name of ours");
         assert_eq!(result.promise, invariant.describe());
     }
+}
+
+#[test]
+fn a_history_of_another_run_or_not_whole_is_not_told() {
+    let runs = Told::of(vec![delivery()]);
+    let file = runs.folder.path().join("run-1/told/seed-1/history.jsonl.gz");
+    let mut text = String::new();
+    MultiGzDecoder::new(&fs::read(&file).expect("a history")[..]).read_to_string(&mut text).expect("it is text");
+    let told = |text: &str| {
+        let mut bytes = GzEncoder::new(Vec::new(), Compression::fast());
+        bytes.write_all(text.as_bytes()).expect("it is compressed");
+        fs::write(&file, bytes.finish().expect("it is compressed")).expect("it is written");
+        runs.call("explain", &["run-1"], &["--message", "pub-1/1"])
+    };
+    assert_eq!(told(&text).0, exit::PASS);
+    let short = text.trim_end().rsplit_once('\n').expect("there are lines").0;
+    let (code, said) = told(&format!("{short}\n"));
+    assert!(code == exit::USAGE && said.contains("it has 35 of 36 events"), "{said}");
+    let (code, said) = told(&text.replacen("\"trace_hash\":\"", "\"trace_hash\":\"5", 1));
+    assert!(code == exit::USAGE && said.contains("it is of trace 5"), "{said}");
+    let (_, said) = told(&text.replacen("\"trace_hash\"", "\"earlier\"", 1).replacen("\"events\"", "\"older\"", 1));
+    assert!(said.contains("pub-1/1 was published"), "what an earlier version left is told: {said}");
 }
 
 #[test]
