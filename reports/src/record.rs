@@ -186,6 +186,11 @@ pub fn violated(invariants: &[InvariantResult]) -> impl Iterator<Item = &Invaria
     violated.into_iter()
 }
 
+/// Whether a reason of a verdict is that this invariant is violated.
+pub fn is_reason(reason: &str, invariant: &str) -> bool {
+    reason.strip_prefix(invariant).is_some_and(|rest| rest.starts_with(" is violated: "))
+}
+
 impl InvariantResult {
     /// When the promise was broken, in nanoseconds: at the last of its deeds. The end of time without one.
     fn broken_ns(&self) -> u64 {

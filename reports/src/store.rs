@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{InvariantVerdict, MessageCounts, Quantiles, Verdict, WitnessEvent};
+use crate::{InvariantVerdict, MessageCounts, Quantiles, Verdict, WitnessEvent, is_reason};
 
 /// One call of `ferret run`, `ferret gate` or `ferret merge`, as its folder tells it.
 #[derive(Clone, Debug)]
@@ -76,12 +76,12 @@ impl StoredLatency {
 }
 
 impl StoredRun {
-    /// What was violated; the first is what the verdict's first reason speaks of.
+    /// What was violated; the first is what the verdict's first reason speaks of, the others are in no order.
     pub fn violated(&self) -> impl Iterator<Item = &str> {
         let violated = self.invariants.iter().filter(|invariant| invariant.verdict == InvariantVerdict::Violated);
         let mut names: Vec<&str> = violated.map(|invariant| invariant.name.as_str()).collect();
         let reason = self.reasons.first().map_or("", String::as_str);
-        names.sort_by_key(|name| !reason.starts_with(&format!("{name} is violated")));
+        names.sort_by_key(|name| !is_reason(reason, name));
         names.into_iter()
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     history::{EventKind, MessageId, Nanos, PublishOutcome, Settle},
 };
 
-/// What is published and confirmed at once is appended within this time, if ever, in nanoseconds.
+/// An entry that is appended later than this after the confirm, in nanoseconds, is no better guess than any other.
 const IN_HAND: u64 = 1_000_000_000;
 
 /// Everything that is known of one message.
@@ -22,7 +22,7 @@ pub struct Life {
     pub name: MessageName,
     pub queue: String,
     pub attempts: Vec<Try>,
-    /// Its number in the queue, if it can be told.
+    /// Its number in the queue, if it can be told: that of the first one received, of what was confirmed if any was.
     pub number: Option<u64>,
     pub carrier: Carrier,
     /// What each node did with that entry, by node.
@@ -46,7 +46,7 @@ pub struct Try {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
     Entry(Entry),
-    /// It was confirmed, and whatever was appended in time is known to hold other messages.
+    /// It was confirmed, and whatever was appended from its publish on is known to hold other messages.
     Nothing,
     /// Nothing tells.
     Unknown,
@@ -72,9 +72,9 @@ impl Carrier {
 }
 
 /// An applied entry, and the numbers that it gave to messages, as far as they are known.
-struct Carried {
-    index: LogIndex,
-    term: Term,
+pub(super) struct Carried {
+    pub(super) index: LogIndex,
+    pub(super) term: Term,
     numbers: RangeInclusive<u64>,
 }
 
@@ -102,10 +102,13 @@ impl Narrator<'_> {
             (Some(group), Some(number)) => self.entry_of(group, number).map_or(Carrier::Unknown, Carrier::Entry),
             // Received, and nobody knows as what.
             (Some(_), None) if !sightings.is_empty() => Carrier::Unknown,
-            (Some(group), None) => attempts
-                .iter()
-                .find_map(|attempt| Some(self.entry_of_confirmed(group, attempt, attempt.confirmed()?)))
-                .unwrap_or(Carrier::Unknown),
+            (Some(group), None) => {
+                let carriers: Vec<Carrier> =
+                    confirmed.iter().map(|attempt| self.entry_of_confirmed(group, attempt)).collect();
+                let entry = carriers.iter().find(|carrier| carrier.entry().is_some());
+                let common = carriers.first().filter(|first| carriers.iter().all(|one| one == *first));
+                entry.or(common).copied().unwrap_or(Carrier::Unknown)
+            }
             (None, _) => Carrier::Unknown,
         };
         let mut positions: Vec<Position> = Vec::new();
@@ -175,7 +178,7 @@ impl Narrator<'_> {
     }
 
     /// What the group's applied entries gave numbers to, in the order of the log.
-    fn entries(&self, group: GroupId) -> Vec<Carried> {
+    pub(super) fn entries(&self, group: GroupId) -> Vec<Carried> {
         let Some(tape) = self.ledger.tape().queues.get(&group) else { return Vec::new() };
         // A tape that begins later leaves open which numbers were the first entry's.
         let (mut before, mut last) = (tape.whole.then_some(0), 0);
@@ -202,32 +205,40 @@ impl Narrator<'_> {
         Some(self.name(MessageId { publisher, sequence, attempt: 1 }))
     }
 
-    /// The names of the messages that an entry brought, of those that were ever received.
-    pub(super) fn carried(&self, group: GroupId, index: u64) -> Vec<MessageName> {
-        let entries = self.entries(group).into_iter().filter(|entry| entry.index.0 == index);
+    /// The names of the messages that an entry brought, of those that were ever received. Without a term it must be
+    /// the only one that anybody had in that place.
+    pub(super) fn carried(&self, group: GroupId, index: u64, term: Option<u64>) -> Vec<MessageName> {
+        let stood = self.ledger.observations().filter_map(|(_, _, observation)| match *observation {
+            Observation::Appended { group: of, index: at, term, .. } if of == group && at.0 == index => Some(term),
+            _ => None,
+        });
+        let terms: BTreeSet<Term> = stood.collect();
+        let meant = |entry: &Carried| match term {
+            Some(term) => entry.term.0 == term,
+            None => terms.len() == 1,
+        };
+        let entries = self.entries(group).into_iter().filter(|entry| entry.index.0 == index && meant(entry));
         entries.flat_map(|entry| entry.numbers).filter_map(|number| self.numbered(group, number)).collect()
     }
 
     /// The entry of a message that was confirmed and never received, from the order of events.
     ///
-    /// A confirm follows from what its node applies: the last entry with new messages before it carried this one, if
-    /// the node tells the truth. Else the message was confirmed before it was applied, or never was: the first entry
-    /// that anybody appended from its publish on. What is known to hold others' messages carried neither.
-    fn entry_of_confirmed(&self, group: GroupId, attempt: &Attempt, confirmed: Position) -> Carrier {
+    /// A confirm follows from what its node applies: most likely the last entry with new messages before it carried
+    /// this one, if the node tells the truth. Else the message was confirmed before it was applied, or never was: the
+    /// first entry that anybody appended from its publish on. What is known to hold others' messages carried neither.
+    fn entry_of_confirmed(&self, group: GroupId, attempt: &Attempt) -> Carrier {
         let ledger = &self.ledger;
+        let Some(confirmed) = attempt.confirmed() else { return Carrier::Unknown };
         let Some(node) = ledger.channels.get(&attempt.channel).map(|channel| channel.node) else {
             return Carrier::Unknown;
         };
         let until = ledger.time(confirmed).0.saturating_add(IN_HAND);
         let of_others = self.entries_of_others(group, attempt);
         let mut numbered = false;
-        let (mut applied, mut appended) = (None, None);
+        let (mut applied, mut appended, mut late) = (None, None, false);
         for (at, by, observation) in ledger.observations() {
             if at < attempt.published {
                 continue;
-            }
-            if ledger.time(at).0 > until {
-                break;
             }
             match *observation {
                 Observation::Enqueued { group: of, .. } if by == node && of == group => numbered = true,
@@ -243,12 +254,20 @@ impl Narrator<'_> {
                 Observation::Appended { group: of, index, term, .. }
                     if of == group && !of_others.contains(&(index, term)) =>
                 {
-                    appended.get_or_insert(Entry { group, index, term, guessed: true });
+                    if ledger.time(at).0 <= until {
+                        appended.get_or_insert(Entry { group, index, term, guessed: true });
+                    } else {
+                        late = true;
+                    }
                 }
                 _ => {}
             }
         }
-        applied.or(appended).map_or(Carrier::Nothing, Carrier::Entry)
+        match applied.or(appended) {
+            Some(entry) => Carrier::Entry(entry),
+            None if late => Carrier::Unknown,
+            None => Carrier::Nothing,
+        }
     }
 
     /// The entries with nothing in them for the attempt: appended before its publish; or applied, and all that they

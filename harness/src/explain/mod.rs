@@ -49,36 +49,48 @@ impl<'h> Narrator<'h> {
         (0..self.ledger.history.events.len()).map(|position| self.ledger.line(position))
     }
 
-    /// The messages that a text speaks of, in its order, each once: by name, as `message 7 of orders`, or as what
-    /// `entry 12 of orders` brought.
+    /// The messages that a text speaks of, each once: by name or as `message 7 of orders`, in its order, and then those
+    /// that `entry 12 of orders` brought.
     pub fn messages_in(&self, text: &str) -> Vec<MessageName> {
         let separates = |c: char| c.is_whitespace() || ",;:()".contains(c);
         let words: Vec<&str> =
             text.split(separates).map(|word| word.trim_end_matches('.')).filter(|word| !word.is_empty()).collect();
+        let places = 0..words.len();
+        // Of an entry's messages, any may be meant, or none.
+        let named = places.clone().flat_map(|place| self.named_at(&words[place..]));
+        let brought = places.flat_map(|place| self.brought_at(&words[place..]));
         let mut found: Vec<MessageName> = Vec::new();
-        for place in 0..words.len() {
-            for name in self.named_at(&words[place..]) {
-                if !found.contains(&name) {
-                    found.push(name);
-                }
+        for name in named.chain(brought) {
+            if !found.contains(&name) {
+                found.push(name);
             }
         }
         found
     }
 
-    /// The messages that the first of these words names, or the first four together.
-    fn named_at(&self, words: &[&str]) -> Vec<MessageName> {
-        if let [what, number, "of", queue, ..] = words
-            && let Ok(number) = number.parse()
-            && let Some(group) = self.ledger.groups.iter().find(|(_, known)| known == queue).map(|(group, _)| *group)
+    /// The message that the first of these words names, or the first four together.
+    fn named_at(&self, words: &[&str]) -> Option<MessageName> {
+        if let ["message", number, "of", queue, ..] = words
+            && let Some((group, number)) = self.of_queue(number, queue)
         {
-            return match *what {
-                "message" => self.numbered(group, number).into_iter().collect(),
-                "entry" => self.carried(group, number),
-                _ => Vec::new(),
-            };
+            return self.numbered(group, number);
         }
-        words.first().and_then(|word| self.message(word).ok()).into_iter().collect()
+        self.message(words.first()?).ok()
+    }
+
+    /// What the entry brought that these words begin with.
+    fn brought_at(&self, words: &[&str]) -> Vec<MessageName> {
+        let ["entry", index, "of", queue, rest @ ..] = words else { return Vec::new() };
+        let term = match rest {
+            ["term", term, ..] => term.parse().ok(),
+            _ => None,
+        };
+        self.of_queue(index, queue).map(|(group, index)| self.carried(group, index, term)).unwrap_or_default()
+    }
+
+    fn of_queue(&self, number: &str, queue: &str) -> Option<(GroupId, u64)> {
+        let group = self.ledger.groups.iter().find(|(_, known)| *known == queue).map(|(group, _)| *group)?;
+        Some((group, number.parse().ok()?))
     }
 
     /// The name of a message that was published.

@@ -1,13 +1,12 @@
 //! What each node did with one log entry: in memory, on disk, promised, committed, applied, and whether it came back.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use warren::platform::{NodeId, Observation};
 
 use super::{Narrator, life::Entry};
 use crate::{
     check::verdict::down,
-    faults::ClusterView,
     history::{EventKind, Nanos},
 };
 
@@ -36,18 +35,15 @@ impl Narrator<'_> {
     /// What each node did with `entry` from `since` on.
     pub(super) fn replicas(&self, entry: Entry, since: Nanos) -> Vec<Replica> {
         let ledger = &self.ledger;
-        let queue = ledger.group(entry.group);
-        let mut view = ClusterView::default();
         let new = |node: &NodeId| (*node, Replica::new(*node));
         let mut replicas: BTreeMap<NodeId, Replica> = ledger.history.nodes.iter().map(new).collect();
         let mut leader = None;
-        // The entry's hash, once somebody appended it: to notice when another takes its place.
-        let mut contents = None;
+        let applied = self.entries(entry.group).into_iter().find(|one| one.index == entry.index);
+        let mut place = Place { entry, contents: None, anothers: applied.is_some_and(|one| one.term != entry.term) };
         for event in &ledger.history.events {
             let at = event.at;
             match &event.kind {
                 EventKind::NodeDown { node, how } => {
-                    view.node_down(*node);
                     let Some(replica) = replicas.get_mut(node).filter(|replica| replica.appended.is_some()) else {
                         continue;
                     };
@@ -59,14 +55,15 @@ impl Narrator<'_> {
                     }
                 }
                 EventKind::Observed { node, observation } => {
-                    view.observe(*node, observation);
-                    if at < since {
+                    // What stood in its place before is known to be another.
+                    if at < since && !matches!(observation, Observation::Appended { .. }) {
                         continue;
                     }
                     let Some(replica) = replicas.get_mut(node) else { continue };
-                    replica.observe(at, entry, observation, &mut contents);
-                    if replica.appended == Some(at) && leader.is_none() {
-                        leader = view.leader(&queue);
+                    replica.observe(at, &mut place, observation);
+                    // Who made it, appended it before anybody else could.
+                    if replica.appended == Some(at) {
+                        leader.get_or_insert(*node);
                     }
                 }
                 _ => {}
@@ -81,6 +78,15 @@ impl Narrator<'_> {
         }
         replicas.into_values().collect()
     }
+}
+
+/// An entry's place in its queue's log.
+struct Place {
+    entry: Entry,
+    /// The entry's hash, once somebody appended it: to notice when another takes its place.
+    contents: Option<u64>,
+    /// What was applied there is of another term.
+    anothers: bool,
 }
 
 impl Replica {
@@ -99,15 +105,16 @@ impl Replica {
         }
     }
 
-    fn observe(&mut self, at: Nanos, entry: Entry, observation: &Observation, contents: &mut Option<u64>) {
+    fn observe(&mut self, at: Nanos, place: &mut Place, observation: &Observation) {
+        let entry = place.entry;
         let covers = |group, index| group == entry.group && index >= entry.index;
         match *observation {
             Observation::Appended { group, index, term, hash } if group == entry.group && index == entry.index => {
                 if term == entry.term {
-                    contents.get_or_insert(hash);
+                    place.contents.get_or_insert(hash);
                 }
-                self.lost = term != entry.term || *contents != Some(hash);
-                if contents.is_none() {
+                self.lost = term != entry.term || place.contents != Some(hash);
+                if place.contents.is_none() {
                     // Whatever was there before the entry is no part of its story.
                     return;
                 }
@@ -140,20 +147,25 @@ impl Replica {
                 self.applied.get_or_insert(at);
             }
             Observation::SnapshotInstalled { group, index, .. } if covers(group, index) => {
-                (self.lost, self.covered) = (false, true);
-                self.fates.push((at, format!("took a snapshot that covers it (up to {})", index.0)));
+                (self.lost, self.covered) = (place.anothers, !place.anothers);
+                let what = if place.anothers { "has another in its place" } else { "covers it" };
+                self.fates.push((at, format!("took a snapshot that {what} (up to {})", index.0)));
             }
             Observation::Recovered(ref state)
                 if state.group == entry.group && (self.appended.is_some() || self.covered) =>
             {
                 let last = state.last.0.max(state.snapshot.0);
-                self.lost = last < entry.index;
+                self.lost = match last.cmp(&entry.index) {
+                    Ordering::Less => true,
+                    Ordering::Equal if state.last.0 == last => state.last.1 != entry.term,
+                    Ordering::Equal | Ordering::Greater => self.lost,
+                };
                 self.covered &= state.snapshot.0 >= entry.index;
-                let fate = if last >= entry.index { "came back with it" } else { "came back without it" };
+                let fate = if self.lost { "came back without it" } else { "came back with it" };
                 self.fates.push((at, format!("{fate}: its log ends at {}", last.0)));
             }
             Observation::BecameLeader { group, term } if group == entry.group && self.knows_nothing_else() => {
-                let lacks = contents.is_some() && !self.has() && !self.covered;
+                let lacks = place.contents.is_some() && !self.has() && !self.covered;
                 let fate = if lacks { "was elected leader without it" } else { "was elected leader" };
                 self.fates.push((at, format!("{fate}, term {}", term.0)));
             }

@@ -129,6 +129,8 @@ struct Hold {
     taken: Nanos,
     /// When this grip came in force first; `None`: it never was.
     first: Option<Nanos>,
+    /// When it came in force the last time.
+    latest: Nanos,
     /// The world's counters when it came in force or was last credited.
     since: Option<Counters>,
     /// Operations that it holds on for the grip before it; its own doing once time has passed.
@@ -175,7 +177,8 @@ impl Holds {
         self.credit(thing);
         let holds = self.grips.entry(thing).or_default();
         let before = strongest(holds).map(|position| holds[position].fault);
-        holds.push(Hold { fault, grip, taken: self.world.now(), first: None, since: None, inherited: 0 });
+        let now = self.world.now();
+        holds.push(Hold { fault, grip, taken: now, first: None, latest: now, since: None, inherited: 0 });
         self.enforce(thing, before, Counters::default());
     }
 
@@ -207,7 +210,7 @@ impl Holds {
         let Some(hold) = strongest(holds).map(|position| &mut holds[position]) else { return };
         let Some(before) = hold.since.replace(now) else { return };
         let effect = &mut self.effects[hold.fault as usize];
-        if hold.first.is_some_and(|first| first < self.world.now()) {
+        if hold.latest < self.world.now() {
             effect.operations_held += mem::take(&mut hold.inherited);
         }
         match hold.grip {
@@ -257,6 +260,7 @@ impl Holds {
         hold.first.get_or_insert(self.world.now());
         hold.since = Some(now);
         if before != Some(hold.fault) {
+            hold.latest = self.world.now();
             hold.inherited = match hold.grip {
                 Grip::StallSync => inherited.syncs_held_now,
                 Grip::StallAll => inherited.operations_held_now,

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ferret_reports::{RunRecord, Verdict};
+use ferret_reports::{RunRecord, Verdict, is_reason};
 use serde::Deserialize;
 
 use crate::scenario::{Problem, Problems};
@@ -90,7 +90,7 @@ pub fn of_run(record: &RunRecord) -> Option<StoredSeed> {
     }
     let reason = record.reasons.first().map_or("", String::as_str);
     // A scenario may expect another violation, which is no reason.
-    let named = record.violated().find(|result| reason.starts_with(&format!("{} is violated", result.name)));
+    let named = record.violated().find(|result| is_reason(reason, &result.name));
     let invariant = match (named.or(record.violated().next()), record.verdict) {
         (Some(result), Verdict::Violated) => result.name.clone(),
         (_, verdict) => verdict.name().to_owned(),
