@@ -1,6 +1,9 @@
 //! The life of one message: what its clients did and saw, which log entry carried it, what its queue did with it.
 
-use std::{collections::BTreeSet, ops::RangeInclusive};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use ferret_reports::WitnessEvent;
 use warren::platform::{GroupId, LogIndex, NodeId, Observation, Term};
@@ -272,7 +275,7 @@ impl Narrator<'_> {
 
     /// The entries with nothing in them for the attempt: appended before its publish; or applied, and all that they
     /// numbered was received and was another, or no replica numbered anything. Another term's entry at the same place
-    /// is another entry.
+    /// is another entry. Where replicas are of different states, one's numbers tell nothing of another's.
     fn entries_of_others(&self, group: GroupId, attempt: &Attempt) -> BTreeSet<(LogIndex, Term)> {
         let message = (attempt.id.publisher, attempt.id.sequence);
         let received = self.received();
@@ -281,19 +284,24 @@ impl Narrator<'_> {
         let mut others = BTreeSet::new();
         let mut numbering: BTreeSet<(LogIndex, Term)> = BTreeSet::new();
         let mut open: BTreeSet<NodeId> = BTreeSet::new();
+        let mut states: BTreeMap<(LogIndex, Term), BTreeSet<u64>> = BTreeMap::new();
         for (at, node, observation) in self.ledger.observations() {
             match *observation {
                 Observation::Appended { group: of, index, term, .. } if of == group && at < attempt.published => {
                     others.insert((index, term));
                 }
                 Observation::Enqueued { group: of, .. } if of == group => drop(open.insert(node)),
-                Observation::Applied { group: of, index, term, .. } if of == group && open.remove(&node) => {
-                    numbering.insert((index, term));
+                Observation::Applied { group: of, index, term, state_hash, .. } if of == group => {
+                    states.entry((index, term)).or_default().insert(state_hash);
+                    if open.remove(&node) {
+                        numbering.insert((index, term));
+                    }
                 }
                 _ => {}
             }
         }
-        let known = self.entries(group).into_iter().filter(|entry| {
+        let agreed = |entry: &Carried| states.get(&(entry.index, entry.term)).is_some_and(|states| states.len() == 1);
+        let known = self.entries(group).into_iter().filter(agreed).filter(|entry| {
             let numbers_nothing = !numbering.contains(&(entry.index, entry.term));
             numbers_nothing || (!entry.numbers.is_empty() && entry.numbers.clone().all(of_others))
         });
