@@ -49,7 +49,7 @@ pub struct Try {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
     Entry(Entry),
-    /// It was confirmed, and whatever was appended from its publish on is known to hold other messages.
+    /// It was confirmed, and whatever was appended from its publish on is known to have numbered others, or nothing.
     Nothing,
     /// Nothing tells.
     Unknown,
@@ -273,7 +273,7 @@ impl Narrator<'_> {
         }
     }
 
-    /// The entries with nothing in them for the attempt: appended before its publish; or applied, and all that they
+    /// The entries that gave the attempt no number: appended before its publish; or applied, and all that they
     /// numbered was received and was another, or no replica numbered anything. Another term's entry at the same place
     /// is another entry. Where replicas are of different states, one's numbers tell nothing of another's.
     fn entries_of_others(&self, group: GroupId, attempt: &Attempt) -> BTreeSet<(LogIndex, Term)> {

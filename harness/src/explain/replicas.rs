@@ -127,7 +127,7 @@ impl Replica {
                 }
             }
             Observation::Appended { group, index, term, .. }
-                if group == entry.group && index < entry.index && self.appended.is_some() =>
+                if group == entry.group && index < entry.index && self.has() =>
             {
                 self.lost = true;
                 self.fates.push((at, format!("cut its log back to {} for the leader of term {}", index.0, term.0)));

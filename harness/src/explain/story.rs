@@ -177,7 +177,7 @@ fn told(narrator: &Narrator<'_>, life: &Life) -> String {
     }
     if life.carrier == Carrier::Nothing {
         let queue = &life.queue;
-        sentences.push(format!("As far as the order of events tells, no entry of the log of {queue} carried it"));
+        sentences.push(format!("As far as the order of events tells, no entry of the log of {queue} gave it a number"));
     }
     sentences.push(match life.deliveries {
         0 => "Nobody ever received it".to_owned(),

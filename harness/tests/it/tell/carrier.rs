@@ -22,7 +22,7 @@ fn a_message_is_not_said_to_be_in_an_entry_whose_message_was_another() {
         ["pub-1/1", "pub-1/2"].map(|name| runs.call("explain", &["run-1"], &["--message", name]).1.replace('\n', " "))
     };
     let [dropped, carried] = told(true, true);
-    assert!(dropped.contains("no entry of the log of orders carried it"), "{dropped}");
+    assert!(dropped.contains("no entry of the log of orders gave it a number"), "{dropped}");
     assert!(!dropped.contains("Entry 1") && !dropped.contains("entry 1 on each node"), "{dropped}");
     assert!(carried.contains("Entry 1 of the log of orders, which n1 led, carried it as message 1"), "{carried}");
     for (received, agreed) in [(false, true), (true, false)] {
