@@ -34,9 +34,10 @@ Examples:
 
 Nothing is joined that is not the whole. Refused with exit code 5: a run that no part holds (a
 missing part, or one that ended early), a run that two hold, parts made by different programs,
-from different texts of a scenario, with different seeds or options, and a part whose files are
-not what it left, or not all there. The program is known by a hash of its executable file: compile once and give
-all machines the same file.
+from different texts of a scenario, with different seeds or options, and a part with a record that
+was changed, a report that is not there, or a violated run's history that is not there or another
+run's. The program is known by a hash of its executable file: compile once and give all machines
+the same file.
 
 What must happen at least once over all seeds is judged here, since no part can, and so is
 whether a bug planted by name was noticed.

@@ -113,7 +113,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
 
-    /// Run with every seed from A to B, both included; `A..` has no end but that of the budget
+    /// Run with every seed from A to B, both included; `A..` has no end but that of the budget. A call makes
+    /// 100,000 runs at most, of all scenarios
     #[arg(long, value_name = "A..B", value_parser = seed_range)]
     seeds: Option<SeedRange>,
 
